@@ -1,0 +1,1 @@
+//! Benchmarks: replay, scale, attack, control.

@@ -1,0 +1,1 @@
+//! Follows the orchestration layer and keeps a node's rules equal to what it wants.

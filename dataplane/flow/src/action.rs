@@ -1,0 +1,146 @@
+//! What a rule does, lowered: the instructions that deciding executes.
+//!
+//! Purpose: the compiler's target language. One meaning per value; names, encodings and version
+//! differences are gone.
+//! Deliberately does not know: OpenFlow ids, text.
+
+use std::sync::Arc;
+
+use crate::key::Slot;
+
+/// An OpenFlow port number of one bridge, 32 bits. Reserved ones never reach here but LOCAL.
+pub type OfPort = u32;
+/// The bridge's own device.
+pub const LOCAL: OfPort = 0xffff_fffe;
+/// No port: the input port of a packet that came from nowhere.
+pub const NO_PORT: OfPort = 0xffff_ffff;
+
+/// One instruction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// To a port of this bridge; nothing happens when it is the one the packet came in by.
+    Output(OfPort),
+    /// To a port, cut to `max_len` bytes.
+    OutputTruncated { port: OfPort, max_len: u32 },
+    /// To the port that a field names (reserved numbers included).
+    OutputFrom(Slot),
+    /// Back out of the port the packet came in by.
+    InPort,
+    /// Learning switch.
+    Normal,
+    /// Every port but the input one; `Flood` leaves out those that refuse floods.
+    Flood,
+    /// Every port but the input one.
+    All,
+    /// A copy to the controllers.
+    Punt(Arc<Punt>),
+    /// Writes bits of a field. `value` is zero outside of `mask`; both right-aligned.
+    Set { slot: Slot, value: u128, mask: u128 },
+    /// Copies between equally wide fields.
+    Move { src: Slot, dst: Slot },
+    /// Sets the VLAN id (0..=4095); pushes an 802.1Q tag where there is none and `push` says so.
+    SetVlanVid { vid: u16, push: bool },
+    /// Sets the VLAN priority (0..=7); pushes an 802.1Q tag where there is none and `push` says so.
+    SetVlanPcp { pcp: u8, push: bool },
+    /// Pushes a tag of this type, with the id and priority of the outer one, or 0.
+    PushVlan(u16),
+    /// Removes the outer tag, where there is one.
+    PopVlan,
+    /// Decrements the TTL; an expired packet goes no further (and to these controllers).
+    DecTtl(Arc<[u16]>),
+    /// Looks up a table (of the current rule where `None`) as if the packet came in by `in_port`.
+    Resubmit { in_port: Option<OfPort>, table: Option<u8> },
+    /// Goes on in a later table.
+    Goto(u8),
+    /// Adds to the action set.
+    WriteActions(Arc<[Action]>),
+    /// Empties the action set.
+    ClearActions,
+    /// Adds or refreshes a rule made from the packet.
+    Learn(Arc<Learn>),
+    /// Saves a field.
+    StackPush(Slot),
+    /// Restores a field.
+    StackPop(Slot),
+    /// Chooses a queue; `None` goes back to the default.
+    SetQueue(Option<u32>),
+    /// To a port on a queue.
+    Enqueue { port: OfPort, queue: u32 },
+    /// Executes on a copy of the packet and of its fields.
+    Clone(Arc<[Action]>),
+    /// Ends this lookup's actions and all that wait behind them.
+    Exit,
+    /// Connection tracking (not yet: the packet drops with its own reason).
+    Ct,
+    /// Forgets the connection state of the packet.
+    CtClear,
+    /// Does nothing to the packet (`note`, `fin_timeout` without a TCP FIN, `sample`, `conjunction`).
+    Nothing,
+    /// Legal, loaded and shown, but not executed by this version: the packet drops with its own reason.
+    Refused(&'static str),
+}
+
+/// A copy to the controllers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Punt {
+    /// Bytes of the packet, at most.
+    pub max_len: u16,
+    /// Why (`OFPR_*`).
+    pub reason: u8,
+    /// Which controller connection.
+    pub controller_id: u16,
+    /// Opaque bytes.
+    pub userdata: Vec<u8>,
+}
+
+/// A rule to be made from the packet that meets it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learn {
+    /// Table of the new rule.
+    pub table: u8,
+    /// Priority of the new rule.
+    pub priority: u16,
+    /// Cookie of the new rule.
+    pub cookie: u64,
+    /// Seconds, 0 for none.
+    pub idle_timeout: u16,
+    /// Seconds, 0 for none.
+    pub hard_timeout: u16,
+    /// Shortened timeouts once a FIN or RST was seen, seconds, 0 for none.
+    pub fin_idle_timeout: u16,
+    /// Shortened timeouts once a FIN or RST was seen, seconds, 0 for none.
+    pub fin_hard_timeout: u16,
+    /// Tell the controllers when it goes.
+    pub send_flow_rem: bool,
+    /// Delete the learned rules when the learning rule goes.
+    pub delete_learned: bool,
+    /// Most rules to keep, 0 for no limit.
+    pub limit: u32,
+    /// Bit that tells whether learning succeeded.
+    pub result_dst: Option<Slot>,
+    /// What the new rule matches and does.
+    pub specs: Vec<LearnSpec>,
+    /// The learning action as its rule was written: lets the control side render the new rule's
+    /// actions in its own terms (see `LearnedRule::loads`).
+    pub id: u64,
+}
+
+/// Where a learned value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A field of the packet that learns.
+    Field(Slot),
+    /// A constant.
+    Value(u128),
+}
+
+/// One part of a learned rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnSpec {
+    /// Matches `dst` exactly.
+    Match { src: Source, dst: Slot },
+    /// Writes `dst`.
+    Load { src: Source, dst: Slot },
+    /// Outputs to the port that `src` names.
+    Output(Slot),
+}

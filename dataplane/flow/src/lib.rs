@@ -1,0 +1,12 @@
+//! Flow keys, masks, the exact flow cache, compiled programs and verdicts.
+//!
+//! Purpose: everything a worker needs to know *what to do* with a frame.
+//! Invariant: pure state. Time, frames and rule changes come in as values.
+//! Deliberately does not know: OpenFlow's wire form or text, sockets, files, clocks.
+
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod key;
+
+pub use key::{Key, Slot, WORDS};

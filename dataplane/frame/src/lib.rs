@@ -1,0 +1,343 @@
+//! Frames, and the pools that own their memory.
+//!
+//! Purpose: one owner for every frame from receive to send, in memory that an AF_XDP socket can use
+//! as its UMEM. A frame is a chain of segments with one [`Meta`] record; stations touch the first
+//! segment, which holds at least the first 256 bytes of the frame (or all of it).
+//! Invariant: a chunk belongs to exactly one of: a pool's free list, one [`Frame`], the kernel.
+//! Deliberately does not know: headers, ports, what is in the bytes.
+
+mod pool;
+
+pub use pool::{Pool, PoolError, Region};
+
+use std::ptr::NonNull;
+
+/// Bytes free in front of a received frame: room for VXLAN over IPv6 with a VLAN tag, and more.
+pub const HEADROOM: usize = 192;
+/// Bytes at the start of each chunk that hold the link to the next segment.
+pub(crate) const LINK: usize = 16;
+/// Bytes of a frame that every receive path puts into the first segment (where the frame has them).
+pub const FIRST_SEGMENT_MIN: usize = 256;
+/// Longest frame that any port may hand in, in bytes (a 64 KiB GSO packet with its headers).
+pub const FRAME_MAX: usize = 65_535 + 64;
+
+const NO_NEXT: u32 = u32::MAX;
+
+/// How a frame's payload is to be cut, if at all (the values of `virtio_net_hdr.gso_type`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Gso {
+    /// An ordinary frame.
+    #[default]
+    None = 0,
+    /// TCP over IPv4.
+    Tcp4 = 1,
+    /// UDP over either, cut by IP fragmentation (legacy).
+    Udp = 3,
+    /// TCP over IPv6.
+    Tcp6 = 4,
+    /// UDP over either, cut into datagrams.
+    UdpL4 = 5,
+}
+
+/// What is known of a frame beside its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Meta {
+    /// The checksum at `csum_start + csum_offset` holds only the pseudo header: fill it before a
+    /// receiver without that knowledge sees the frame.
+    pub needs_csum: bool,
+    /// The receiver of the frame need not verify its checksums.
+    pub csum_valid: bool,
+    /// Offset from the start of the frame at which the checksum starts, bytes.
+    pub csum_start: u16,
+    /// Offset of the checksum field from `csum_start`, bytes.
+    pub csum_offset: u16,
+    /// How to cut the frame.
+    pub gso: Gso,
+    /// ECN is in use in a TCP GSO frame.
+    pub gso_ecn: bool,
+    /// Payload bytes per cut frame.
+    pub gso_size: u16,
+    /// Bytes of headers in front of the payload that is cut, 0 if unknown.
+    pub hdr_len: u16,
+}
+
+#[repr(C)]
+struct Link {
+    next: u32,
+    head: u32,
+    len: u32,
+    _pad: u32,
+}
+
+/// One frame: the only owner of its chunks.
+///
+/// Give it back with [`Pool::free`]. A frame that is merely dropped keeps its chunks from the pool
+/// for good (never unsound, counted by [`Pool::outstanding`]).
+#[derive(Debug)]
+#[must_use = "a frame that is dropped never returns to its pool"]
+pub struct Frame {
+    chunk: NonNull<u8>,
+    index: u32,
+    /// Offset of the first byte in the chunk.
+    head: u32,
+    /// Bytes in the first segment.
+    len: u32,
+    /// Chunk size.
+    size: u32,
+    /// Chunk that holds the next segment.
+    next: u32,
+    /// Bytes in all segments but the first.
+    rest: u32,
+    region: u32,
+    /// What is known of the frame beside its bytes.
+    pub meta: Meta,
+}
+
+// SAFETY: a frame is the only owner of its chunks, which live as long as the process can hold one
+// (a region is unmapped only when all its frames are back), and it has no thread affinity.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// Bytes of the first segment.
+    #[inline]
+    pub fn head(&self) -> &[u8] {
+        // SAFETY: `head + len <= size` holds by construction and after every method, the chunk is
+        // `size` bytes of mapped memory, and `self` is its only owner.
+        unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.head as usize), self.len as usize) }
+    }
+
+    /// Bytes of the first segment, to write.
+    #[inline]
+    pub fn head_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `head`; `&mut self` makes the borrow exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.chunk.as_ptr().add(self.head as usize), self.len as usize) }
+    }
+
+    /// Bytes in all segments.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.len as usize + self.rest as usize
+    }
+
+    /// Is the whole frame in the first segment?
+    #[inline]
+    pub fn is_linear(&self) -> bool {
+        self.next == NO_NEXT
+    }
+
+    /// Bytes free in front of the frame.
+    #[inline]
+    pub fn headroom(&self) -> usize {
+        self.head as usize - LINK
+    }
+
+    /// Bytes free behind the first segment.
+    #[inline]
+    pub fn tailroom(&self) -> usize {
+        (self.size - self.head - self.len) as usize
+    }
+
+    /// Makes the frame `n` bytes longer in front and returns it to be written: false when there is no room.
+    #[inline]
+    #[must_use]
+    pub fn push_front(&mut self, n: usize) -> bool {
+        if n > self.headroom() {
+            return false;
+        }
+        self.head -= n as u32;
+        self.len += n as u32;
+        true
+    }
+
+    /// Removes `n` bytes from the front: false (and no change) when the first segment is shorter.
+    #[inline]
+    #[must_use]
+    pub fn pull_front(&mut self, n: usize) -> bool {
+        if n > self.len as usize {
+            return false;
+        }
+        self.head += n as u32;
+        self.len -= n as u32;
+        true
+    }
+
+    /// Makes the first segment `n` bytes longer at its end: false when there is no room or more segments follow.
+    #[inline]
+    #[must_use]
+    pub fn push_back(&mut self, n: usize) -> bool {
+        if n > self.tailroom() || !self.is_linear() {
+            return false;
+        }
+        self.len += n as u32;
+        true
+    }
+
+    /// Cuts a frame to `len` bytes where it is longer. Only for a linear frame: false otherwise.
+    #[must_use]
+    pub fn truncate(&mut self, len: usize) -> bool {
+        if !self.is_linear() {
+            return false;
+        }
+        self.len = self.len.min(len as u32);
+        true
+    }
+
+    /// Replaces the bytes of a linear frame; false when they do not fit behind the headroom.
+    #[inline]
+    #[must_use]
+    pub fn fill(&mut self, bytes: &[u8]) -> bool {
+        if !self.is_linear() || bytes.len() + self.head as usize > self.size as usize {
+            return false;
+        }
+        self.len = bytes.len() as u32;
+        self.head_mut().copy_from_slice(bytes);
+        true
+    }
+
+    /// Every segment in order.
+    pub fn segments(&self) -> Segments<'_> {
+        Segments { frame: self, next: None }
+    }
+
+    /// Copies all bytes out; for tests and slow paths.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.len());
+        for s in self.segments() {
+            out.extend_from_slice(s);
+        }
+        out
+    }
+
+    /// Appends another frame's segments at the end (its `meta` is dropped).
+    pub fn append(&mut self, tail: Frame) {
+        debug_assert_eq!(self.region, tail.region, "segments of one frame come from one region");
+        let added = tail.len() as u32;
+        tail.write_link();
+        if self.next == NO_NEXT {
+            self.next = tail.index;
+        } else {
+            let mut at = self.next;
+            loop {
+                let link = self.link(at);
+                // SAFETY: `at` is a chunk of this frame, so the link in front of it is ours alone.
+                let l = unsafe { &mut *link };
+                if l.next == NO_NEXT {
+                    l.next = tail.index;
+                    break;
+                }
+                at = l.next;
+            }
+        }
+        self.rest += added;
+    }
+
+    fn write_link(&self) {
+        let link = Link { next: self.next, head: self.head, len: self.len, _pad: 0 };
+        // SAFETY: the first LINK bytes of a chunk are reserved for this, aligned by the chunk size,
+        // and `self` owns the chunk.
+        unsafe { self.chunk.as_ptr().cast::<Link>().write(link) }
+    }
+
+    fn chunk_at(&self, index: u32) -> *mut u8 {
+        let delta = (index as isize - self.index as isize) * self.size as isize;
+        // SAFETY: both chunks lie in one region, so the offset stays inside one mapping.
+        unsafe { self.chunk.as_ptr().offset(delta) }
+    }
+
+    fn link(&self, index: u32) -> *mut Link {
+        self.chunk_at(index).cast()
+    }
+}
+
+/// Iterator over the segments of a frame.
+pub struct Segments<'a> {
+    frame: &'a Frame,
+    next: Option<u32>,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        match self.next {
+            None => {
+                self.next = Some(self.frame.next);
+                Some(self.frame.head())
+            }
+            Some(NO_NEXT) => None,
+            Some(at) => {
+                // SAFETY: `at` is a chunk of this frame; its link was written when it was appended,
+                // and head and len were a valid frame's then.
+                let bytes = unsafe {
+                    let l = &*self.frame.link(at);
+                    self.next = Some(l.next);
+                    std::slice::from_raw_parts(self.frame.chunk_at(at).add(l.head as usize), l.len as usize)
+                };
+                Some(bytes)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headroom_is_given_and_taken_back() {
+        let mut pool = Pool::new(4096, 4).unwrap();
+        let mut f = pool.alloc().unwrap();
+        assert!(f.fill(b"payload"));
+        assert!(f.push_front(50));
+        assert_eq!(f.len(), 57);
+        assert!(f.pull_front(50));
+        assert_eq!(f.head(), b"payload");
+        assert!(!f.push_front(HEADROOM + 1));
+        assert!(!f.pull_front(8));
+        pool.free(f);
+        assert_eq!(pool.outstanding(), 0);
+    }
+
+    #[test]
+    fn a_chain_reads_back_in_order_and_returns_every_chunk() {
+        let mut pool = Pool::new(4096, 4).unwrap();
+        let mut f = pool.alloc().unwrap();
+        assert!(f.fill(b"one"));
+        for part in [b"two", b"six"] {
+            let mut g = pool.alloc().unwrap();
+            assert!(g.fill(part));
+            f.append(g);
+        }
+        assert_eq!(f.len(), 9);
+        assert!(!f.is_linear());
+        assert_eq!(f.to_vec(), b"onetwosix");
+        pool.free(f);
+        assert_eq!(pool.outstanding(), 0);
+        assert_eq!(pool.available(), 4);
+    }
+
+    #[test]
+    fn an_empty_pool_says_so() {
+        let mut pool = Pool::new(2048, 1).unwrap();
+        let f = pool.alloc().unwrap();
+        assert!(pool.alloc().is_none());
+        pool.free(f);
+        let f = pool.alloc().unwrap();
+        pool.free(f);
+    }
+
+    #[test]
+    fn the_kernel_borrows_a_chunk_by_its_address() {
+        let mut pool = Pool::new(4096, 2).unwrap();
+        let addr = pool.lend().unwrap();
+        assert_eq!(addr % 4096, (LINK + HEADROOM) as u64);
+        // SAFETY: `addr` was lent by this pool just now and nobody else holds it.
+        let f = unsafe { pool.adopt(addr, 64) };
+        assert_eq!(f.len(), 64);
+        assert_eq!(f.headroom(), HEADROOM);
+        pool.free(f);
+        assert_eq!(pool.outstanding(), 0);
+    }
+}

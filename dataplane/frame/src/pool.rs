@@ -1,0 +1,213 @@
+//! A pool of equal chunks in one mapped region.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Frame, Link, Meta, HEADROOM, LINK, NO_NEXT};
+
+static NEXT_REGION: AtomicU32 = AtomicU32::new(1);
+
+/// Why a pool could not be made.
+#[derive(Debug)]
+pub enum PoolError {
+    /// The chunk size is not a power of two of at least 1024, or the count is 0 or too large.
+    Shape,
+    /// The kernel refused the memory.
+    Map(std::io::Error),
+}
+
+impl std::fmt::Display for PoolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PoolError::Shape => write!(f, "chunk size must be a power of two of at least 1024, and at least one chunk"),
+            PoolError::Map(e) => write!(f, "cannot map frame memory: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for PoolError {}
+
+/// The mapped memory of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First byte.
+    pub start: NonNull<u8>,
+    /// Bytes.
+    pub len: usize,
+    /// Bytes of one chunk.
+    pub chunk_size: usize,
+}
+
+/// Frames for one worker, last in first out so that warm memory is used again.
+#[derive(Debug)]
+pub struct Pool {
+    region: Region,
+    id: u32,
+    free: Vec<u32>,
+    chunks: u32,
+    /// Chunks that the kernel holds (fill rings, transmit rings).
+    lent: u32,
+}
+
+// SAFETY: a pool owns its region; chunks handed out are owned by frames, which are `Send` themselves.
+unsafe impl Send for Pool {}
+
+impl Pool {
+    /// Maps `count` chunks of `chunk_size` bytes (a power of two, at least 1024).
+    pub fn new(chunk_size: usize, count: usize) -> Result<Pool, PoolError> {
+        if !chunk_size.is_power_of_two() || chunk_size < 1024 || count == 0 || count > u32::MAX as usize / 2 {
+            return Err(PoolError::Shape);
+        }
+        let len = chunk_size.checked_mul(count).ok_or(PoolError::Shape)?;
+        // SAFETY: an anonymous private mapping at an address of the kernel's choice.
+        let p = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+                -1,
+                0,
+            )
+        };
+        let start = match NonNull::new(p.cast::<u8>()) {
+            Some(start) if p != libc::MAP_FAILED => start,
+            _ => return Err(PoolError::Map(std::io::Error::last_os_error())),
+        };
+        Ok(Pool {
+            region: Region { start, len, chunk_size },
+            id: NEXT_REGION.fetch_add(1, Ordering::Relaxed),
+            free: (0..count as u32).rev().collect(),
+            chunks: count as u32,
+            lent: 0,
+        })
+    }
+
+    /// An empty frame with [`HEADROOM`] bytes in front, or `None` when all chunks are out.
+    #[inline]
+    pub fn alloc(&mut self) -> Option<Frame> {
+        let index = self.free.pop()?;
+        Some(self.frame(index, (LINK + HEADROOM) as u32, 0))
+    }
+
+    /// Takes a frame back, with all its segments.
+    ///
+    /// A frame of another pool is leaked, not mixed in: bring frames home to the pool they came from.
+    #[inline]
+    pub fn free(&mut self, frame: Frame) {
+        debug_assert_eq!(frame.region, self.id, "a frame must return to the pool it came from");
+        if frame.region != self.id {
+            return;
+        }
+        let mut next = frame.next;
+        self.free.push(frame.index);
+        while next != NO_NEXT {
+            self.free.push(next);
+            // SAFETY: `next` is a chunk of this frame; its link was written when it was appended.
+            next = unsafe { (*self.chunk(next).as_ptr().cast::<Link>()).next };
+        }
+    }
+
+    /// Lends a chunk to the kernel: the offset in the region at which it may write.
+    pub fn lend(&mut self) -> Option<u64> {
+        let index = self.free.pop()?;
+        self.lent += 1;
+        Some(index as u64 * self.region.chunk_size as u64 + (LINK + HEADROOM) as u64)
+    }
+
+    /// Takes back a chunk that was lent and is not to be looked at.
+    ///
+    /// # Safety
+    /// `addr` must lie in a chunk that was lent (or given by [`Pool::surrender`]) and not taken back since.
+    pub unsafe fn reclaim(&mut self, addr: u64) {
+        self.lent -= 1;
+        self.free.push((addr / self.region.chunk_size as u64) as u32);
+    }
+
+    /// Takes back a chunk that was lent, as the frame that the kernel wrote there.
+    ///
+    /// # Safety
+    /// `addr` must lie in a chunk that was lent and not taken back since, and the kernel must have
+    /// written `len` bytes at it. Bounds are checked: what would leave the chunk is cut.
+    pub unsafe fn adopt(&mut self, addr: u64, len: usize) -> Frame {
+        let size = self.region.chunk_size as u64;
+        let index = (addr / size) as u32;
+        assert!(index < self.chunks, "address {addr:#x} is outside of the frame memory");
+        let head = (addr % size).max(LINK as u64) as u32;
+        let len = (len as u64).min(size - head as u64) as u32;
+        self.lent -= 1;
+        self.frame(index, head, len)
+    }
+
+    /// Gives a linear frame to the kernel: offset in the region and length of its bytes.
+    ///
+    /// Returns the frame when it has several segments or is not of this pool.
+    pub fn surrender(&mut self, frame: Frame) -> Result<(u64, u32), Frame> {
+        if !frame.is_linear() || frame.region != self.id {
+            return Err(frame);
+        }
+        self.lent += 1;
+        Ok((frame.index as u64 * self.region.chunk_size as u64 + frame.head as u64, frame.len))
+    }
+
+    /// The memory, to register with the kernel.
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
+    /// Chunks in all.
+    pub fn capacity(&self) -> usize {
+        self.chunks as usize
+    }
+
+    /// Chunks ready to be handed out.
+    pub fn available(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Chunks that the kernel holds.
+    pub fn lent(&self) -> usize {
+        self.lent as usize
+    }
+
+    /// Chunks that frames hold now.
+    pub fn outstanding(&self) -> usize {
+        self.chunks as usize - self.free.len() - self.lent as usize
+    }
+
+    /// Bytes of payload that one chunk holds behind the usual headroom.
+    pub fn chunk_payload(&self) -> usize {
+        self.region.chunk_size - LINK - HEADROOM
+    }
+
+    fn chunk(&self, index: u32) -> NonNull<u8> {
+        // SAFETY: `index < chunks`, so the offset stays inside the mapping.
+        unsafe { self.region.start.add(index as usize * self.region.chunk_size) }
+    }
+
+    #[inline]
+    fn frame(&self, index: u32, head: u32, len: u32) -> Frame {
+        Frame {
+            chunk: self.chunk(index),
+            index,
+            head,
+            len,
+            size: self.region.chunk_size as u32,
+            next: NO_NEXT,
+            rest: 0,
+            region: self.id,
+            meta: Meta::default(),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // A frame or the kernel may still use a chunk: then the memory stays for good.
+        if self.free.len() != self.chunks as usize {
+            return;
+        }
+        // SAFETY: every chunk is home, so nothing points into the mapping.
+        unsafe { libc::munmap(self.region.start.as_ptr().cast(), self.region.len) };
+    }
+}

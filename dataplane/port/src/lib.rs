@@ -1,0 +1,1 @@
+//! Where frames enter and leave the switch: the only unsafe I/O.

@@ -1,0 +1,1 @@
+//! From a set of rules to a program for the dataplane.

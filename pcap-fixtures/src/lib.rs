@@ -1,0 +1,1 @@
+//! Captures, seeded packet generators and malformed frames for tests and benches.

@@ -1,0 +1,1 @@
+//! The executables: sluiced, sluice and sluice-controller.
