@@ -1,1 +1,56 @@
-//! Where frames enter and leave the switch: the only unsafe I/O.
+//! Where frames enter and leave the switch.
+//!
+//! Purpose: one trait, [`Port`], over everything that carries Ethernet frames: capture files, tap
+//! devices, packet sockets, AF_XDP sockets, and wrappers around any of them.
+//! Invariant: a frame handed in belongs to the pool it was received with; a frame given to `send` is
+//! always taken and accounted for, sent or dropped by a reason.
+//! Deliberately does not know: headers beyond what checksums and segmentation need, rules, workers.
+
+mod count;
+mod error;
+
+pub use count::{Offloads, PortStats, SendDrop, SendOutcome};
+pub use error::{PortError, Trouble};
+
+use std::os::fd::RawFd;
+
+use sluice_frame::{Frame, Pool};
+
+/// A place where frames enter and leave.
+pub trait Port: Send {
+    /// Name of the port.
+    fn name(&self) -> &str;
+
+    /// Appends up to `max` frames to `out` and returns how many. Never blocks.
+    ///
+    /// An error that [`PortError::is_gone`] means that the device has vanished; after any other
+    /// error the port may be used on.
+    fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError>;
+
+    /// Takes every frame out of `frames`, in order; what cannot be sent is freed and counted by reason.
+    ///
+    /// Work that the port's peer does not accept undone (see [`Port::offloads`]) is done here.
+    fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) -> SendOutcome;
+
+    /// Descriptor to sleep on, if any: readable (level triggered) while frames wait.
+    fn poll_fd(&self) -> Option<RawFd>;
+
+    /// Counters since the port was opened.
+    fn stats(&self) -> PortStats;
+
+    /// What the peer of this port accepts undone.
+    fn offloads(&self) -> Offloads;
+
+    /// Has this port nothing more to hand in, ever (a capture file read to its end)?
+    fn is_finished(&self) -> bool {
+        false
+    }
+
+    /// Closes the port and brings home the frames that the kernel holds for it.
+    ///
+    /// A port that is merely dropped releases its device too, but what the kernel held of `pool`
+    /// stays out.
+    fn close(self: Box<Self>, pool: &mut Pool) {
+        let _ = pool;
+    }
+}
