@@ -16,6 +16,7 @@ pub const LOCAL: OfPort = 0xffff_fffe;
 pub const NO_PORT: OfPort = 0xffff_ffff;
 
 /// One instruction.
+#[allow(missing_docs)] // the fields are named in each line above them
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// To a port of this bridge; nothing happens when it is the one the packet came in by.
@@ -34,15 +35,16 @@ pub enum Action {
     All,
     /// A copy to the controllers.
     Punt(Arc<Punt>),
-    /// Writes bits of a field. `value` is zero outside of `mask`; both right-aligned.
-    Set { slot: Slot, value: u128, mask: u128 },
-    /// Copies between equally wide fields.
-    Move { src: Slot, dst: Slot },
+    /// Writes bits of a field, where the packet has what `need` says; else nothing happens.
+    /// `value` is zero outside of `mask`; both right-aligned.
+    Set { slot: Slot, value: u128, mask: u128, need: Need },
+    /// Copies between equally wide fields, where the packet has what both needs say.
+    Move { src: Slot, src_need: Need, dst: Slot, dst_need: Need },
     /// Sets the VLAN id (0..=4095); pushes an 802.1Q tag where there is none and `push` says so.
     SetVlanVid { vid: u16, push: bool },
     /// Sets the VLAN priority (0..=7); pushes an 802.1Q tag where there is none and `push` says so.
     SetVlanPcp { pcp: u8, push: bool },
-    /// Pushes a tag of this type, with the id and priority of the outer one, or 0.
+    /// Pushes a tag of this type with id and priority 0.
     PushVlan(u16),
     /// Removes the outer tag, where there is one.
     PopVlan,
@@ -78,6 +80,36 @@ pub enum Action {
     Nothing,
     /// Legal, loaded and shown, but not executed by this version: the packet drops with its own reason.
     Refused(&'static str),
+}
+
+/// What a packet must be for a field of it to be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Need {
+    /// Nothing: Ethernet header, VLAN tag (written only where present), registers, tunnel.
+    Nothing,
+    /// A VLAN tag.
+    Vlan,
+    Mpls,
+    Ipv4,
+    Ipv6,
+    /// IPv4 or IPv6.
+    Ip,
+    Arp,
+    Tcp,
+    Udp,
+    Sctp,
+    /// TCP, UDP or SCTP.
+    L4,
+    Icmp4,
+    Icmp6,
+    /// ICMPv6 neighbour solicitation or advertisement.
+    Nd,
+    /// ICMPv6 neighbour solicitation.
+    NdSolicit,
+    /// ICMPv6 neighbour advertisement.
+    NdAdvert,
+    Nsh,
 }
 
 /// A copy to the controllers.
@@ -135,12 +167,13 @@ pub enum Source {
 }
 
 /// One part of a learned rule.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LearnSpec {
     /// Matches `dst` exactly.
     Match { src: Source, dst: Slot },
-    /// Writes `dst`.
-    Load { src: Source, dst: Slot },
+    /// Writes `dst`, where the packet has what `need` says.
+    Load { src: Source, dst: Slot, need: Need },
     /// Outputs to the port that `src` names.
     Output(Slot),
 }

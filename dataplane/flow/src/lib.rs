@@ -7,6 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod classifier;
+pub mod drop;
+pub mod fdb;
+pub mod hash;
+pub mod rule;
 pub mod key;
 
+pub use drop::DropReason;
+pub use rule::{Conjunction, MaskedKey, Rule, RuleId, SparseMask};
 pub use key::{Key, Slot, WORDS};
