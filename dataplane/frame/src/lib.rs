@@ -6,6 +6,7 @@
 //! Invariant: a chunk belongs to exactly one of: a pool's free list, one [`Frame`], the kernel.
 //! Deliberately does not know: headers, ports, what is in the bytes.
 
+mod copy;
 mod pool;
 
 pub use pool::{Pool, PoolError, Region};
@@ -196,6 +197,11 @@ impl Frame {
         true
     }
 
+    /// Number of segments.
+    pub fn segment_count(&self) -> usize {
+        self.segments().count()
+    }
+
     /// Every segment in order.
     pub fn segments(&self) -> Segments<'_> {
         Segments { frame: self, next: None }
@@ -211,8 +217,13 @@ impl Frame {
     }
 
     /// Appends another frame's segments at the end (its `meta` is dropped).
+    ///
+    /// Both come from one pool: a tail of another pool is leaked, not mixed in.
     pub fn append(&mut self, tail: Frame) {
         debug_assert_eq!(self.region, tail.region, "segments of one frame come from one region");
+        if self.region != tail.region {
+            return;
+        }
         let added = tail.len() as u32;
         tail.write_link();
         if self.next == NO_NEXT {

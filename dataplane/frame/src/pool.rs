@@ -150,6 +150,27 @@ impl Pool {
         Ok((frame.index as u64 * self.region.chunk_size as u64 + frame.head as u64, frame.len))
     }
 
+    /// Gives a frame to the kernel segment by segment: appends offset and length of each to `parts`.
+    ///
+    /// Returns the frame when it is not of this pool.
+    pub fn surrender_chain(&mut self, frame: Frame, parts: &mut Vec<(u64, u32)>) -> Result<(), Frame> {
+        if frame.region != self.id {
+            return Err(frame);
+        }
+        let size = self.region.chunk_size as u64;
+        parts.push((frame.index as u64 * size + frame.head as u64, frame.len));
+        self.lent += 1;
+        let mut next = frame.next;
+        while next != NO_NEXT {
+            // SAFETY: `next` is a chunk of this frame; its link was written when it was appended.
+            let link = unsafe { &*self.chunk(next).as_ptr().cast::<Link>() };
+            parts.push((next as u64 * size + link.head as u64, link.len));
+            self.lent += 1;
+            next = link.next;
+        }
+        Ok(())
+    }
+
     /// The memory, to register with the kernel.
     pub fn region(&self) -> Region {
         self.region
