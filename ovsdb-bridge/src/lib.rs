@@ -1,1 +1,20 @@
 //! The node's desired state: bridges, ports and tunnels, from a TOML file or an Open_vSwitch database.
+//!
+//! Purpose: one [`DesiredState`] whatever its source, and the steps from one state to the next.
+//! Invariant: pure. Text comes in, values go out; nothing here opens a file or a device.
+//! Deliberately does not know: how a port is opened, what OpenFlow rules a bridge holds.
+
+#![forbid(unsafe_code)]
+
+pub mod difference;
+pub mod error;
+pub mod source;
+pub mod state;
+
+pub use difference::{diff, Step};
+pub use error::ConfigError;
+pub use source::toml::parse_toml;
+pub use state::{
+    Address, Bridge, ControllerTarget, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl,
+    Underlay, Version, Vxlan, Workers,
+};

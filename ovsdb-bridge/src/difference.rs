@@ -1,0 +1,126 @@
+//! The steps from one state to the next.
+//!
+//! Purpose: touch only what differs; a port that stays is never closed.
+//! Invariant: applying the steps to `old` gives `new`. What goes, goes before what comes, so that
+//! names and numbers are free again.
+//! Deliberately does not know: how a step is carried out, or whether it can be.
+
+use crate::state::{Bridge, DesiredState, Port, Underlay, Workers};
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Closes a port.
+    RemovePort {
+        /// Its bridge.
+        bridge: String,
+        /// Its name.
+        name: String,
+    },
+    /// Removes a bridge with its rules, after its ports.
+    RemoveBridge {
+        /// Its name.
+        name: String,
+    },
+    /// Gives a device back to the host alone.
+    RemoveUnderlay {
+        /// The device.
+        device: String,
+    },
+    /// Changes the worker threads.
+    SetWorkers(Workers),
+    /// Takes our tunnels' frames from a device.
+    AddUnderlay(Underlay),
+    /// Makes a bridge; `ports` is empty, they follow as steps.
+    AddBridge(Bridge),
+    /// Changes settings of a bridge that stays, with its rules; `ports` is empty.
+    ChangeBridge(Bridge),
+    /// Opens a port.
+    AddPort {
+        /// Its bridge.
+        bridge: String,
+        /// What it shall be.
+        port: Port,
+    },
+    /// Changes settings of a port that stays open (tag, MTU, tunnel options).
+    ChangePort {
+        /// Its bridge.
+        bridge: String,
+        /// What it shall be.
+        port: Port,
+    },
+}
+
+/// What has to be done to come from `old` to `new`.
+pub fn diff(old: &DesiredState, new: &DesiredState) -> Vec<Step> {
+    let mut steps = Vec::new();
+    removals(old, new, &mut steps);
+    if old.workers != new.workers {
+        steps.push(Step::SetWorkers(new.workers.clone()));
+    }
+    for underlay in &new.underlays {
+        if !old.underlays.contains(underlay) {
+            steps.push(Step::AddUnderlay(underlay.clone()));
+        }
+    }
+    for bridge in &new.bridges {
+        bridge_steps(old.bridges.iter().find(|b| b.name == bridge.name), bridge, &mut steps);
+    }
+    steps
+}
+
+fn removals(old: &DesiredState, new: &DesiredState, steps: &mut Vec<Step>) {
+    let mut bridges = Vec::new();
+    for bridge in &old.bridges {
+        let now = new.bridges.iter().find(|b| b.name == bridge.name);
+        for port in &bridge.ports {
+            let stays = now.is_some_and(|b| b.ports.iter().any(|p| survives(port, p)));
+            if !stays {
+                steps.push(Step::RemovePort { bridge: bridge.name.clone(), name: port.name.clone() });
+            }
+        }
+        if now.is_none() {
+            bridges.push(Step::RemoveBridge { name: bridge.name.clone() });
+        }
+    }
+    steps.append(&mut bridges);
+    for underlay in &old.underlays {
+        if !new.underlays.contains(underlay) {
+            steps.push(Step::RemoveUnderlay { device: underlay.device.clone() });
+        }
+    }
+}
+
+/// Whether `old` can become `new` without being closed.
+fn survives(old: &Port, new: &Port) -> bool {
+    use crate::state::PortKind::{Internal, Patch, System, Vxlan};
+    let same_kind = match (&old.kind, &new.kind) {
+        (System { .. }, System { .. }) => old.kind == new.kind,
+        (Internal, Internal) | (Patch { .. }, Patch { .. }) | (Vxlan(_), Vxlan(_)) => true,
+        _ => false,
+    };
+    old.name == new.name && same_kind && old.ofport_request == new.ofport_request
+}
+
+fn bridge_steps(old: Option<&Bridge>, new: &Bridge, steps: &mut Vec<Step>) {
+    match old {
+        None => steps.push(Step::AddBridge(without_ports(new))),
+        Some(old) if without_ports(old) != without_ports(new) => {
+            steps.push(Step::ChangeBridge(without_ports(new)));
+        }
+        Some(_) => {}
+    }
+    for port in &new.ports {
+        let bridge = new.name.clone();
+        let port = port.clone();
+        match old.and_then(|b| b.ports.iter().find(|p| survives(p, &port))) {
+            None => steps.push(Step::AddPort { bridge, port }),
+            Some(before) if *before != port => steps.push(Step::ChangePort { bridge, port }),
+            Some(_) => {}
+        }
+    }
+}
+
+fn without_ports(bridge: &Bridge) -> Bridge {
+    Bridge { ports: Vec::new(), ..bridge.clone() }
+}

@@ -1,0 +1,286 @@
+//! What a node shall look like.
+//!
+//! Purpose: the one type that every source produces and the daemon makes true.
+//! Invariant: a state that a source returned is consistent: names are unique, patch ports are
+//! paired, wished port numbers do not collide.
+//! Deliberately does not know: what is open now, or what could not be opened.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DesiredState {
+    /// How packets are worked on.
+    pub workers: Workers,
+    /// Devices of the host that carry tunnels.
+    pub underlays: Vec<Underlay>,
+    /// Bridges, in the order in which they were given.
+    pub bridges: Vec<Bridge>,
+}
+
+/// Worker threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// How many.
+    pub count: u16,
+    /// Where they are pinned, one CPU each; empty for no pinning.
+    pub cpus: Vec<u16>,
+    /// Entries of each worker's flow cache.
+    pub cache_entries: u32,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Workers { count: 1, cpus: Vec::new(), cache_entries: 1 << 17 }
+    }
+}
+
+/// A device of the host that carries tunnel packets. The host keeps the device: only frames of our
+/// tunnels are taken from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Underlay {
+    /// Name of the device.
+    pub device: String,
+    /// How frames are taken and sent.
+    pub io: Io,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Name, also of its LOCAL device.
+    pub name: String,
+    /// Datapath id; `None` derives it from the MAC address.
+    pub datapath_id: Option<u64>,
+    /// MAC address; `None` derives one from the name.
+    pub hwaddr: Option<[u8; 6]>,
+    /// What holds without a controller.
+    pub fail_mode: FailMode,
+    /// OpenFlow versions that it speaks; empty for all.
+    pub protocols: Vec<Version>,
+    /// Controllers to connect to and addresses to listen on.
+    pub controllers: Vec<ControllerTarget>,
+    /// Most MAC addresses that NORMAL learns.
+    pub mac_table_size: u32,
+    /// Seconds after which a learned MAC address is forgotten.
+    pub mac_ageing: u32,
+    /// MTU of the LOCAL device.
+    pub mtu: Option<u16>,
+    /// Ports, without LOCAL.
+    pub ports: Vec<Port>,
+}
+
+impl Bridge {
+    /// A bridge with Open vSwitch's defaults and no ports.
+    pub fn new(name: impl Into<String>) -> Bridge {
+        Bridge {
+            name: name.into(),
+            datapath_id: None,
+            hwaddr: None,
+            fail_mode: FailMode::Standalone,
+            protocols: Vec::new(),
+            controllers: Vec::new(),
+            mac_table_size: 8192,
+            mac_ageing: 300,
+            mtu: None,
+            ports: Vec::new(),
+        }
+    }
+}
+
+/// What a bridge does without a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FailMode {
+    /// Behaves like a learning switch while no controller is configured.
+    #[default]
+    Standalone,
+    /// Does only what rules say.
+    Secure,
+}
+
+/// A version of OpenFlow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// OpenFlow 1.0.
+    V10 = 1,
+    /// OpenFlow 1.1.
+    V11 = 2,
+    /// OpenFlow 1.2.
+    V12 = 3,
+    /// OpenFlow 1.3.
+    V13 = 4,
+    /// OpenFlow 1.4.
+    V14 = 5,
+    /// OpenFlow 1.5.
+    V15 = 6,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Version; 6] =
+        [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
+
+    /// The number in a message header.
+    pub const fn wire(self) -> u8 {
+        self as u8
+    }
+
+    /// The name that Open vSwitch uses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Version::V10 => "OpenFlow10",
+            Version::V11 => "OpenFlow11",
+            Version::V12 => "OpenFlow12",
+            Version::V13 => "OpenFlow13",
+            Version::V14 => "OpenFlow14",
+            Version::V15 => "OpenFlow15",
+        }
+    }
+
+    /// The version with this name.
+    pub fn from_name(name: &str) -> Option<Version> {
+        Version::ALL.into_iter().find(|v| v.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// One end of an OpenFlow connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ControllerTarget {
+    /// `tcp:HOST:PORT`: connect, and connect again when it breaks.
+    Tcp(std::net::SocketAddr),
+    /// `unix:PATH`: connect to a local socket.
+    Unix(String),
+    /// `ptcp:[PORT][:HOST]`: listen.
+    PassiveTcp(std::net::SocketAddr),
+    /// `punix:PATH`: listen on a local socket.
+    PassiveUnix(String),
+}
+
+/// A port of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Name, unique on the node.
+    pub name: String,
+    /// What is behind it.
+    pub kind: PortKind,
+    /// Wished OpenFlow number, 1 to 65279.
+    pub ofport_request: Option<u16>,
+    /// Access VLAN for NORMAL and FLOOD.
+    pub tag: Option<u16>,
+    /// MTU to set on the device.
+    pub mtu: Option<u16>,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// A device that exists on the host.
+    System {
+        /// Name of the device.
+        device: String,
+        /// How frames enter and leave.
+        io: Io,
+    },
+    /// A tap device that the switch makes.
+    Internal,
+    /// The other half is the patch port of this name.
+    Patch {
+        /// Name of the other half.
+        peer: String,
+    },
+    /// A VXLAN tunnel.
+    Vxlan(Vxlan),
+}
+
+/// How frames of a device are received and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Io {
+    /// AF_XDP where the device can serve, else a packet socket.
+    #[default]
+    Auto,
+    /// AF_XDP.
+    Afxdp,
+    /// Packet socket.
+    Packet,
+}
+
+/// A tunnel end's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Always this one.
+    Fixed(IpAddr),
+    /// What the rule wrote into `tun_dst` or `tun_src`.
+    Flow,
+}
+
+/// A tunnel's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Always this VNI.
+    Fixed(u32),
+    /// What the rule wrote into `tun_id`.
+    Flow,
+}
+
+/// The outer DSCP and ECN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tos {
+    /// Always this one.
+    Fixed(u8),
+    /// The inner packet's.
+    Inherit,
+}
+
+/// The outer TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Always this one.
+    Fixed(u8),
+    /// The inner packet's.
+    Inherit,
+}
+
+/// Options of a VXLAN port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// The peer.
+    pub remote_ip: Address,
+    /// Our own address; `None` takes what routing gives.
+    pub local_ip: Option<Address>,
+    /// The VNI.
+    pub key: Key,
+    /// UDP port.
+    pub dst_port: u16,
+    /// Sets "don't fragment" on the outer packet.
+    pub df: bool,
+    /// Outer TOS.
+    pub tos: Tos,
+    /// Outer TTL.
+    pub ttl: Ttl,
+    /// Computes the outer UDP checksum.
+    pub csum: bool,
+}
+
+impl Vxlan {
+    /// A tunnel with the defaults of Open vSwitch.
+    pub const fn new(remote_ip: Address) -> Vxlan {
+        Vxlan {
+            remote_ip,
+            local_ip: None,
+            key: Key::Fixed(0),
+            dst_port: 4789,
+            df: true,
+            tos: Tos::Fixed(0),
+            ttl: Ttl::Fixed(64),
+            csum: false,
+        }
+    }
+
+    /// Our own address when it is fixed and IPv4.
+    pub fn local_ipv4(&self) -> Option<Ipv4Addr> {
+        match self.local_ip {
+            Some(Address::Fixed(IpAddr::V4(address))) => Some(address),
+            _ => None,
+        }
+    }
+}
