@@ -113,7 +113,7 @@ pub enum Need {
 }
 
 /// A copy to the controllers.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Punt {
     /// Bytes of the packet, at most.
     pub max_len: u16,

@@ -9,11 +9,18 @@
 pub mod action;
 pub mod classifier;
 pub mod drop;
+pub mod extract;
 pub mod fdb;
 pub mod hash;
+pub mod program;
+pub mod reads;
 pub mod rule;
+pub mod underlay;
+pub mod verdict;
 pub mod key;
 
 pub use drop::DropReason;
+pub use program::{Change, Program};
+pub use verdict::{BridgeIdx, Op, PortIdx, Verdict};
 pub use rule::{Conjunction, MaskedKey, Rule, RuleId, SparseMask};
 pub use key::{Key, Slot, WORDS};

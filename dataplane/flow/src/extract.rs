@@ -1,0 +1,366 @@
+//! Frame bytes to flow key.
+//!
+//! Purpose: fills the words of a [`Key`] that come from the frame's own headers. [`extract`] does all
+//! of them; [`extract_narrow`] parses and fills words `0..NARROW_WORDS` in one go and takes a short
+//! cut for the frames that most traffic is made of.
+//! Invariant: both agree on every frame; a field that the frame does not have is zero.
+//! Deliberately does not know: ports, tunnels, connection state (the other words of the key).
+
+use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
+use sluice_wire::{parse_part, Headers, Net, Transport};
+
+use crate::key::{slot, Key, NARROW_WORDS, PACKET_WORDS, VLAN_PRESENT};
+
+const ETH_LEN: usize = 14;
+const TAGGED_LEN: usize = 18;
+const IPV4_LEN: usize = 20;
+/// Bytes up to the end of an 8-byte UDP or ICMP header behind a plain IPv4 header.
+const FAST_LEN: usize = ETH_LEN + IPV4_LEN + 8;
+const FAST_TAGGED_LEN: usize = TAGGED_LEN + IPV4_LEN + 8;
+/// The bits of a word below an Ethernet address.
+const LOW_16: u64 = 0xffff;
+
+/// Words `0..NARROW_WORDS` of a key.
+pub type NarrowWords = [u64; NARROW_WORDS];
+
+/// Fills every word of `key` that comes from the frame; leaves the others as they are.
+///
+/// The stage shares a word with header fields and becomes 0: set it afterwards.
+/// `headers` must be what [`sluice_wire::parse`] found in `head`; otherwise fields read as absent or
+/// as other bytes of the frame.
+pub fn extract(head: &[u8], headers: &Headers, key: &mut Key) {
+    let narrow = narrow_words(head, headers);
+    key.words[..NARROW_WORDS].copy_from_slice(&narrow);
+    extract_wide(head, headers, key);
+}
+
+/// Fills what [`extract`] fills, save words `0..NARROW_WORDS`.
+pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
+    key.words[NARROW_WORDS..PACKET_WORDS].fill(0);
+    let tpid = if headers.vlan { u16_or_zero(head, 12) } else { 0 };
+    key.set(slot::VLAN_TPID, u64::from(tpid));
+    if headers.mpls != 0 {
+        mpls_words(head, usize::from(headers.mpls), key);
+    }
+    match headers.net {
+        Net::Ipv6 | Net::Ipv6Broken => ipv6_words(head, usize::from(headers.l3), key),
+        Net::Arp => arp_words(head, usize::from(headers.l3), key),
+        Net::Ipv4 | Net::Opaque => {}
+    }
+    if headers.transport == Transport::Icmp6 {
+        neighbour_words(head, headers, key);
+    }
+}
+
+/// Parses a frame that `head` holds whole, and gives words `0..NARROW_WORDS` of its key.
+#[inline]
+pub fn extract_narrow(head: &[u8]) -> (NarrowWords, Headers) {
+    extract_narrow_part(head, head.len())
+}
+
+/// As [`extract_narrow`], for a frame of `frame_len` bytes of which `head` is the beginning.
+#[inline]
+pub fn extract_narrow_part(head: &[u8], frame_len: usize) -> (NarrowWords, Headers) {
+    if let Some(b) = head.first_chunk::<FAST_LEN>() {
+        let eth_type = u16_or_zero(b, 12);
+        if eth_type == 0x0800 {
+            if let Some(done) = ipv4_fast::<ETH_LEN, FAST_LEN>(head, b, frame_len, 0) {
+                return done;
+            }
+        } else if eth_type == 0x8100 {
+            if let Some(b) = head.first_chunk::<FAST_TAGGED_LEN>() {
+                let tci = u64::from(u16_or_zero(b, 14)) | VLAN_PRESENT;
+                if u16_or_zero(b, 16) == 0x0800 {
+                    if let Some(done) = ipv4_fast::<TAGGED_LEN, FAST_TAGGED_LEN>(head, b, frame_len, tci) {
+                        return done;
+                    }
+                }
+            }
+        }
+    }
+    narrow_slow(head, frame_len)
+}
+
+#[inline(never)]
+fn narrow_slow(head: &[u8], frame_len: usize) -> (NarrowWords, Headers) {
+    let headers = parse_part(head, frame_len);
+    (narrow_words(head, &headers), headers)
+}
+
+/// A plain IPv4 header at `L3`, not a fragment, in front of whole TCP, UDP or ICMP headers: else `None`.
+#[inline(always)]
+fn ipv4_fast<const L3: usize, const N: usize>(
+    head: &[u8],
+    b: &[u8; N],
+    frame_len: usize,
+    tci: u64,
+) -> Option<(NarrowWords, Headers)> {
+    // version 8 | tos 8 | total length 16 | id 16 | flags and fragment offset 16
+    let first = u64_or_zero(b, L3);
+    // ttl 8 | protocol 8 | checksum 16 | source 32
+    let second = u64_or_zero(b, L3 + 8);
+    if first & 0xff00_0000_0000_3fff != 0x4500_0000_0000_0000 {
+        return None;
+    }
+    let total = (first >> 32) as usize & 0xffff;
+    // Wraps to a huge number when the datagram claims more than the frame has.
+    let padding = frame_len.wrapping_sub(L3 + total);
+    if padding > usize::from(u16::MAX) || total < IPV4_LEN + 8 {
+        return None;
+    }
+    let l4 = L3 + IPV4_LEN;
+    let proto = (second >> 48) as u8;
+    let (transport, tp, flags, len) = match proto {
+        6 => {
+            let offset_and_flags = u64::from(u16_or_zero(head, l4 + 12));
+            let len = (offset_and_flags >> 12) as usize * 4;
+            if len < 20 || IPV4_LEN + len > total || l4 + len > head.len() {
+                return None;
+            }
+            (Transport::Tcp, u32_or_zero(b, l4), offset_and_flags & 0xfff, len)
+        }
+        17 => (Transport::Udp, u32_or_zero(b, l4), 0, 8),
+        1 => (Transport::Icmp4, type_and_code(u16_or_zero(b, l4)) as u32, 0, 8),
+        _ => return None,
+    };
+    let words = [
+        (u64_or_zero(b, 0) & !LOW_16) | 0x0800,
+        (u64_or_zero(b, 6) & !LOW_16) | tci,
+        u64_or_zero(b, L3 + 12),
+        ((second << 8) & (0xff << 56))
+            | (first & (0xff << 48))
+            | ((second >> 16) & (0xff << 40))
+            | (u64::from(second >> 56 <= 1) << slot::TTL_EXPIRING.shift)
+            | u64::from(tp),
+        flags << slot::TCP_FLAGS.shift,
+    ];
+    let headers = Headers {
+        end: (L3 + total) as u32,
+        mpls: 0,
+        l3: L3 as u16,
+        l4: l4 as u16,
+        payload: (l4 + len) as u16,
+        eth_type: 0x0800,
+        proto,
+        frag: 0,
+        vlan: L3 == TAGGED_LEN,
+        net: Net::Ipv4,
+        transport,
+    };
+    Some((words, headers))
+}
+
+/// Words `0..NARROW_WORDS` of the key of a frame with these headers.
+fn narrow_words(head: &[u8], headers: &Headers) -> NarrowWords {
+    let mut words = link_words(head, headers);
+    let l3 = usize::from(headers.l3);
+    let ip = match headers.net {
+        Net::Ipv4 => array_at::<IPV4_LEN>(head, l3).map(|b| {
+            words[2] = u64_or_zero(b, 12);
+            let [_, tos, _, _, _, _, _, _, ttl, ..] = *b;
+            (tos, ttl)
+        }),
+        Net::Ipv6 => array_at::<8>(head, l3).map(|b| {
+            words[4] = flow_label(b);
+            let [v0, v1, _, _, _, _, _, hops] = *b;
+            (v0 << 4 | v1 >> 4, hops)
+        }),
+        Net::Ipv6Broken => {
+            words[4] = array_at(head, l3).map_or(0, flow_label);
+            None
+        }
+        Net::Arp => {
+            let opcode = u16_or_zero(head, l3 + 6);
+            words[2] = u64::from(u32_or_zero(head, l3 + 14)) << 32 | u64::from(u32_or_zero(head, l3 + 24));
+            words[3] = if opcode <= 0xff { u64::from(opcode) << 56 } else { 0 };
+            None
+        }
+        Net::Opaque => None,
+    };
+    if let Some((tos, ttl)) = ip {
+        words[3] = u64::from(headers.proto) << 56 | u64::from(tos) << 48 | ttl_bits(ttl);
+        words[3] |= u64::from(headers.frag) << slot::NW_FRAG.shift;
+        transport_words(head, headers, &mut words);
+    } else if headers.mpls != 0 {
+        // dec_mpls_ttl asks the same question of a label as dec_ttl does of an IP header.
+        let dying = u8_at(head, usize::from(headers.mpls) + 3).is_some_and(|ttl| ttl <= 1);
+        words[3] |= u64::from(dying) << slot::TTL_EXPIRING.shift;
+    }
+    words
+}
+
+fn link_words(head: &[u8], headers: &Headers) -> NarrowWords {
+    let mut words = [0; NARROW_WORDS];
+    if let Some(b) = head.first_chunk::<ETH_LEN>() {
+        words[0] = (u64_or_zero(b, 0) & !LOW_16) | u64::from(headers.eth_type);
+        words[1] = u64_or_zero(b, 6) & !LOW_16;
+    }
+    if headers.vlan {
+        words[1] |= u64::from(u16_or_zero(head, 14)) | VLAN_PRESENT;
+    }
+    words
+}
+
+#[inline(always)]
+fn ttl_bits(ttl: u8) -> u64 {
+    u64::from(ttl) << slot::NW_TTL.shift | u64::from(ttl <= 1) << slot::TTL_EXPIRING.shift
+}
+
+#[inline(always)]
+fn flow_label(b: &[u8; 8]) -> u64 {
+    u64_or_zero(b, 0) >> 32 & 0xf_ffff
+}
+
+/// ICMP type and code as two 16-bit ports.
+#[inline(always)]
+fn type_and_code(both: u16) -> u64 {
+    u64::from(both >> 8) << 16 | u64::from(both & 0xff)
+}
+
+fn transport_words(head: &[u8], headers: &Headers, words: &mut NarrowWords) {
+    let l4 = usize::from(headers.l4);
+    match headers.transport {
+        Transport::Opaque => {}
+        Transport::Tcp => {
+            words[3] |= u64::from(u32_or_zero(head, l4));
+            words[4] |= u64::from(u16_or_zero(head, l4 + 12) & 0xfff) << slot::TCP_FLAGS.shift;
+        }
+        Transport::Udp | Transport::Sctp => words[3] |= u64::from(u32_or_zero(head, l4)),
+        Transport::Icmp4 | Transport::Icmp6 | Transport::Igmp => words[3] |= type_and_code(u16_or_zero(head, l4)),
+    }
+}
+
+fn mpls_words(head: &[u8], mut at: usize, key: &mut Key) {
+    for place in [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2] {
+        let Some(entry) = u32_at(head, at) else { return };
+        key.set(place, u64::from(entry));
+        if entry & 0x100 != 0 {
+            return;
+        }
+        at += 4;
+    }
+}
+
+fn ipv6_words(head: &[u8], l3: usize, key: &mut Key) {
+    for (i, word) in key.words[5..9].iter_mut().enumerate() {
+        *word = u64_or_zero(head, l3 + 8 + 8 * i);
+    }
+}
+
+fn arp_words(head: &[u8], l3: usize, key: &mut Key) {
+    key.set(slot::ARP_SHA, u48_at(head, l3 + 8).unwrap_or(0));
+    key.set(slot::ARP_THA, u48_at(head, l3 + 18).unwrap_or(0));
+}
+
+/// Neighbour solicitations and advertisements: target, flags and link-layer addresses.
+fn neighbour_words(head: &[u8], headers: &Headers, key: &mut Key) {
+    let l4 = usize::from(headers.l4);
+    if !matches!(array_at(head, l4), Some([135 | 136, 0])) {
+        return;
+    }
+    key.set(slot::ND_RESERVED, u64::from(u32_or_zero(head, l4 + 4)));
+    let end = (headers.end as usize).min(head.len());
+    let Some(body) = head.get(l4 + 8..end).filter(|b| b.len() >= 16) else { return };
+    key.words[11] = u64_or_zero(body, 0);
+    key.words[12] = u64_or_zero(body, 8);
+    if neighbour_options(body.get(16..).unwrap_or(&[]), key).is_none() {
+        // The same option twice: none of the message is to be trusted, save its flags.
+        key.words[9..=12].fill(0);
+    }
+}
+
+/// Source and target link-layer addresses; `None` when one of them is given twice.
+fn neighbour_options(mut options: &[u8], key: &mut Key) -> Option<()> {
+    while let Some(b) = options.first_chunk::<8>() {
+        let [kind, units, ..] = *b;
+        let len = usize::from(units) * 8;
+        if len == 0 || len > options.len() {
+            return Some(());
+        }
+        let place = match kind {
+            1 => Some(slot::ARP_SHA),
+            2 => Some(slot::ARP_THA),
+            _ => None,
+        };
+        if let (Some(place), 8) = (place, len) {
+            if key.get(place) != 0 {
+                return None;
+            }
+            key.set(place, u64_or_zero(b, 0) & 0xffff_ffff_ffff);
+            if key.get(slot::ND_OPTIONS_TYPE) == 0 {
+                key.set(slot::ND_OPTIONS_TYPE, u64::from(kind));
+            }
+        }
+        options = options.get(len..).unwrap_or(&[]);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ethernet, IPv4 10.0.0.1 -> 10.0.0.2, TCP 1000 -> 80 SYN, unpadded.
+    fn tcp_frame() -> Vec<u8> {
+        let mut f = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        f.extend([0x45, 0x10, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        f.extend([3, 232, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0]);
+        f
+    }
+
+    fn key_of(frame: &[u8]) -> Key {
+        let mut key = Key::ZERO;
+        extract(frame, &sluice_wire::parse(frame), &mut key);
+        key
+    }
+
+    #[test]
+    fn a_tcp_segment_yields_each_of_its_fields() {
+        let key = key_of(&tcp_frame());
+        assert_eq!(key.get(slot::ETH_DST), 0x0200_0000_0002);
+        assert_eq!(key.get(slot::ETH_SRC), 0x0200_0000_0001);
+        assert_eq!(key.get(slot::ETH_TYPE), 0x0800);
+        assert_eq!(key.get(slot::NW_SRC), 0x0a00_0001);
+        assert_eq!(key.get(slot::NW_DST), 0x0a00_0002);
+        assert_eq!(key.get(slot::NW_PROTO), 6);
+        assert_eq!(key.get(slot::NW_TOS), 0x10);
+        assert_eq!(key.get(slot::NW_TTL), 64);
+        assert_eq!(key.get(slot::TTL_EXPIRING), 0);
+        assert_eq!(key.get(slot::TP_SRC), 1000);
+        assert_eq!(key.get(slot::TP_DST), 80);
+        assert_eq!(key.get(slot::TCP_FLAGS), 2);
+    }
+
+    #[test]
+    fn a_ttl_of_one_or_none_is_expiring() {
+        for (ttl, expiring) in [(0, 1), (1, 1), (2, 0), (255, 0)] {
+            let mut frame = tcp_frame();
+            frame[22] = ttl;
+            assert_eq!(key_of(&frame).get(slot::TTL_EXPIRING), expiring);
+            assert_eq!(extract_narrow(&frame).0[3], key_of(&frame).words[3]);
+        }
+    }
+
+    #[test]
+    fn the_short_cut_and_the_long_way_agree_at_every_length() {
+        let mut tagged = tcp_frame();
+        tagged.splice(12..12, [0x81, 0, 0xe0, 42]);
+        for frame in [tcp_frame(), tagged] {
+            for len in 0..=frame.len() {
+                let (words, headers) = extract_narrow(&frame[..len]);
+                assert_eq!(headers, sluice_wire::parse(&frame[..len]));
+                assert_eq!(words, key_of(&frame[..len]).words[..NARROW_WORDS]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chained_frame_is_judged_by_its_whole_length() {
+        let frame = tcp_frame();
+        let (cut, _) = extract_narrow(&frame[..40]);
+        assert_eq!(cut[2], 0, "a datagram longer than its frame is opaque");
+        let (words, headers) = extract_narrow_part(&frame[..40], frame.len());
+        assert_eq!(words[2], 0x0a00_0001_0a00_0002);
+        assert_eq!(headers.transport, Transport::Opaque, "the header is not in the first segment");
+    }
+}

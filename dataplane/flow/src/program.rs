@@ -1,0 +1,481 @@
+//! The program: every bridge's tables and ports, as the workers execute them.
+//!
+//! Purpose: one immutable value per epoch. The control side keeps two copies; it applies
+//! [`Change`]s to the one that no worker holds, publishes it, and later feeds the same changes to
+//! the other. A change costs what it changes, never a rebuild.
+//! Invariant: applying the same changes to equal programs gives equal programs.
+//! Deliberately does not know: OpenFlow's encoding, cookies, timeouts, counters.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::action::OfPort;
+use crate::classifier::Classifier;
+use crate::fdb::Fdb;
+use crate::hash::FoldBuild;
+use crate::key::{slot, Key};
+use crate::reads::reads_of;
+use crate::rule::{Rule, RuleId, SparseMask};
+use crate::underlay::Underlay;
+use crate::verdict::{BridgeIdx, OuterTos, OuterTtl, PortIdx};
+
+/// Tables that rules may live in: 0..=254.
+pub const TABLES: usize = 255;
+/// Changes that a stale cache entry can be tested against before it must be decided again.
+const LOG_LEN: usize = 4096;
+
+/// What happens to a packet that no rule of a table matches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Miss {
+    /// It is dropped (OpenFlow 1.3's default).
+    #[default]
+    Drop,
+    /// It goes on in the next table.
+    Continue,
+    /// It goes to the controllers.
+    Controller,
+}
+
+/// VLAN mode of a port, for NORMAL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VlanMode {
+    /// Carries all VLANs tagged, or these, and untagged frames as VLAN 0.
+    Trunk(Option<Arc<[u16]>>),
+    /// One VLAN, untagged.
+    Access(u16),
+}
+
+/// What is behind a port.
+#[derive(Clone, PartialEq, Debug)]
+pub enum PortKind {
+    /// A device of the switch.
+    Device(PortIdx),
+    /// A port of another bridge.
+    Patch {
+        /// That bridge.
+        bridge: BridgeIdx,
+        /// That port.
+        port: OfPort,
+    },
+    /// A tunnel.
+    Tunnel(Arc<Tunnel>),
+    /// Nothing (yet): the device is missing. Rules that name it stay.
+    Absent,
+}
+
+/// A VXLAN tunnel port's settings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Tunnel {
+    /// VNI, or `None` when rules set it (`key=flow`).
+    pub key: Option<u32>,
+    /// Peer, or `None` when rules set it (`remote_ip=flow`).
+    pub remote: Option<IpAddr>,
+    /// Own address, or `None` for what the route says.
+    pub local: Option<IpAddr>,
+    /// UDP destination port.
+    pub dst_port: u16,
+    /// Outer TOS.
+    pub tos: OuterTos,
+    /// Outer TTL.
+    pub ttl: OuterTtl,
+    /// "Don't fragment".
+    pub df: bool,
+    /// Fill the outer UDP checksum.
+    pub csum: bool,
+    /// Group policy extension.
+    pub gbp: bool,
+}
+
+/// A port of a bridge.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Port {
+    /// What is behind it.
+    pub kind: PortKind,
+    /// VLAN mode, for NORMAL.
+    pub vlan: VlanMode,
+    /// Refuses floods.
+    pub no_flood: bool,
+    /// Receives nothing.
+    pub no_receive: bool,
+    /// Sends nothing.
+    pub no_forward: bool,
+}
+
+impl Port {
+    /// A trunk port on a device.
+    pub fn device(idx: PortIdx) -> Self {
+        Port {
+            kind: PortKind::Device(idx),
+            vlan: VlanMode::Trunk(None),
+            no_flood: false,
+            no_receive: false,
+            no_forward: false,
+        }
+    }
+}
+
+/// What a device's frames enter by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ingress {
+    /// A port of a bridge.
+    Bridge {
+        /// That bridge.
+        bridge: BridgeIdx,
+        /// That port.
+        port: OfPort,
+    },
+    /// Only tunnels: what is not encapsulated for us is dropped (the host has its own copy).
+    Underlay,
+}
+
+/// One table.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Its rules.
+    pub rules: Classifier,
+    /// What happens without a match.
+    pub miss: Miss,
+    /// What the actions of its rules look at, counted.
+    reads: HashMap<SparseMask, u32, FoldBuild>,
+}
+
+/// One bridge.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Tables by number.
+    pub tables: Vec<Table>,
+    /// Ports by number; ordered, so that floods are the same in every run.
+    pub ports: BTreeMap<OfPort, Port>,
+    /// Learned addresses.
+    pub fdb: Arc<Fdb>,
+    /// Every packet field that a packet entering here may be judged by.
+    key_set: Key,
+}
+
+impl Bridge {
+    fn new(fdb: Arc<Fdb>) -> Self {
+        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, key_set: Key::ZERO }
+    }
+
+    /// Every packet field that a packet entering here may be judged by.
+    pub fn key_set(&self) -> &Key {
+        &self.key_set
+    }
+}
+
+/// A change of the program.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // fields are named alike in all variants
+pub enum Change {
+    /// Adds a bridge, or replaces its table of learned addresses.
+    AddBridge { bridge: BridgeIdx, fdb: Arc<Fdb> },
+    /// Removes a bridge with all its rules and ports.
+    RemoveBridge { bridge: BridgeIdx },
+    /// Adds a rule.
+    Add { bridge: BridgeIdx, table: u8, rule: Arc<Rule> },
+    /// Removes a rule.
+    Remove { bridge: BridgeIdx, table: u8, id: RuleId },
+    /// Gives a rule (same id, match and priority) other actions.
+    Replace { bridge: BridgeIdx, table: u8, rule: Arc<Rule> },
+    /// Sets what happens without a match.
+    SetMiss { bridge: BridgeIdx, table: u8, miss: Miss },
+    /// Adds or changes a port; `None` removes it.
+    SetPort { bridge: BridgeIdx, port: OfPort, to: Option<Port> },
+    /// Says where a device's frames enter; `None` for nowhere.
+    SetIngress { device: PortIdx, to: Option<Ingress> },
+    /// Replaces the host's routes and neighbours.
+    SetUnderlay(Arc<Underlay>),
+}
+
+/// What a cached verdict must know of a change.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// A rule came, went, or does something else now.
+    Rule {
+        /// Bridge.
+        bridge: BridgeIdx,
+        /// Table.
+        table: u8,
+        /// The rule (as it was, when it went).
+        rule: Arc<Rule>,
+        /// It came (else it went or changed).
+        added: bool,
+    },
+    /// Routes or neighbours changed.
+    Underlay,
+    /// Ports, bridges or table settings changed: decide everything anew.
+    Everything,
+}
+
+/// Every bridge's tables and ports.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    epoch: u64,
+    bridges: Vec<Option<Bridge>>,
+    ingress: Vec<Option<Ingress>>,
+    underlay: Arc<Underlay>,
+    /// Tunnel ports, for packets that arrive.
+    tunnels: Vec<(BridgeIdx, OfPort, Arc<Tunnel>)>,
+    log: VecDeque<(u64, Note)>,
+    /// Epoch of the newest note that fell out of the log.
+    log_floor: u64,
+}
+
+impl Program {
+    /// An empty program of epoch 0.
+    pub fn new() -> Self {
+        Program::default()
+    }
+
+    /// Which version this is. Rises with every [`Program::seal`] that changed something.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A bridge.
+    #[inline]
+    pub fn bridge(&self, bridge: BridgeIdx) -> Option<&Bridge> {
+        self.bridges.get(bridge as usize)?.as_ref()
+    }
+
+    /// Where a device's frames enter.
+    #[inline]
+    pub fn ingress(&self, device: PortIdx) -> Option<Ingress> {
+        *self.ingress.get(device as usize)?
+    }
+
+    /// Routes and neighbours.
+    pub fn underlay(&self) -> &Underlay {
+        &self.underlay
+    }
+
+    /// Is there any tunnel port?
+    pub fn has_tunnels(&self) -> bool {
+        !self.tunnels.is_empty()
+    }
+
+    /// May an IPv4/UDP packet to this address and port be for one of the tunnels?
+    pub fn terminates(&self, dst: u32, dst_port: u16) -> bool {
+        let dst = IpAddr::V4(dst.into());
+        self.tunnels.iter().any(|(_, _, t)| {
+            t.dst_port == dst_port && t.local.map_or_else(|| self.underlay.is_local(dst), |l| l == dst)
+        })
+    }
+
+    /// The tunnel port for a packet that arrived: the most specific of local, peer and key.
+    pub fn tunnel_for(&self, local: u32, remote: u32, vni: u32, dst_port: u16) -> Option<(BridgeIdx, OfPort, &Tunnel)> {
+        let (local, remote) = (IpAddr::V4(local.into()), IpAddr::V4(remote.into()));
+        let fits = |t: &Tunnel| {
+            t.dst_port == dst_port
+                && t.key.is_none_or(|k| k == vni)
+                && t.remote.is_none_or(|r| r == remote)
+                && t.local.is_none_or(|l| l == local)
+        };
+        let rank = |t: &Tunnel| (t.key.is_some(), t.remote.is_some(), t.local.is_some());
+        let best = self.tunnels.iter().filter(|(_, _, t)| fits(t)).max_by_key(|(_, _, t)| rank(t))?;
+        Some((best.0, best.1, &best.2))
+    }
+
+    /// Notes of the changes after `epoch`, oldest first; `None` when the log does not reach back so far.
+    pub fn notes_since(&self, epoch: u64) -> Option<impl Iterator<Item = &(u64, Note)>> {
+        (epoch >= self.log_floor).then(|| self.log.iter().skip_while(move |(e, _)| *e <= epoch))
+    }
+
+    /// Applies changes and seals them as one new epoch.
+    pub fn apply(&mut self, changes: &[Change]) {
+        let next = self.epoch + 1;
+        let mut reshaped = false;
+        for change in changes {
+            reshaped |= self.apply_one(change, next);
+        }
+        self.epoch = next;
+        if reshaped {
+            self.refresh_shape();
+        }
+    }
+
+    /// Applies one change; true when key sets or tunnels must be computed again.
+    fn apply_one(&mut self, change: &Change, epoch: u64) -> bool {
+        match change {
+            Change::Add { bridge, table, rule } => return self.add(*bridge, *table, rule, epoch),
+            Change::Remove { bridge, table, id } => return self.remove(*bridge, *table, *id, epoch),
+            Change::Replace { bridge, table, rule } => {
+                self.remove(*bridge, *table, rule.id, epoch);
+                if let Some(t) = self.table_mut(*bridge, *table) {
+                    t.insert(rule);
+                }
+                return true;
+            }
+            Change::SetUnderlay(to) => {
+                self.underlay = to.clone();
+                self.note(epoch, Note::Underlay);
+                return false;
+            }
+            Change::AddBridge { bridge, fdb } => {
+                grow(&mut self.bridges, *bridge);
+                match &mut self.bridges[*bridge as usize] {
+                    Some(b) => b.fdb = fdb.clone(),
+                    empty => *empty = Some(Bridge::new(fdb.clone())),
+                }
+            }
+            Change::RemoveBridge { bridge } => {
+                if let Some(b) = self.bridges.get_mut(*bridge as usize) {
+                    *b = None;
+                }
+            }
+            Change::SetMiss { bridge, table, miss } => {
+                if let Some(t) = self.table_mut(*bridge, *table) {
+                    t.miss = *miss;
+                }
+            }
+            Change::SetPort { bridge, port, to } => self.set_port(*bridge, *port, to),
+            Change::SetIngress { device, to } => {
+                grow(&mut self.ingress, *device);
+                self.ingress[*device as usize] = *to;
+            }
+        }
+        self.note(epoch, Note::Everything);
+        true
+    }
+
+    fn add(&mut self, bridge: BridgeIdx, table: u8, rule: &Arc<Rule>, epoch: u64) -> bool {
+        let Some(t) = self.table_mut(bridge, table) else { return false };
+        let groups = t.rules.groups();
+        let new_reads = t.insert(rule);
+        let reshaped = new_reads || t.rules.groups() != groups;
+        self.note(epoch, Note::Rule { bridge, table, rule: rule.clone(), added: true });
+        reshaped
+    }
+
+    fn remove(&mut self, bridge: BridgeIdx, table: u8, id: RuleId, epoch: u64) -> bool {
+        let Some(t) = self.table_mut(bridge, table) else { return false };
+        let groups = t.rules.groups();
+        let Some((rule, fewer_reads)) = t.remove(id) else { return false };
+        let reshaped = fewer_reads || t.rules.groups() != groups;
+        self.note(epoch, Note::Rule { bridge, table, rule, added: false });
+        reshaped
+    }
+
+    fn set_port(&mut self, bridge: BridgeIdx, port: OfPort, to: &Option<Port>) {
+        let Some(b) = self.bridges.get_mut(bridge as usize).and_then(Option::as_mut) else { return };
+        match to {
+            Some(p) => b.ports.insert(port, p.clone()),
+            None => b.ports.remove(&port),
+        };
+    }
+
+    fn table_mut(&mut self, bridge: BridgeIdx, table: u8) -> Option<&mut Table> {
+        self.bridges.get_mut(bridge as usize)?.as_mut()?.tables.get_mut(table as usize)
+    }
+
+    fn note(&mut self, epoch: u64, note: Note) {
+        self.log.push_back((epoch, note));
+        if self.log.len() > LOG_LEN {
+            if let Some((e, _)) = self.log.pop_front() {
+                self.log_floor = e;
+            }
+        }
+    }
+
+    /// Computes again what follows from tables and ports as a whole: tunnels and key sets.
+    fn refresh_shape(&mut self) {
+        self.tunnels = self
+            .bridges
+            .iter()
+            .enumerate()
+            .filter_map(|(i, b)| Some((i as BridgeIdx, b.as_ref()?)))
+            .flat_map(|(i, b)| {
+                b.ports.iter().filter_map(move |(n, p)| match &p.kind {
+                    PortKind::Tunnel(t) => Some((i, *n, t.clone())),
+                    _ => None,
+                })
+            })
+            .collect();
+        let own: Vec<Key> = self.bridges.iter().map(|b| b.as_ref().map_or(Key::ZERO, |b| self.own_key_set(b))).collect();
+        for i in 0..self.bridges.len() {
+            let key_set = self.reachable(i).into_iter().fold(Key::ZERO, |k, j| k.or(&own[j]));
+            if let Some(b) = &mut self.bridges[i] {
+                b.key_set = key_set;
+            }
+        }
+    }
+
+    /// What a bridge's own tables and ports look at.
+    fn own_key_set(&self, b: &Bridge) -> Key {
+        let mut all = Key::ZERO;
+        for t in &b.tables {
+            for m in t.rules.masks().map(|m| &**m).chain(t.reads.keys()) {
+                for (i, bits) in m.words.iter() {
+                    all.words[*i as usize] |= bits;
+                }
+            }
+        }
+        if self.has_tunnels() {
+            // An output to a device of the host may turn out to be for a tunnel.
+            for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {
+                all.cover(s);
+            }
+            let inherits = |t: &Tunnel| t.tos == OuterTos::Inherit || t.ttl == OuterTtl::Inherit;
+            if self.tunnels.iter().any(|(_, _, t)| inherits(t)) {
+                all.cover(slot::ETH_TYPE);
+            }
+        }
+        all
+    }
+
+    /// Bridges that a packet entering bridge `from` can come to, itself included.
+    fn reachable(&self, from: usize) -> Vec<usize> {
+        let mut seen = vec![from];
+        let mut at = 0;
+        while let Some(&i) = seen.get(at) {
+            at += 1;
+            let Some(b) = &self.bridges[i] else { continue };
+            let patches = b.ports.values().filter_map(|p| match p.kind {
+                PortKind::Patch { bridge, .. } => Some(bridge as usize),
+                _ => None,
+            });
+            for j in patches {
+                if j < self.bridges.len() && !seen.contains(&j) {
+                    seen.push(j);
+                }
+            }
+        }
+        seen
+    }
+}
+
+impl Table {
+    /// Adds a rule; true when its actions look at something new.
+    fn insert(&mut self, rule: &Arc<Rule>) -> bool {
+        self.rules.insert(rule.clone());
+        let reads = SparseMask::new(&reads_of(&rule.actions));
+        if reads.words.is_empty() {
+            return false;
+        }
+        let n = self.reads.entry(reads).or_insert(0);
+        *n += 1;
+        *n == 1
+    }
+
+    /// Removes a rule; the flag is true when less is looked at now.
+    fn remove(&mut self, id: RuleId) -> Option<(Arc<Rule>, bool)> {
+        let rule = self.rules.remove(id)?;
+        let reads = SparseMask::new(&reads_of(&rule.actions));
+        let mut fewer = false;
+        if let Some(n) = self.reads.get_mut(&reads) {
+            *n -= 1;
+            if *n == 0 {
+                self.reads.remove(&reads);
+                fewer = true;
+            }
+        }
+        Some((rule, fewer))
+    }
+}
+
+fn grow<T>(v: &mut Vec<Option<T>>, at: u16) {
+    while v.len() <= at as usize {
+        v.push(None);
+    }
+}

@@ -1,0 +1,105 @@
+//! What actions look at: part of the key set, beside what rules match.
+//!
+//! Invariant: when two packets agree in everything a rule's actions read, the actions decide the
+//! same for both (what they *write* may be left out).
+
+use crate::action::{Action, LearnSpec, Need, Source};
+use crate::key::{slot, Key, Slot};
+
+/// Every bit that these actions look at.
+pub fn reads_of(actions: &[Action]) -> Key {
+    let mut key = Key::ZERO;
+    add(&mut key, actions);
+    key
+}
+
+fn add(key: &mut Key, actions: &[Action]) {
+    for action in actions {
+        match action {
+            Action::OutputFrom(s) | Action::StackPush(s) => key.cover(*s),
+            Action::Normal => cover_all(key, &[slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI]),
+            Action::Set { need, slot: s, .. } => {
+                need_reads(key, *need);
+                if s.word == slot::VLAN_TCI.word && s.shift < 16 {
+                    key.cover(slot::VLAN_PRESENT);
+                }
+            }
+            Action::Move { src, src_need, dst_need, .. } => {
+                key.cover(*src);
+                need_reads(key, *src_need);
+                need_reads(key, *dst_need);
+            }
+            Action::StackPop(_) => need_reads(key, Need::L4),
+            Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } | Action::PopVlan | Action::PushVlan(_) => {
+                key.cover(slot::VLAN_PRESENT)
+            }
+            Action::DecTtl(_) => cover_all(key, &[slot::ETH_TYPE, slot::TTL_EXPIRING]),
+            Action::Learn(learn) => learn.specs.iter().filter_map(source).for_each(|s| key.cover(s)),
+            Action::WriteActions(inner) | Action::Clone(inner) => add(key, inner),
+            _ => {}
+        }
+    }
+}
+
+fn cover_all(key: &mut Key, slots: &[Slot]) {
+    for s in slots {
+        key.cover(*s);
+    }
+}
+
+fn source(spec: &LearnSpec) -> Option<Slot> {
+    match spec {
+        LearnSpec::Match { src: Source::Field(s), .. }
+        | LearnSpec::Load { src: Source::Field(s), .. }
+        | LearnSpec::Output(s) => Some(*s),
+        _ => None,
+    }
+}
+
+fn need_reads(key: &mut Key, need: Need) {
+    if need == Need::Nothing {
+        return;
+    }
+    if need == Need::Vlan {
+        return key.cover(slot::VLAN_PRESENT);
+    }
+    key.cover(slot::ETH_TYPE);
+    if matches!(need, Need::Mpls | Need::Ipv4 | Need::Ipv6 | Need::Ip | Need::Arp | Need::Nsh) {
+        return;
+    }
+    key.cover(slot::NW_PROTO);
+    key.cover(slot::NW_FRAG);
+    if matches!(need, Need::Nd | Need::NdSolicit | Need::NdAdvert) {
+        key.cover(slot::TP_SRC);
+        key.cover(slot::TP_DST);
+    }
+}
+
+/// Is a packet with this key what `need` says?
+pub fn satisfies(key: &Key, need: Need) -> bool {
+    let eth = key.get(slot::ETH_TYPE);
+    let (v4, v6) = (eth == 0x0800, eth == 0x86dd);
+    let l4 = |v4_ok: bool, v6_ok: bool, proto: u64| {
+        (v4 && v4_ok || v6 && v6_ok) && key.get(slot::NW_PROTO) == proto && key.get(slot::NW_FRAG) & 2 == 0
+    };
+    let nd = |t: u64| l4(false, true, 58) && key.get(slot::TP_SRC) == t && key.get(slot::TP_DST) == 0;
+    match need {
+        Need::Nothing => true,
+        Need::Vlan => key.get(slot::VLAN_PRESENT) != 0,
+        Need::Mpls => eth == 0x8847 || eth == 0x8848,
+        Need::Ipv4 => v4,
+        Need::Ipv6 => v6,
+        Need::Ip => v4 || v6,
+        Need::Arp => eth == 0x0806 || eth == 0x8035,
+        Need::Tcp => l4(true, true, 6),
+        Need::Udp => l4(true, true, 17),
+        Need::Sctp => l4(true, true, 132),
+        Need::L4 => l4(true, true, 6) || l4(true, true, 17) || l4(true, true, 132),
+        Need::Icmp4 => l4(true, false, 1),
+        Need::Icmp6 => l4(false, true, 58),
+        Need::Nd => nd(135) || nd(136),
+        Need::NdSolicit => nd(135),
+        Need::NdAdvert => nd(136),
+        Need::Nsh => eth == 0x894f,
+    }
+}

@@ -1,0 +1,159 @@
+//! What was decided for a flow: a short program of operations on a frame, and why.
+//!
+//! Invariant: a verdict holds nothing that differs between the flows that share it, except what the
+//! packet's own masked key fixes.
+//! Deliberately does not know: frames (the engine applies operations), how the decision was made.
+
+use std::sync::Arc;
+
+use crate::action::{OfPort, Punt};
+use crate::drop::DropReason;
+use crate::key::Slot;
+use crate::rule::RuleId;
+
+/// Index of a device that frames enter and leave by, dense over the whole switch.
+pub type PortIdx = u16;
+/// Index of a bridge.
+pub type BridgeIdx = u16;
+
+/// One operation on a frame. The last one that sends consumes the frame; earlier ones send a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the fields are named in the line above them
+pub enum Op {
+    /// Sends by a device.
+    Output(PortIdx),
+    /// Sends at most `max_len` bytes by a device.
+    OutputTruncated { port: PortIdx, max_len: u32 },
+    /// Does all of this to a copy.
+    Branch(Arc<[Op]>),
+    /// Writes bits of a header field that the frame has. Checksums follow.
+    Set { slot: Slot, value: u128, mask: u128 },
+    /// Copies one header field to another. Checksums follow.
+    Move { src: Slot, dst: Slot },
+    /// Pushes a VLAN tag.
+    PushVlan { tpid: u16, tci: u16 },
+    /// Removes the outer VLAN tag.
+    PopVlan,
+    /// Decrements TTL or hop limit (known to be above 1).
+    DecTtl,
+    /// Puts outer headers in front.
+    Encap(Arc<Encap>),
+    /// Removes outer headers; the inner frame is classified anew as from its tunnel port.
+    Decap,
+    /// Copies to the controllers.
+    Punt { punt: Arc<Punt>, bridge: BridgeIdx, in_port: OfPort, table: u8, rule: Option<RuleId> },
+    /// Chooses a queue for what follows.
+    SetQueue(Option<u32>),
+}
+
+impl Op {
+    /// Does the packet leave, or is seen by someone, through this?
+    pub fn sends(&self) -> bool {
+        matches!(
+            self,
+            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Decap | Op::Punt { .. }
+        )
+    }
+}
+
+/// Where the outer TOS comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OuterTos {
+    /// This value (DSCP); ECN follows RFC 6040.
+    Set(u8),
+    /// DSCP of the inner packet.
+    Inherit,
+}
+
+/// Where the outer TTL comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OuterTtl {
+    /// This value.
+    Set(u8),
+    /// TTL of the inner packet.
+    Inherit,
+}
+
+/// Outer headers of a VXLAN packet over IPv4 (RFC 7348), all but what depends on the frame.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Encap {
+    /// VXLAN network identifier, 24 bits.
+    pub vni: u32,
+    /// Outer source address.
+    pub src: u32,
+    /// Outer destination address.
+    pub dst: u32,
+    /// Outer Ethernet source.
+    pub src_mac: [u8; 6],
+    /// Outer Ethernet destination.
+    pub dst_mac: [u8; 6],
+    /// UDP destination port.
+    pub dst_port: u16,
+    /// Outer TOS.
+    pub tos: OuterTos,
+    /// Outer TTL.
+    pub ttl: OuterTtl,
+    /// "Don't fragment" in the outer header.
+    pub df: bool,
+    /// Fill the outer UDP checksum (else it is 0).
+    pub csum: bool,
+    /// Group policy id and flags (draft-smith-vxlan-group-policy), where the tunnel uses them.
+    pub gbp: Option<(u16, u8)>,
+}
+
+/// One table look-up on the way to a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// Bridge.
+    pub bridge: BridgeIdx,
+    /// Table.
+    pub table: u8,
+    /// Priority of the rule that matched; `None` on a miss.
+    pub priority: Option<u16>,
+    /// The rule that matched.
+    pub rule: Option<RuleId>,
+    /// It matched by way of a conjunction.
+    pub by_conjunction: bool,
+    /// Words of the flow key that had been written before this look-up, one bit each.
+    pub written: u64,
+}
+
+/// What a hit must do beside moving the frame, at most once a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Effect {
+    /// The frame's own source address was seen on this port of this bridge.
+    Seen { bridge: BridgeIdx, vlan: u16, port: OfPort },
+    /// Decide again for the sake of what deciding teaches (learn).
+    DecideAgain,
+}
+
+/// A port that the packet crossed without being queued there (patch and tunnel ports).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Crossing {
+    /// Bridge.
+    pub bridge: BridgeIdx,
+    /// Port.
+    pub port: OfPort,
+    /// Received (else sent).
+    pub received: bool,
+}
+
+/// What was decided for a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Verdict {
+    /// What happens to the frame.
+    pub ops: Box<[Op]>,
+    /// The look-ups that led here, in order.
+    pub steps: Box<[Step]>,
+    /// What a hit must do once a second.
+    pub effects: Box<[Effect]>,
+    /// Patch and tunnel ports on the way.
+    pub crossings: Box<[Crossing]>,
+    /// Why the packet goes nowhere, when it does.
+    pub drop: Option<DropReason>,
+    /// Made with routes and neighbours of the host.
+    pub uses_underlay: bool,
+    /// Made with the state of ports (flood lists, port down, patch peers): nearly all are.
+    pub uses_ports: bool,
+}
