@@ -1,1 +1,14 @@
-//! Packet headers as views and builders: no I/O, no unsafe, no panic on any bytes.
+//! Packet headers: where they are, what is in them, and how to write them.
+//!
+//! Purpose: one module per header with its field offsets, a value type that reads and writes it, and
+//! [`parse`], which finds the headers of a whole frame in one pass.
+//! Invariant: no I/O, no unsafe, and no panic on any bytes: what is not there reads as absent.
+//! Deliberately does not know: flow keys, ports, rules, or who owns the bytes.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod bytes;
+mod parse;
+
+pub use parse::{is_mpls, is_vlan, parse, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};
