@@ -8,6 +8,8 @@
 
 mod count;
 mod error;
+pub mod offload;
+pub mod pcap;
 
 pub use count::{Offloads, PortStats, SendDrop, SendOutcome};
 pub use error::{PortError, Trouble};
