@@ -1,0 +1,10 @@
+//! `sluiced`: the daemon.
+//!
+//! Purpose: one control thread that serves OpenFlow, follows devices, routes and time, and
+//! publishes programs to the workers.
+//! Invariant: the control thread never waits for a peer, a device or a worker.
+//! Deliberately does not know: how a packet is decided (the engine's part).
+
+pub mod args;
+pub mod log;
+pub mod rundir;
