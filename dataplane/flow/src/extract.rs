@@ -47,7 +47,7 @@ pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
         Net::Arp => arp_words(head, usize::from(headers.l3), key),
         Net::Ipv4 | Net::Opaque => {}
     }
-    if headers.transport == Transport::Icmp6 {
+    if headers.transport == Transport::Icmp6 && headers.net == Net::Ipv6 {
         neighbour_words(head, headers, key);
     }
 }
@@ -165,17 +165,13 @@ fn narrow_words(head: &[u8], headers: &Headers) -> NarrowWords {
             let [v0, v1, _, _, _, _, _, hops] = *b;
             (v0 << 4 | v1 >> 4, hops)
         }),
-        Net::Ipv6Broken => {
-            words[4] = array_at(head, l3).map_or(0, flow_label);
-            None
-        }
         Net::Arp => {
             let opcode = u16_or_zero(head, l3 + 6);
             words[2] = u64::from(u32_or_zero(head, l3 + 14)) << 32 | u64::from(u32_or_zero(head, l3 + 24));
             words[3] = if opcode <= 0xff { u64::from(opcode) << 56 } else { 0 };
             None
         }
-        Net::Opaque => None,
+        Net::Ipv6Broken | Net::Opaque => None,
     };
     if let Some((tos, ttl)) = ip {
         words[3] = u64::from(headers.proto) << 56 | u64::from(tos) << 48 | ttl_bits(ttl);
@@ -264,8 +260,10 @@ fn neighbour_words(head: &[u8], headers: &Headers, key: &mut Key) {
     key.words[11] = u64_or_zero(body, 0);
     key.words[12] = u64_or_zero(body, 8);
     if neighbour_options(body.get(16..).unwrap_or(&[]), key).is_none() {
-        // The same option twice: none of the message is to be trusted, save its flags.
-        key.words[9..=12].fill(0);
+        // The same option twice: no address of the message is to be trusted.
+        for place in [slot::ARP_SHA, slot::ARP_THA, slot::ND_TARGET] {
+            key.set_wide(place, 0);
+        }
     }
 }
 

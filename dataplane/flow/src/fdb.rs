@@ -9,12 +9,76 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::action::OfPort;
 use crate::hash::{FoldBuild, Seeds};
 
-const BUCKETS: usize = 1024;
+const BUCKETS: u64 = 1 << Deps::BITS;
+/// Counts every change of every table.
+const ANY: u16 = 1;
+/// First bucket that belongs to addresses.
+const FIRST: u64 = 2;
+
+/// Version counters that all forwarding databases of a switch share, by hash of the address.
+#[derive(Debug)]
+pub struct Versions {
+    cells: Box<[AtomicU32]>,
+    seeds: Seeds,
+}
+
+impl Versions {
+    /// Counters at zero; `seeds` keep a tenant from aiming at a bucket.
+    pub fn new(seeds: Seeds) -> Arc<Self> {
+        Arc::new(Versions { cells: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(), seeds })
+    }
+
+    #[inline]
+    fn get(&self, bucket: u32) -> u32 {
+        self.cells.get(bucket as usize).map_or(0, |c| c.load(Ordering::Relaxed))
+    }
+
+    fn bump(&self, bucket: u16) {
+        for b in [bucket, ANY] {
+            if let Some(c) = self.cells.get(b as usize) {
+                c.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Current version of everything that `deps` names: differs from [`Deps::version`] when any of it changed.
+    #[inline]
+    pub fn current(&self, deps: u32) -> u32 {
+        let at = |i: u32| self.get((deps >> (i * Deps::BITS)) & (BUCKETS as u32 - 1));
+        at(0).wrapping_add(at(1)).wrapping_add(at(2))
+    }
+}
+
+/// Which addresses' buckets a decision depended on: up to three, else all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deps {
+    /// Buckets, ten bits each; 0 for none.
+    pub packed: u32,
+    /// Sum of their versions when they were read.
+    pub version: u32,
+    count: u32,
+}
+
+impl Deps {
+    const BITS: u32 = 10;
+
+    /// Notes a dependency; call before the look-up whose answer it guards.
+    pub fn add(&mut self, versions: &Versions, bucket: u16) {
+        if self.count < 3 {
+            self.packed |= (bucket as u32) << (self.count * Self::BITS);
+            self.count += 1;
+            self.version = self.version.wrapping_add(versions.get(bucket as u32));
+        } else if self.packed != ANY as u32 {
+            self.packed = ANY as u32;
+            self.version = versions.get(ANY as u32);
+        }
+    }
+}
 
 /// Default most entries, as in Open vSwitch.
 pub const DEFAULT_LIMIT: usize = 8192;
@@ -38,8 +102,9 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Fdb {
     state: Mutex<State>,
-    versions: Box<[AtomicU32]>,
-    seeds: Seeds,
+    versions: Arc<Versions>,
+    /// Keeps equal addresses of two bridges apart.
+    salt: u64,
 }
 
 #[derive(Debug)]
@@ -53,8 +118,8 @@ struct State {
 }
 
 impl Fdb {
-    /// An empty table.
-    pub fn new(limit: usize, ageing_s: u64, seeds: Seeds) -> Self {
+    /// An empty table; `salt` differs from bridge to bridge.
+    pub fn new(limit: usize, ageing_s: u64, salt: u64, versions: Arc<Versions>) -> Self {
         let state = State {
             entries: HashMap::default(),
             by_age: HashMap::default(),
@@ -62,24 +127,23 @@ impl Fdb {
             limit: limit.max(1),
             ageing_ms: ageing_s.saturating_mul(1000),
         };
-        let versions = (0..BUCKETS).map(|_| AtomicU32::new(0)).collect();
-        Fdb { state: Mutex::new(state), versions, seeds }
+        Fdb { state: Mutex::new(state), versions, salt }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[inline]
-    fn bucket(&self, vlan: u16, mac: u64) -> &AtomicU32 {
-        let h = self.seeds.hash(&[mac, vlan as u64]) as usize % BUCKETS;
-        &self.versions[h]
+    /// The counters that this table bumps.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
-    /// Number that changes whenever the answer for this address may have changed.
+    /// Which counter is bumped when the answer for this address may have changed.
     #[inline]
-    pub fn version(&self, vlan: u16, mac: u64) -> u32 {
-        self.bucket(vlan, mac).load(Ordering::Relaxed)
+    pub fn bucket(&self, vlan: u16, mac: u64) -> u16 {
+        let h = self.versions.seeds.hash(&[mac, vlan as u64 ^ self.salt << 16]);
+        (FIRST + h % (BUCKETS - FIRST)) as u16
     }
 
     /// Where the address was last seen.
@@ -160,7 +224,7 @@ impl Fdb {
     }
 
     fn bump(&self, vlan: u16, mac: u64) {
-        self.bucket(vlan, mac).fetch_add(1, Ordering::Relaxed);
+        self.versions.bump(self.bucket(vlan, mac));
     }
 }
 
@@ -208,7 +272,7 @@ mod tests {
     use super::*;
 
     fn fdb(limit: usize) -> Fdb {
-        Fdb::new(limit, 300, Seeds::FIXED)
+        Fdb::new(limit, 300, 0, Versions::new(Seeds::FIXED))
     }
 
     #[test]
@@ -218,9 +282,11 @@ mod tests {
         assert!(!f.learn(1, 0xaa, 3, 2000));
         assert_eq!(f.lookup(1, 0xaa, 2000), Some(3));
         assert_eq!(f.lookup(2, 0xaa, 2000), None);
-        let v = f.version(1, 0xaa);
+        let mut deps = Deps::default();
+        deps.add(f.versions(), f.bucket(1, 0xaa));
+        assert_eq!(f.versions().current(deps.packed), deps.version);
         assert!(f.learn(1, 0xaa, 4, 3000));
-        assert_ne!(f.version(1, 0xaa), v);
+        assert_ne!(f.versions().current(deps.packed), deps.version);
         assert_eq!(f.lookup(1, 0xaa, 3000 + 299_999), Some(4));
         assert_eq!(f.lookup(1, 0xaa, 3000 + 300_000), None);
         f.expire(3000 + 300_000);
@@ -239,6 +305,18 @@ mod tests {
         let all = f.entries();
         assert_eq!(all.len(), 100);
         assert_eq!(all.iter().filter(|e| e.port == 1).count(), 10);
+    }
+
+    #[test]
+    fn more_dependencies_than_fit_depend_on_everything() {
+        let f = fdb(10);
+        let mut deps = Deps::default();
+        for mac in 0..5 {
+            deps.add(f.versions(), f.bucket(0, mac));
+        }
+        assert_eq!(f.versions().current(deps.packed), deps.version);
+        f.learn(0, 999, 1, 0);
+        assert_ne!(f.versions().current(deps.packed), deps.version);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod classifier;
+pub mod decide;
 pub mod drop;
 pub mod extract;
 pub mod fdb;
@@ -19,6 +20,7 @@ pub mod underlay;
 pub mod verdict;
 pub mod key;
 
+pub use decide::{Decider, Decision, Event};
 pub use drop::DropReason;
 pub use program::{Change, Program};
 pub use verdict::{BridgeIdx, Op, PortIdx, Verdict};

@@ -154,6 +154,4 @@ pub struct Verdict {
     pub drop: Option<DropReason>,
     /// Made with routes and neighbours of the host.
     pub uses_underlay: bool,
-    /// Made with the state of ports (flood lists, port down, patch peers): nearly all are.
-    pub uses_ports: bool,
 }

@@ -1,0 +1,76 @@
+//! The action set: executed once, at the end of the pipeline, in the order that OpenFlow 1.3 §5.10 gives.
+
+use super::walk::Walk;
+use crate::action::Action;
+
+/// Where an action stands in the set's order. Of one-of-a-kind actions only the last counts.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Rank {
+    PopVlan,
+    PushVlan,
+    DecTtl,
+    /// All of these count, in the order in which they were written.
+    Set,
+    SetQueue,
+}
+
+fn rank(action: &Action) -> Option<Rank> {
+    Some(match action {
+        Action::PopVlan => Rank::PopVlan,
+        Action::PushVlan(_) => Rank::PushVlan,
+        Action::DecTtl(_) => Rank::DecTtl,
+        Action::Set { .. } | Action::Move { .. } | Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } => Rank::Set,
+        Action::SetQueue(_) => Rank::SetQueue,
+        _ => return None,
+    })
+}
+
+/// The actions that end a set: the last of the highest kind counts.
+fn final_rank(action: &Action) -> Option<u8> {
+    Some(match action {
+        Action::Refused(_) => 3,
+        Action::Output(_)
+        | Action::OutputTruncated { .. }
+        | Action::OutputFrom(_)
+        | Action::InPort
+        | Action::Normal
+        | Action::Flood
+        | Action::All
+        | Action::Punt(_)
+        | Action::Enqueue { .. } => 2,
+        Action::Resubmit { .. } => 1,
+        Action::Ct => 0,
+        _ => return None,
+    })
+}
+
+/// The actions to execute, in order; empty when nothing in the set sends the packet anywhere.
+pub(super) fn ordered(set: &[Action]) -> Vec<Action> {
+    let last = |wanted: Rank| set.iter().rev().find(|a| rank(a) == Some(wanted)).cloned();
+    let mut last_final: Option<(u8, &Action)> = None;
+    for a in set {
+        if let Some(r) = final_rank(a) {
+            if last_final.is_none_or(|(best, _)| r >= best) {
+                last_final = Some((r, a));
+            }
+        }
+    }
+    let Some((_, end)) = last_final else { return Vec::new() };
+    let mut out = Vec::new();
+    out.extend(last(Rank::PopVlan));
+    out.extend(last(Rank::PushVlan));
+    out.extend(last(Rank::DecTtl));
+    out.extend(set.iter().filter(|a| rank(a) == Some(Rank::Set)).cloned());
+    out.extend(last(Rank::SetQueue));
+    out.push(end.clone());
+    out
+}
+
+impl Walk<'_> {
+    pub(super) fn run_action_set(&mut self) {
+        let set = std::mem::take(&mut self.action_set);
+        if !set.is_empty() && !self.exit {
+            self.execute(&ordered(&set).into());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Deciding: walks the tables for one packet and writes down a verdict.
+//!
+//! Purpose: the answer to a cache miss, in the same worker. The walk executes each rule's actions on
+//! a copy of the flow key and emits operations for the frame, in the order in which they happen.
+//! Invariant: two packets that agree in the bridge's key set get equal verdicts.
+//! Deliberately does not know: frames, the cache, OpenFlow's encoding, the clock.
+
+mod act;
+mod action_set;
+mod normal;
+mod output;
+mod tunnel;
+mod walk;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::action::{Action, Learn, OfPort};
+use crate::classifier::Soft;
+use crate::drop::DropReason;
+use crate::fdb::Deps;
+use crate::key::{slot, Key};
+use crate::program::{Ingress, Program};
+use crate::verdict::{BridgeIdx, Op, Verdict};
+
+/// Most rules that one packet may teach.
+const EVENTS_MAX: usize = 64;
+
+/// What deciding asks of the control side.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A rule is to be added or refreshed.
+    Learned {
+        /// Bridge.
+        bridge: BridgeIdx,
+        /// How to make the rule.
+        learn: Arc<Learn>,
+        /// Fields of the packet when it met the action.
+        key: Box<Key>,
+    },
+    /// A neighbour's hardware address is wanted.
+    Resolve {
+        /// Index into the underlay's devices.
+        device: usize,
+        /// Whose.
+        address: IpAddr,
+    },
+}
+
+/// A verdict, and what came with it.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// What happens to the frame.
+    pub verdict: Verdict,
+    /// Learned addresses that it depended on.
+    pub deps: Deps,
+    /// What deciding asks of the control side.
+    pub events: Vec<Event>,
+}
+
+/// Scratch memory for deciding, one per worker.
+#[derive(Debug, Default)]
+pub struct Decider {
+    soft: Soft,
+}
+
+impl Decider {
+    /// What happens to a packet that came in by a device. Learns addresses on the way.
+    pub fn decide(&mut self, program: &Program, ingress: Option<Ingress>, key: &Key, now_ms: u64) -> Decision {
+        match ingress {
+            Some(Ingress::Bridge { bridge, port }) => self.from_port(program, bridge, port, key, now_ms),
+            Some(Ingress::Underlay) => tunnel::from_underlay(program, key),
+            None => dropped(DropReason::PortGone),
+        }
+    }
+
+    /// What happens to a packet that came in by a port of a bridge.
+    pub fn from_port(&mut self, program: &Program, bridge: BridgeIdx, port: OfPort, key: &Key, now_ms: u64) -> Decision {
+        let mut walk = walk::Walk::new(program, &mut self.soft, bridge, port, key, now_ms);
+        if walk.accepts_input() {
+            walk.run_pipeline(0);
+        }
+        walk.finish()
+    }
+
+    /// What happens to a packet on which a controller wants these actions executed.
+    pub fn execute(
+        &mut self,
+        program: &Program,
+        bridge: BridgeIdx,
+        in_port: OfPort,
+        actions: &Arc<[Action]>,
+        key: &Key,
+        now_ms: u64,
+    ) -> Decision {
+        let mut walk = walk::Walk::new(program, &mut self.soft, bridge, in_port, key, now_ms);
+        walk.run_actions(actions);
+        walk.finish()
+    }
+}
+
+fn dropped(reason: DropReason) -> Decision {
+    let verdict = Verdict { drop: Some(reason), ..Verdict::default() };
+    Decision { verdict, ..Decision::default() }
+}
+
+/// Is this the key of an unfragmented UDP/IPv4 packet for one of the tunnels?
+fn is_for_a_tunnel(program: &Program, key: &Key) -> bool {
+    key.get(slot::ETH_TYPE) == 0x0800
+        && key.get(slot::NW_PROTO) == 17
+        && key.get(slot::NW_FRAG) == 0
+        && program.terminates(key.get(slot::NW_DST) as u32, key.get(slot::TP_DST) as u16)
+}
+
+/// Removes what no one would see: operations behind the last that sends; a last branch needs no copy.
+fn tidy(mut ops: Vec<Op>) -> Vec<Op> {
+    let end = ops.iter().rposition(Op::sends).map_or(0, |i| i + 1);
+    ops.truncate(end);
+    while let Some(Op::Branch(inner)) = ops.last() {
+        let inner = inner.clone();
+        ops.pop();
+        ops.extend(inner.iter().cloned());
+    }
+    ops
+}

@@ -1,0 +1,122 @@
+//! Sending to a port of a bridge, whatever is behind it.
+
+use super::is_for_a_tunnel;
+use super::walk::Walk;
+use crate::action::{OfPort, Punt, LOCAL};
+use crate::drop::DropReason;
+use crate::key::{slot, Slot};
+use crate::program::{Port, PortKind};
+use crate::verdict::{BridgeIdx, Crossing, Op, PortIdx};
+
+/// OpenFlow's reserved ports, as a register may name them.
+mod reserved {
+    pub const IN_PORT: u32 = 0xffff_fff8;
+    pub const NORMAL: u32 = 0xffff_fffa;
+    pub const FLOOD: u32 = 0xffff_fffb;
+    pub const ALL: u32 = 0xffff_fffc;
+    pub const CONTROLLER: u32 = 0xffff_fffd;
+}
+
+impl Walk<'_> {
+    /// To a port, but never back to the one that the packet came in by.
+    pub(super) fn output(&mut self, port: OfPort, max_len: Option<u32>) {
+        if port == self.in_port() {
+            self.hint(DropReason::SamePort);
+        } else {
+            self.compose(port, max_len);
+        }
+    }
+
+    /// To the port that a field names.
+    pub(super) fn output_from(&mut self, s: Slot) {
+        let n = self.view.key.get(s);
+        let port = match n {
+            0xff00..=0xffff => 0xffff_0000 | n as u32,
+            0..=0xffff => n as u32,
+            _ => return self.hint(DropReason::PortGone),
+        };
+        match port {
+            reserved::IN_PORT => self.compose(self.in_port(), None),
+            reserved::NORMAL => self.normal(),
+            reserved::FLOOD => self.flood(true),
+            reserved::ALL => self.flood(false),
+            reserved::CONTROLLER => {
+                self.punt(&std::sync::Arc::new(Punt { max_len: u16::MAX, reason: 1, ..Punt::default() }))
+            }
+            _ => self.output(port, None),
+        }
+    }
+
+    /// Every port but the one it came in by.
+    pub(super) fn flood(&mut self, honour_no_flood: bool) {
+        let Some(bridge) = self.bridge() else { return };
+        let in_port = self.in_port();
+        for (&n, port) in &bridge.ports {
+            if n != in_port && !(honour_no_flood && port.no_flood) {
+                self.send_by(n, port, None);
+            }
+        }
+    }
+
+    /// To a port, even if the packet came in by it.
+    pub(super) fn compose(&mut self, port: OfPort, max_len: Option<u32>) {
+        match self.bridge().and_then(|b| b.ports.get(&port)) {
+            Some(p) => self.send_by(port, p, max_len),
+            None => self.hint(DropReason::PortGone),
+        }
+    }
+
+    fn send_by(&mut self, number: OfPort, port: &Port, max_len: Option<u32>) {
+        if port.no_forward {
+            return self.hint(DropReason::PortDown);
+        }
+        match &port.kind {
+            PortKind::Device(idx) => self.send_by_device(number, *idx, max_len),
+            PortKind::Patch { bridge, port: peer } => self.send_by_patch(number, *bridge, *peer),
+            PortKind::Tunnel(tunnel) => self.send_by_tunnel(number, tunnel),
+            PortKind::Absent => self.hint(DropReason::PortGone),
+        }
+    }
+
+    fn send_by_device(&mut self, number: OfPort, idx: PortIdx, max_len: Option<u32>) {
+        if number == LOCAL && self.program.has_tunnels() && is_for_a_tunnel(self.program, &self.view.key) {
+            return self.emit(Op::Decap);
+        }
+        self.emit(match max_len {
+            Some(max_len) => Op::OutputTruncated { port: idx, max_len },
+            None => Op::Output(idx),
+        });
+    }
+
+    fn send_by_patch(&mut self, number: OfPort, bridge: BridgeIdx, peer: OfPort) {
+        let Some(far) = self.program.bridge(bridge).and_then(|b| b.ports.get(&peer)) else {
+            return self.hint(DropReason::PortGone);
+        };
+        if far.no_receive {
+            return self.hint(DropReason::PortDown);
+        }
+        self.cross(number, false);
+        self.branch(|w| w.enter_bridge(bridge, peer));
+    }
+
+    pub(super) fn cross(&mut self, port: OfPort, received: bool) {
+        self.crossings.push(Crossing { bridge: self.view.bridge, port, received });
+    }
+
+    /// Starts another bridge's pipeline with nothing of this one's state: registers, metadata, tunnel
+    /// and connection state are cleared, as Open vSwitch does at a patch port.
+    pub(super) fn enter_bridge(&mut self, bridge: BridgeIdx, port: OfPort) {
+        self.view.bridge = bridge;
+        self.view.key.set(slot::IN_PORT, port as u64);
+        self.clear_words(slot::METADATA.word..slot::CONJ_ID.word);
+        self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
+        self.cross(port, true);
+        self.run_pipeline(0);
+        self.resume_after_copy();
+    }
+
+    /// `exit` on a copy does not end the original's actions; a spent budget does.
+    pub(super) fn resume_after_copy(&mut self) {
+        self.exit &= matches!(self.hint, Some(DropReason::TooManyResubmits | DropReason::TooDeep));
+    }
+}

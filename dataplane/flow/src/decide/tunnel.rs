@@ -1,0 +1,102 @@
+//! Tunnels: outer headers, and the way to the peer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::walk::Walk;
+use super::{dropped, is_for_a_tunnel, Decision, Event};
+use crate::action::{OfPort, LOCAL};
+use crate::drop::DropReason;
+use crate::key::{slot, Key, PACKET_WORDS};
+use crate::program::{Program, Tunnel};
+use crate::underlay::{Device, Exit};
+use crate::verdict::{Encap, Op, OuterTos, OuterTtl, Verdict};
+
+/// A frame from a device that serves only tunnels.
+pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
+    if !is_for_a_tunnel(program, key) {
+        return dropped(DropReason::NoTunnel);
+    }
+    let verdict = Verdict { ops: Box::new([Op::Decap]), uses_underlay: true, ..Verdict::default() };
+    Decision { verdict, ..Decision::default() }
+}
+
+impl Walk<'_> {
+    pub(super) fn send_by_tunnel(&mut self, number: OfPort, tunnel: &Tunnel) {
+        self.uses_underlay = true;
+        let reach = match self.reach(tunnel) {
+            Ok(reach) => reach,
+            Err(reason) => return self.hint(reason),
+        };
+        let (encap, device) = reach;
+        self.cross(number, false);
+        let outer = outer_key(&encap);
+        let exit = device.exit;
+        self.branch(|w| {
+            w.emit(Op::Encap(Arc::new(encap)));
+            w.view.key = outer;
+            w.view.written = u64::MAX;
+            w.view.source_written = true;
+            w.view.inner_vlans.clear();
+            match exit {
+                Exit::Port(idx) => w.emit(Op::Output(idx)),
+                Exit::Bridge(bridge) => w.enter_bridge(bridge, LOCAL),
+            }
+        });
+    }
+
+    /// Outer headers and the device to leave by, or why the peer cannot be reached.
+    fn reach(&mut self, tunnel: &Tunnel) -> Result<(Encap, Device), DropReason> {
+        let key = &self.view.key;
+        let set_by_rule = |s| Some(key.get(s) as u32).filter(|a| *a != 0).map(|a| IpAddr::V4(a.into()));
+        let to = tunnel.remote.or_else(|| set_by_rule(slot::TUN_DST)).ok_or(DropReason::TunnelNoPeer)?;
+        let from = tunnel.local.or_else(|| set_by_rule(slot::TUN_SRC));
+        let vni = tunnel.key.unwrap_or(key.get(slot::TUN_ID) as u32 & 0xff_ffff);
+        let gbp = tunnel.gbp.then(|| (key.get(slot::TUN_GBP_ID) as u16, key.get(slot::TUN_GBP_FLAGS) as u8));
+        let underlay = self.program.underlay();
+        let hop = underlay.route(to, from).ok_or(DropReason::NoRoute)?;
+        let device = underlay.devices.get(hop.device).cloned().ok_or(DropReason::NoRoute)?;
+        let Some(dst_mac) = underlay.neighbour(&hop) else {
+            self.event(Event::Resolve { device: hop.device, address: hop.address });
+            return Err(DropReason::NeighbourUnresolved);
+        };
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (hop.source, to) else {
+            return Err(DropReason::NoRoute);
+        };
+        let encap = Encap {
+            vni,
+            src: src.into(),
+            dst: dst.into(),
+            src_mac: device.mac,
+            dst_mac,
+            dst_port: tunnel.dst_port,
+            tos: tunnel.tos,
+            ttl: tunnel.ttl,
+            df: tunnel.df,
+            csum: tunnel.csum,
+            gbp,
+        };
+        Ok((encap, device))
+    }
+}
+
+/// The fields of the packet once it is encapsulated. The UDP source port differs by inner flow and is left 0.
+fn outer_key(e: &Encap) -> Key {
+    let mut k = Key::ZERO;
+    k.set(slot::ETH_DST, mac(&e.dst_mac));
+    k.set(slot::ETH_SRC, mac(&e.src_mac));
+    k.set(slot::ETH_TYPE, 0x0800);
+    k.set(slot::NW_SRC, e.src as u64);
+    k.set(slot::NW_DST, e.dst as u64);
+    k.set(slot::NW_PROTO, 17);
+    k.set(slot::NW_TOS, if let OuterTos::Set(t) = e.tos { t as u64 } else { 0 });
+    k.set(slot::NW_TTL, if let OuterTtl::Set(t) = e.ttl { t as u64 } else { 64 });
+    k.set(slot::TP_DST, e.dst_port as u64);
+    k
+}
+
+fn mac(m: &[u8; 6]) -> u64 {
+    m.iter().fold(0, |v, b| v << 8 | *b as u64)
+}
+
+const _: () = assert!(slot::TUN_ID.word as usize >= PACKET_WORDS);

@@ -1,0 +1,310 @@
+//! The walk through the tables: look-ups, nesting, limits, and what is remembered on the way.
+
+use std::sync::Arc;
+
+use super::{tidy, Decision, Event, EVENTS_MAX};
+use crate::action::{Action, OfPort, Punt};
+use crate::classifier::Soft;
+use crate::drop::DropReason;
+use crate::fdb::Deps;
+use crate::key::{slot, Key};
+use crate::program::{Bridge, Miss, Program};
+use crate::rule::{Rule, RuleId};
+use crate::verdict::{BridgeIdx, Crossing, Effect, Op, Step, Verdict};
+
+/// Table look-ups per packet, as in Open vSwitch.
+const LOOKUPS_MAX: u32 = 4096;
+/// Nested look-ups into the same or an earlier table, as in Open vSwitch.
+const BACKWARD_MAX: u32 = 64;
+/// Nested look-ups of any kind: bounds the stack of the thread.
+const NESTED_MAX: u32 = 320;
+
+/// `OFPR_NO_MATCH`: why a packet that no rule matches goes to the controllers.
+const REASON_NO_MATCH: u8 = 0;
+
+/// What a bridge's tables see of a packet: saved and restored around whatever works on a copy.
+#[derive(Clone)]
+pub(super) struct View {
+    pub key: Key,
+    /// Words of the key written so far, one bit each.
+    pub written: u64,
+    pub bridge: BridgeIdx,
+    pub table: u8,
+    pub rule: Option<RuleId>,
+    /// The Ethernet source is no longer the received frame's.
+    pub source_written: bool,
+    /// Tags under the one in the key: pushed away, to come back.
+    pub inner_vlans: Vec<(u64, u64)>,
+}
+
+pub(super) struct Walk<'a> {
+    pub program: &'a Program,
+    soft: &'a mut Soft,
+    pub now_ms: u64,
+    pub view: View,
+    pub ops: Vec<Op>,
+    /// Writes that no one has seen yet.
+    pub pending: Vec<Op>,
+    steps: Vec<Step>,
+    pub effects: Vec<Effect>,
+    pub crossings: Vec<Crossing>,
+    pub deps: Deps,
+    events: Vec<Event>,
+    pub stack: Vec<u128>,
+    pub action_set: Vec<Action>,
+    lookups: u32,
+    backward: u32,
+    nested: u32,
+    /// Nothing more happens to this packet.
+    pub exit: bool,
+    pub hint: Option<DropReason>,
+    pub uses_underlay: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(
+        program: &'a Program,
+        soft: &'a mut Soft,
+        bridge: BridgeIdx,
+        in_port: OfPort,
+        key: &Key,
+        now_ms: u64,
+    ) -> Self {
+        let mut key = *key;
+        key.set(slot::IN_PORT, in_port as u64);
+        key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
+        let view = View { key, written: 0, bridge, table: 0, rule: None, source_written: false, inner_vlans: Vec::new() };
+        Walk {
+            program,
+            soft,
+            now_ms,
+            view,
+            ops: Vec::new(),
+            pending: Vec::new(),
+            steps: Vec::new(),
+            effects: Vec::new(),
+            crossings: Vec::new(),
+            deps: Deps::default(),
+            events: Vec::new(),
+            stack: Vec::new(),
+            action_set: Vec::new(),
+            lookups: 0,
+            backward: 0,
+            nested: 0,
+            exit: false,
+            hint: None,
+            uses_underlay: false,
+        }
+    }
+
+    pub fn bridge(&self) -> Option<&'a Bridge> {
+        self.program.bridge(self.view.bridge)
+    }
+
+    pub fn in_port(&self) -> OfPort {
+        self.view.key.get(slot::IN_PORT) as OfPort
+    }
+
+    /// May the port it came in by receive at all?
+    pub fn accepts_input(&mut self) -> bool {
+        let refused = self.bridge().and_then(|b| b.ports.get(&self.in_port())).is_some_and(|p| p.no_receive);
+        if refused {
+            self.hint(DropReason::InputPortDown);
+        }
+        !refused
+    }
+
+    /// Looks up `table` and what follows, then executes the action set.
+    pub fn run_pipeline(&mut self, table: u8) {
+        self.enter(table, true);
+        self.run_action_set();
+    }
+
+    /// Executes actions that no rule holds, then the action set.
+    pub fn run_actions(&mut self, actions: &Arc<[Action]>) {
+        self.run(actions);
+        self.run_action_set();
+    }
+
+    fn run(&mut self, actions: &Arc<[Action]>) {
+        let mut next = self.execute(actions);
+        while let Some(table) = next {
+            next = self.look_up_and_execute(table, None, true);
+        }
+    }
+
+    /// Looks up `table` and everything that it leads to by `goto_table`.
+    fn enter(&mut self, table: u8, honour_miss: bool) {
+        let mut next = self.look_up_and_execute(table, None, honour_miss);
+        while let Some(table) = next {
+            next = self.look_up_and_execute(table, None, true);
+        }
+    }
+
+    /// A `resubmit`: back to the same rule and table afterwards.
+    pub fn resubmit(&mut self, table: u8, in_port: Option<OfPort>) {
+        let (old_table, old_rule) = (self.view.table, self.view.rule);
+        let backward = u32::from(table <= old_table);
+        if self.backward + backward > BACKWARD_MAX || self.nested >= NESTED_MAX {
+            return self.stop(DropReason::TooDeep);
+        }
+        self.backward += backward;
+        self.nested += 1;
+        let mut next = self.look_up_and_execute(table, in_port, false);
+        while let Some(table) = next {
+            next = self.look_up_and_execute(table, None, true);
+        }
+        self.backward -= backward;
+        self.nested -= 1;
+        self.view.table = old_table;
+        self.view.rule = old_rule;
+    }
+
+    /// Executes what `table` says; answers the table that a `goto_table` names.
+    fn look_up_and_execute(&mut self, table: u8, in_port: Option<OfPort>, honour_miss: bool) -> Option<u8> {
+        if self.exit {
+            return None;
+        }
+        if self.lookups >= LOOKUPS_MAX {
+            self.stop(DropReason::TooManyResubmits);
+            return None;
+        }
+        self.lookups += 1;
+        match self.look_up(table, in_port) {
+            Some(rule) => self.execute(&rule.actions),
+            None if honour_miss => self.miss(table),
+            None => None,
+        }
+    }
+
+    fn miss(&mut self, table: u8) -> Option<u8> {
+        match self.bridge()?.tables.get(table as usize)?.miss {
+            Miss::Drop => {
+                self.hint(DropReason::NoRule);
+                None
+            }
+            Miss::Continue => table.checked_add(1).filter(|t| *t < 255),
+            Miss::Controller => {
+                self.punt(&Arc::new(Punt { max_len: u16::MAX, reason: REASON_NO_MATCH, ..Punt::default() }));
+                None
+            }
+        }
+    }
+
+    fn look_up(&mut self, table: u8, in_port: Option<OfPort>) -> Option<Arc<Rule>> {
+        let own_port = self.view.key.get(slot::IN_PORT);
+        if let Some(p) = in_port {
+            self.view.key.set(slot::IN_PORT, p as u64);
+        }
+        let rules = &self.bridge()?.tables.get(table as usize)?.rules;
+        let found = rules.lookup(&self.view.key, self.soft).cloned();
+        self.view.key.set(slot::IN_PORT, own_port);
+        self.view.table = table;
+        self.view.rule = found.as_ref().map(|r| r.id);
+        let conj = |r: &Arc<Rule>| r.matching.mask.words.iter().any(|(w, m)| *w == slot::CONJ_ID.word && m >> 32 != 0);
+        self.steps.push(Step {
+            bridge: self.view.bridge,
+            table,
+            priority: found.as_ref().map(|r| r.priority),
+            rule: self.view.rule,
+            by_conjunction: found.as_ref().is_some_and(conj),
+            written: self.view.written,
+        });
+        found
+    }
+
+    /// Runs another bridge's pipeline, or anything else, on a copy of the packet and of its fields.
+    pub fn branch(&mut self, work: impl FnOnce(&mut Self)) {
+        if self.nested >= NESTED_MAX || self.backward >= BACKWARD_MAX {
+            return self.stop(DropReason::TooDeep);
+        }
+        self.flush();
+        let before = std::mem::take(&mut self.ops);
+        let view = self.view.clone();
+        let stack = std::mem::take(&mut self.stack);
+        let action_set = std::mem::take(&mut self.action_set);
+        self.nested += 1;
+        self.backward += 1;
+        work(self);
+        self.backward -= 1;
+        self.nested -= 1;
+        let inner = tidy(std::mem::replace(&mut self.ops, before));
+        self.pending.clear();
+        self.view = view;
+        self.stack = stack;
+        self.action_set = action_set;
+        if !inner.is_empty() {
+            self.ops.push(Op::Branch(inner.into()));
+        }
+    }
+
+    /// Makes what was written so far visible to what follows.
+    pub fn flush(&mut self) {
+        self.ops.append(&mut self.pending);
+    }
+
+    pub fn emit(&mut self, op: Op) {
+        self.flush();
+        self.ops.push(op);
+    }
+
+    pub fn hint(&mut self, reason: DropReason) {
+        self.hint.get_or_insert(reason);
+    }
+
+    /// Nothing more happens to this packet.
+    pub fn stop(&mut self, reason: DropReason) {
+        self.hint = Some(reason);
+        self.exit = true;
+    }
+
+    pub fn event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
+        }
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        if !self.effects.contains(&effect) {
+            self.effects.push(effect);
+        }
+    }
+
+    pub fn punt(&mut self, punt: &Arc<Punt>) {
+        let op = Op::Punt {
+            punt: punt.clone(),
+            bridge: self.view.bridge,
+            in_port: self.in_port(),
+            table: self.view.table,
+            rule: self.view.rule,
+        };
+        self.emit(op);
+    }
+
+    pub fn finish(self) -> Decision {
+        let ops = tidy(self.ops);
+        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. }));
+        let punted = !ops.is_empty() && self.hint != Some(DropReason::TtlExpired);
+        let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
+        Decision {
+            verdict: Verdict {
+                ops: ops.into(),
+                steps: self.steps.into(),
+                effects: self.effects.into(),
+                crossings: self.crossings.into(),
+                drop,
+                uses_underlay: self.uses_underlay,
+            },
+            deps: self.deps,
+            events: self.events,
+        }
+    }
+}
+
+/// Why a packet went nowhere when nothing said so on the way.
+fn why_nothing(steps: &[Step]) -> DropReason {
+    match steps.last() {
+        Some(Step { rule: Some(_), .. }) => DropReason::RuleDrop,
+        _ => DropReason::NoOutput,
+    }
+}
