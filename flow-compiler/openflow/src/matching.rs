@@ -1,5 +1,7 @@
 //! What packets a rule looks at: a value and a mask over the flow key.
 
+use crate::field::Field;
+use sluice_flow::key::slot;
 use sluice_flow::{Key, Slot};
 
 /// A match: every bit that `mask` names must equal `value`'s.
@@ -36,6 +38,59 @@ impl Match {
         self.mask.set_wide(slot, 0);
     }
 
+    /// Says all there is to say of an OpenFlow field: `value` under `mask`, both right-aligned.
+    /// What was said of it before is forgotten; a zero mask leaves it open.
+    ///
+    /// Ports are given in their 32-bit form, `vlan_vid` with its "a tag is present" bit. Returns
+    /// false, and changes nothing, for a field that the flow key does not hold.
+    pub fn set_field(&mut self, field: Field, value: u128, mask: u128) -> bool {
+        let Some(place) = field.info().slot else { return false };
+        match field {
+            Field::DL_VLAN if mask != 0 => self.set_vlan_id(value),
+            Field::DL_VLAN_PCP | Field::VLAN_PCP if mask != 0 => {
+                self.replace(slot::VLAN_PCP, value, u128::MAX);
+                self.replace(slot::VLAN_PRESENT, 1, 1);
+            }
+            Field::NW_TOS => self.replace(slot::NW_DSCP, value >> 2, mask >> 2),
+            // Every frame is Ethernet: that it must be one goes without saying.
+            Field::PACKET_TYPE if value == 0 => self.clear(place),
+            // A type or code of ICMP fills the whole port field.
+            _ if place.width > 16 || mask == 0 || mask & field.ones() != field.ones() => {
+                self.replace(place, value, mask)
+            }
+            _ => self.replace(place, value & field.ones(), u128::MAX),
+        }
+        true
+    }
+
+    /// What is said of an OpenFlow field: value and mask, right-aligned. The counterpart of
+    /// [`Match::set_field`].
+    pub fn field(&self, field: Field) -> (u128, u128) {
+        let i = field.info();
+        let Some(place) = i.slot else { return (0, 0) };
+        let (value, mask) = (self.value.get_wide(place), self.mask.get_wide(place));
+        match field {
+            Field::NW_TOS => (value & 0xfc, mask & 0xfc),
+            Field::ARP_OP if mask != 0 => (value, field.ones()),
+            _ if place.width > 16 => (value, mask),
+            _ => (value & field.ones(), mask & field.ones()),
+        }
+    }
+
+    /// OpenFlow 1.0's `dl_vlan`: an id, or 0xffff for "no tag".
+    fn set_vlan_id(&mut self, id: u128) {
+        if id == 0xffff {
+            self.replace(slot::VLAN_TCI, 0, u128::MAX);
+        } else {
+            self.replace(slot::VLAN_VID_PRESENT, 0x1000 | (id & 0xfff), u128::MAX);
+        }
+    }
+
+    fn replace(&mut self, place: Slot, value: u128, mask: u128) {
+        self.clear(place);
+        self.set(place, value, mask);
+    }
+
     /// Does a packet with these fields match?
     pub fn matches(&self, key: &Key) -> bool {
         key.matches(&self.value, &self.mask)
@@ -45,5 +100,62 @@ impl Match {
 impl std::fmt::Debug for Match {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Match").field("value", &self.value).field("mask", &self.mask).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(fields: &[(Field, u128, u128)]) -> Match {
+        let mut m = Match::ANY;
+        for (field, value, mask) in fields {
+            assert!(m.set_field(*field, *value, *mask), "{field:?}");
+        }
+        m
+    }
+
+    #[test]
+    fn a_field_reads_back_what_was_said_of_it() {
+        for field in Field::all().filter(|f| f.info().slot.is_some()) {
+            // These keep only part of what is said: the DSCP, nothing, eight bits.
+            if matches!(field, Field::NW_TOS | Field::PACKET_TYPE | Field::ARP_OP) {
+                continue;
+            }
+            let mut m = Match::ANY;
+            let value = 1.max(field.ones() >> 3) & field.ones();
+            m.set_field(field, value, field.ones());
+            assert_eq!(m.field(field), (value, field.ones()), "{field:?}");
+            m.set_field(field, 0, 0);
+            assert_eq!(m.field(field).1 & 0xfff & field.ones(), 0, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn vlan_conditions_imply_a_tag_and_0xffff_its_absence() {
+        let tagged = with(&[(Field::DL_VLAN, 5, 0xffff)]);
+        assert_eq!(tagged.field(Field::VLAN_TCI), (0x1005, 0x1fff));
+        let both = with(&[(Field::DL_VLAN, 5, 0xffff), (Field::DL_VLAN_PCP, 3, 0xff)]);
+        assert_eq!(both.field(Field::VLAN_TCI), (0x7005, 0xffff));
+        let none = with(&[(Field::DL_VLAN, 0xffff, 0xffff)]);
+        assert_eq!(none.field(Field::VLAN_TCI), (0, 0xffff));
+    }
+
+    #[test]
+    fn the_last_word_on_a_field_counts() {
+        let m = with(&[(Field::REG0, 0xff, 0xff), (Field::REG0, 0x100, 0xf00)]);
+        assert_eq!(m.field(Field::REG0), (0x100, 0xf00));
+    }
+
+    #[test]
+    fn icmp_types_fill_the_port_field() {
+        let m = with(&[(Field::ICMP_TYPE, 8, 0xff)]);
+        assert_eq!(m.mask.get(slot::TP_SRC), 0xffff);
+        assert_eq!(m.field(Field::TCP_SRC), (8, 0xffff));
+    }
+
+    #[test]
+    fn fields_without_a_place_are_refused() {
+        assert!(!Match::ANY.clone().set_field(Field::TUN_METADATA0, 1, 1));
     }
 }
