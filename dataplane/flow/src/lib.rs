@@ -4,15 +4,17 @@
 //! Invariant: pure state. Time, frames and rule changes come in as values.
 //! Deliberately does not know: OpenFlow's wire form or text, sockets, files, clocks.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod action;
+pub mod cache;
 pub mod classifier;
 pub mod decide;
 pub mod drop;
 pub mod extract;
 pub mod fdb;
 pub mod hash;
+pub mod prefetch;
 pub mod program;
 pub mod reads;
 pub mod rule;

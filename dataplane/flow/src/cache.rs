@@ -1,0 +1,270 @@
+//! The exact flow cache: masked key words to a verdict.
+//!
+//! Purpose: one memory line decides a packet of a known flow. A bounded-probe set: a key may be in
+//! four places, two neighbouring lines at each of two hashes; a collision costs a miss, never a chain.
+//! Grows by doubling up to a limit; what was cached then is decided again (once per doubling).
+//! Invariant: an entry's verdict is never 0 while it is in use; `K` key words come first.
+//! Deliberately does not know: what a verdict is, which words matter (keys come in masked).
+
+use crate::prefetch::prefetch;
+
+/// Words of an entry for narrow keys: one memory line.
+pub const NARROW_ENTRY: usize = 8;
+/// Words of an entry for wide keys: three memory lines.
+pub const WIDE_ENTRY: usize = 24;
+const WORDS_PER_LINE: usize = 8;
+const START: usize = 4096;
+
+/// What a cached flow carries beside its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flow {
+    /// Verdict, never 0.
+    pub verdict: u32,
+    /// Low 32 bits of the epoch that it was decided in, or found unharmed in.
+    pub epoch: u32,
+    /// Learned addresses it depends on (see `fdb::Deps`).
+    pub deps: u32,
+    /// Their version.
+    pub deps_version: u32,
+    /// Second in which its effects last ran.
+    pub effect_s: u32,
+    /// Connection, 0 for none.
+    pub connection: u32,
+}
+
+/// What an insertion did to what was there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Displaced {
+    /// A free place was taken.
+    Nothing,
+    /// A flow with this verdict made room (or had the same key).
+    Flow {
+        /// Its verdict.
+        verdict: u32,
+    },
+}
+
+/// Flows by `K` words of key, in entries of `E` words.
+#[derive(Debug)]
+pub struct FlowCache<const K: usize, const E: usize> {
+    cells: Vec<u64>,
+    /// First word that lies on a line.
+    base: usize,
+    mask: usize,
+    live: usize,
+    max: usize,
+    /// Chooses whom to displace; any sequence does.
+    turn: u32,
+}
+
+impl<const K: usize, const E: usize> FlowCache<K, E> {
+    /// An empty cache that may grow to `max` flows (rounded up to a power of two).
+    pub fn new(max: usize) -> Self {
+        const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0) };
+        let max = max.next_power_of_two().max(START);
+        let mut cache = FlowCache { cells: Vec::new(), base: 0, mask: 0, live: 0, max, turn: 0 };
+        cache.resize(START);
+        cache
+    }
+
+    fn resize(&mut self, entries: usize) {
+        // Zeroed memory comes from the kernel page by page as it is touched.
+        self.cells = vec![0; entries * E + WORDS_PER_LINE];
+        let misaligned = self.cells.as_ptr() as usize / size_of::<u64>() % WORDS_PER_LINE;
+        self.base = (WORDS_PER_LINE - misaligned) % WORDS_PER_LINE;
+        self.mask = entries - 1;
+        self.live = 0;
+    }
+
+    /// Flows that the cache can hold now.
+    pub fn capacity(&self) -> usize {
+        self.mask + 1
+    }
+
+    /// Flows in the cache.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// True when nothing is cached.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Would a growth help? Then every flow in it is forgotten: let go of their verdicts first.
+    pub fn wants_to_grow(&self) -> bool {
+        self.live * 2 > self.capacity() && self.capacity() < self.max
+    }
+
+    /// Doubles the cache and empties it.
+    pub fn grow(&mut self) {
+        self.resize((self.capacity() * 2).min(self.max));
+    }
+
+    #[inline(always)]
+    fn first(&self, hash: u64) -> usize {
+        hash as usize & self.mask
+    }
+
+    #[inline(always)]
+    fn second(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & self.mask
+    }
+
+    #[inline(always)]
+    fn entry(&self, slot: usize) -> Option<&[u64; E]> {
+        let at = self.base + slot * E;
+        self.cells.get(at..at + E)?.try_into().ok()
+    }
+
+    #[inline(always)]
+    fn entry_mut(&mut self, slot: usize) -> Option<&mut [u64; E]> {
+        let at = self.base + slot * E;
+        self.cells.get_mut(at..at + E)?.try_into().ok()
+    }
+
+    /// Starts loading where the key would be first.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(e) = self.entry(self.first(hash)) {
+            for line in (0..K + 3).step_by(WORDS_PER_LINE) {
+                prefetch(&e[line]);
+            }
+        }
+    }
+
+    /// Where the key is.
+    #[inline(always)]
+    pub fn find(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
+        let slot = self.first(hash);
+        if self.holds(slot, key) {
+            return Some(slot);
+        }
+        self.find_further(hash, key)
+    }
+
+    #[inline(never)]
+    fn find_further(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
+        let places = [self.first(hash) ^ 1, self.second(hash), self.second(hash) ^ 1];
+        places.into_iter().find(|s| self.holds(*s, key))
+    }
+
+    #[inline(always)]
+    fn holds(&self, slot: usize, key: &[u64; K]) -> bool {
+        let Some(e) = self.entry(slot) else { return false };
+        let mut differing = 0;
+        for i in 0..K {
+            differing |= e[i] ^ key[i];
+        }
+        differing == 0 && e[K] >> 32 != 0
+    }
+
+    /// The flow at a place that [`FlowCache::find`] gave.
+    #[inline(always)]
+    pub fn flow(&self, slot: usize) -> Flow {
+        let Some(e) = self.entry(slot) else { return Flow::default() };
+        let (a, b, c) = (e[K], e[K + 1], e[K + 2]);
+        Flow {
+            verdict: (a >> 32) as u32,
+            epoch: a as u32,
+            deps: (b >> 32) as u32,
+            deps_version: b as u32,
+            effect_s: (c >> 32) as u32,
+            connection: c as u32,
+        }
+    }
+
+    /// Replaces the flow at a place that [`FlowCache::find`] gave.
+    #[inline]
+    pub fn update(&mut self, slot: usize, flow: Flow) {
+        if let Some(e) = self.entry_mut(slot) {
+            e[K] = (flow.verdict as u64) << 32 | flow.epoch as u64;
+            e[K + 1] = (flow.deps as u64) << 32 | flow.deps_version as u64;
+            e[K + 2] = (flow.effect_s as u64) << 32 | flow.connection as u64;
+        }
+    }
+
+    /// Adds a flow, displacing another one where all four places are taken.
+    pub fn insert(&mut self, hash: u64, key: &[u64; K], flow: Flow) -> Displaced {
+        let places = [self.first(hash), self.first(hash) ^ 1, self.second(hash), self.second(hash) ^ 1];
+        let used = |s: usize| self.entry(s).is_some_and(|e| e[K] >> 32 != 0);
+        let same = places.into_iter().find(|s| self.holds(*s, key));
+        let free = || places.into_iter().find(|s| !used(*s));
+        self.turn = self.turn.wrapping_add(1);
+        let slot = same.or_else(free).unwrap_or(places[self.turn as usize % 4]);
+        let displaced = match self.flow(slot).verdict {
+            0 => {
+                self.live += 1;
+                Displaced::Nothing
+            }
+            verdict => Displaced::Flow { verdict },
+        };
+        if let Some(e) = self.entry_mut(slot) {
+            e[..K].copy_from_slice(key);
+        }
+        self.update(slot, flow);
+        displaced
+    }
+
+    /// Forgets the flow at a place that [`FlowCache::find`] gave.
+    pub fn remove(&mut self, slot: usize) {
+        if let Some(e) = self.entry_mut(slot) {
+            e.fill(0);
+            self.live = self.live.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Seeds;
+
+    type Narrow = FlowCache<5, NARROW_ENTRY>;
+
+    fn flow(verdict: u32) -> Flow {
+        Flow { verdict, epoch: 9, deps: 8, deps_version: 7, effect_s: 6, connection: 5 }
+    }
+
+    #[test]
+    fn a_flow_reads_back_whole() {
+        let mut c = Narrow::new(1 << 20);
+        let (k, h) = ([1, 2, 3, 4, 5], Seeds::FIXED.hash5(&[1, 2, 3, 4, 5]));
+        assert_eq!(c.find(h, &k), None);
+        assert_eq!(c.insert(h, &k, flow(42)), Displaced::Nothing);
+        let at = c.find(h, &k).unwrap();
+        assert_eq!(c.flow(at), flow(42));
+        assert_eq!(c.insert(h, &k, flow(43)), Displaced::Flow { verdict: 42 });
+        assert_eq!(c.len(), 1);
+        c.remove(at);
+        assert_eq!(c.find(h, &k), None);
+    }
+
+    #[test]
+    fn half_full_it_holds_nearly_every_flow_and_never_another_ones() {
+        let mut c = Narrow::new(1 << 16);
+        while c.capacity() < 1 << 16 {
+            c.grow();
+        }
+        let key = |i: u64| [i, i * 3, 7, i ^ 0xff, 1];
+        for i in 0..1 << 15 {
+            let k = key(i);
+            c.insert(Seeds::FIXED.hash5(&k), &k, flow(i as u32 + 1));
+        }
+        let mut found = 0;
+        for i in 0..1 << 15 {
+            let k = key(i);
+            if let Some(at) = c.find(Seeds::FIXED.hash5(&k), &k) {
+                assert_eq!(c.flow(at).verdict, i as u32 + 1);
+                found += 1;
+            }
+        }
+        assert!(found * 1000 >= (1 << 15) * 995, "{found}");
+    }
+
+    #[test]
+    fn an_all_zero_key_is_not_found_in_an_empty_cache() {
+        let c = Narrow::new(16);
+        assert_eq!(c.find(0, &[0; 5]), None);
+    }
+}
