@@ -7,9 +7,16 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod error;
 pub mod field;
 pub mod matching;
+pub mod message;
+pub mod version;
+pub mod wire;
 
 pub use action::{Action, FlowMod, FlowModCommand, PortNo};
 pub use field::{Field, SubField};
 pub use matching::Match;
+pub use error::OfpError;
+pub use message::Message;
+pub use version::{Protocol, Version, VersionSet};
