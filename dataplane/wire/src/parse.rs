@@ -32,7 +32,7 @@ pub enum Net {
     Ipv4 = 1,
     /// IPv6 with its extension headers.
     Ipv6 = 2,
-    /// An IPv6 header whose extension headers do not hold together: only the addresses and the label count.
+    /// An IPv6 header whose extension headers do not hold together: only the addresses count.
     Ipv6Broken = 3,
     /// ARP or RARP for IPv4 over Ethernet.
     Arp = 4,
