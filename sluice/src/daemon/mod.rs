@@ -6,5 +6,7 @@
 //! Deliberately does not know: how a packet is decided (the engine's part).
 
 pub mod args;
+pub mod host;
 pub mod log;
 pub mod rundir;
+pub mod signals;
