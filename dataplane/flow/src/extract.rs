@@ -6,17 +6,17 @@
 //! Invariant: both agree on every frame; a field that the frame does not have is zero.
 //! Deliberately does not know: ports, tunnels, connection state (the other words of the key).
 
+mod narrow;
+
+pub use narrow::{extract_narrow, extract_narrow_part};
+
 use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
-use sluice_wire::{parse_part, Headers, Net, Transport};
+use sluice_wire::{Headers, Net, Transport};
 
 use crate::key::{slot, Key, NARROW_WORDS, PACKET_WORDS, VLAN_PRESENT};
 
 const ETH_LEN: usize = 14;
-const TAGGED_LEN: usize = 18;
 const IPV4_LEN: usize = 20;
-/// Bytes up to the end of an 8-byte UDP or ICMP header behind a plain IPv4 header.
-const FAST_LEN: usize = ETH_LEN + IPV4_LEN + 8;
-const FAST_TAGGED_LEN: usize = TAGGED_LEN + IPV4_LEN + 8;
 /// The bits of a word below an Ethernet address.
 const LOW_16: u64 = 0xffff;
 
@@ -50,104 +50,6 @@ pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
     if headers.transport == Transport::Icmp6 && headers.net == Net::Ipv6 {
         neighbour_words(head, headers, key);
     }
-}
-
-/// Parses a frame that `head` holds whole, and gives words `0..NARROW_WORDS` of its key.
-#[inline]
-pub fn extract_narrow(head: &[u8]) -> (NarrowWords, Headers) {
-    extract_narrow_part(head, head.len())
-}
-
-/// As [`extract_narrow`], for a frame of `frame_len` bytes of which `head` is the beginning.
-#[inline]
-pub fn extract_narrow_part(head: &[u8], frame_len: usize) -> (NarrowWords, Headers) {
-    if let Some(b) = head.first_chunk::<FAST_LEN>() {
-        let eth_type = u16_or_zero(b, 12);
-        if eth_type == 0x0800 {
-            if let Some(done) = ipv4_fast::<ETH_LEN, FAST_LEN>(head, b, frame_len, 0) {
-                return done;
-            }
-        } else if eth_type == 0x8100 {
-            if let Some(b) = head.first_chunk::<FAST_TAGGED_LEN>() {
-                let tci = u64::from(u16_or_zero(b, 14)) | VLAN_PRESENT;
-                if u16_or_zero(b, 16) == 0x0800 {
-                    if let Some(done) = ipv4_fast::<TAGGED_LEN, FAST_TAGGED_LEN>(head, b, frame_len, tci) {
-                        return done;
-                    }
-                }
-            }
-        }
-    }
-    narrow_slow(head, frame_len)
-}
-
-#[inline(never)]
-fn narrow_slow(head: &[u8], frame_len: usize) -> (NarrowWords, Headers) {
-    let headers = parse_part(head, frame_len);
-    (narrow_words(head, &headers), headers)
-}
-
-/// A plain IPv4 header at `L3`, not a fragment, in front of whole TCP, UDP or ICMP headers: else `None`.
-#[inline(always)]
-fn ipv4_fast<const L3: usize, const N: usize>(
-    head: &[u8],
-    b: &[u8; N],
-    frame_len: usize,
-    tci: u64,
-) -> Option<(NarrowWords, Headers)> {
-    // version 8 | tos 8 | total length 16 | id 16 | flags and fragment offset 16
-    let first = u64_or_zero(b, L3);
-    // ttl 8 | protocol 8 | checksum 16 | source 32
-    let second = u64_or_zero(b, L3 + 8);
-    if first & 0xff00_0000_0000_3fff != 0x4500_0000_0000_0000 {
-        return None;
-    }
-    let total = (first >> 32) as usize & 0xffff;
-    // Wraps to a huge number when the datagram claims more than the frame has.
-    let padding = frame_len.wrapping_sub(L3 + total);
-    if padding > usize::from(u16::MAX) || total < IPV4_LEN + 8 {
-        return None;
-    }
-    let l4 = L3 + IPV4_LEN;
-    let proto = (second >> 48) as u8;
-    let (transport, tp, flags, len) = match proto {
-        6 => {
-            let offset_and_flags = u64::from(u16_or_zero(head, l4 + 12));
-            let len = (offset_and_flags >> 12) as usize * 4;
-            if len < 20 || IPV4_LEN + len > total || l4 + len > head.len() {
-                return None;
-            }
-            (Transport::Tcp, u32_or_zero(b, l4), offset_and_flags & 0xfff, len)
-        }
-        17 => (Transport::Udp, u32_or_zero(b, l4), 0, 8),
-        1 => (Transport::Icmp4, type_and_code(u16_or_zero(b, l4)) as u32, 0, 8),
-        _ => return None,
-    };
-    let words = [
-        (u64_or_zero(b, 0) & !LOW_16) | 0x0800,
-        (u64_or_zero(b, 6) & !LOW_16) | tci,
-        u64_or_zero(b, L3 + 12),
-        ((second << 8) & (0xff << 56))
-            | (first & (0xff << 48))
-            | ((second >> 16) & (0xff << 40))
-            | (u64::from(second >> 56 <= 1) << slot::TTL_EXPIRING.shift)
-            | u64::from(tp),
-        flags << slot::TCP_FLAGS.shift,
-    ];
-    let headers = Headers {
-        end: (L3 + total) as u32,
-        mpls: 0,
-        l3: L3 as u16,
-        l4: l4 as u16,
-        payload: (l4 + len) as u16,
-        eth_type: 0x0800,
-        proto,
-        frag: 0,
-        vlan: L3 == TAGGED_LEN,
-        net: Net::Ipv4,
-        transport,
-    };
-    Some((words, headers))
 }
 
 /// Words `0..NARROW_WORDS` of the key of a frame with these headers.
