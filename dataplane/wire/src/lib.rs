@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod bytes;
+pub mod checksum;
 mod parse;
 
 pub use parse::{is_mpls, is_vlan, parse, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};
