@@ -58,6 +58,7 @@ pub const CONTROLLER_WHOLE_PACKET: u16 = 0xffff;
 /// Instructions of OpenFlow 1.1+ (`goto_table`, `write_actions`, `meter`, …) are values of the same
 /// type, as in `ovs-ofctl`'s text: a rule has one list, and `wire` splits it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub enum Action {
     /// `output:PORT`. `max_len` only matters for CONTROLLER.
     Output { port: PortNo, max_len: u16 },
@@ -202,6 +203,8 @@ pub enum SetForm {
     SetField,
     /// `load:V->F[a..b]` (NXAST_REG_LOAD).
     Load,
+    /// Printed as `set_field`, but sent as NXAST_REG_LOAD2, as it came.
+    Load2,
 }
 
 /// `set_field` / `load`. `value` and `mask` are right-aligned in the field's width.
@@ -258,6 +261,7 @@ pub struct Learn {
 
 /// Where a learned value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub enum LearnSource {
     /// A field of the packet that learns.
     Field(SubField),
@@ -267,6 +271,7 @@ pub enum LearnSource {
 
 /// One part of `learn(...)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
 pub enum LearnSpec {
     /// `DST=SRC`, `DST=VALUE`, or just `FIELD`.
     Match { src: LearnSource, dst: SubField },
