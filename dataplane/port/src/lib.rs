@@ -7,11 +7,18 @@
 //! Deliberately does not know: headers beyond what checksums and segmentation need, rules, workers.
 
 mod count;
+mod device;
 mod error;
+mod landing;
 pub mod offload;
+pub mod packet;
 pub mod pcap;
+mod sys;
+pub mod tap;
+mod vnet;
 
 pub use count::{Offloads, PortStats, SendDrop, SendOutcome};
+pub use device::Device;
 pub use error::{PortError, Trouble};
 
 use std::os::fd::RawFd;
@@ -26,7 +33,7 @@ pub trait Port: Send {
     /// Appends up to `max` frames to `out` and returns how many. Never blocks.
     ///
     /// An error that [`PortError::is_gone`] means that the device has vanished; after any other
-    /// error the port may be used on.
+    /// error the port may be used on. Frames that were appended before an error stay in `out`.
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError>;
 
     /// Takes every frame out of `frames`, in order; what cannot be sent is freed and counted by reason.
