@@ -1,1 +1,28 @@
 //! The worker loop and its stations.
+//!
+//! The path of a batch: [`receive`](worker::Worker::turn) -> [`parse`] -> [`classify`] ->
+//! (miss: [`decide`]) -> [`apply`] -> [`encap`] -> send.
+//!
+//! Purpose: move frames. A worker is a state machine: batches, messages and *time* come in as values,
+//! frames and counters go out.
+//! Invariant: every frame that came in is sent, punted or dropped for a reason, and counted.
+//! Deliberately does not know: sockets, files, clocks, OpenFlow, how rules came to be.
+
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod classify;
+pub mod count;
+pub mod decide;
+pub mod encap;
+pub mod parse;
+pub mod rewrite;
+pub mod store;
+pub mod view;
+pub mod worker;
+
+pub use count::{Counters, PortCounters, Report, RuleUse};
+pub use worker::{Punted, Settings, Worker};
+
+/// Frames that go through the stations together.
+pub const BATCH: usize = 64;

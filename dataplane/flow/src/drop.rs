@@ -57,5 +57,6 @@ reasons! {
     TxError, "tx_error", "the output port refused the frame";
     StageLimit, "stage_limit", "too many distinct continuations (tunnel peers) at once";
     PuntQueueFull, "punt_queue_full", "the queue to the controllers was full";
+    BadOffload, "bad_offload", "the frame's checksum or segmentation record contradicts its headers";
     Injected, "injected", "dropped on purpose by the fault port";
 }

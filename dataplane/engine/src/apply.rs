@@ -1,0 +1,317 @@
+//! Station: a verdict's operations on one frame.
+//!
+//! Invariant: every call consumes its frame: it is queued to a device, queued for another
+//! classification, punted, or dropped for a reason, and counted as that.
+
+use std::sync::Arc;
+
+use sluice_flow::verdict::Encap;
+use sluice_flow::{DropReason, Op, PortIdx, Program};
+use sluice_frame::{Frame, Gso, Pool};
+use sluice_port::{offload, Offloads};
+use sluice_wire::{parse_part, Headers};
+
+use crate::count::Counters;
+use crate::view::{Unwrapped, Views};
+use crate::worker::Punted;
+use crate::{encap, rewrite};
+
+/// Most packets to the controllers that wait in a worker.
+const PUNTS_MAX: usize = 1024;
+/// Bytes of the Ethernet addresses, in front of a VLAN tag.
+const MACS: usize = 12;
+
+/// Where frames go: the sending half of a worker.
+#[derive(Debug)]
+pub struct Exits {
+    /// Memory of all frames of the worker.
+    pub pool: Pool,
+    /// Frames queued to each device.
+    pub queues: Vec<Vec<Frame>>,
+    /// Unwrapped frames to be classified anew, with their stage.
+    pub again: Vec<(u32, Frame)>,
+    /// Copies for the controllers.
+    pub punts: Vec<Punted>,
+    /// Frames by fate.
+    pub counters: Counters,
+    ident: u16,
+    cut: Vec<Frame>,
+}
+
+impl Exits {
+    /// With this memory.
+    pub fn new(pool: Pool) -> Self {
+        Exits {
+            pool,
+            queues: Vec::new(),
+            again: Vec::new(),
+            punts: Vec::new(),
+            counters: Counters::default(),
+            ident: 0,
+            cut: Vec::new(),
+        }
+    }
+
+    /// Queues a frame to a device.
+    #[inline(always)]
+    pub fn queue(&mut self, port: PortIdx, frame: Frame) {
+        match self.queues.get_mut(port as usize) {
+            Some(queue) => queue.push(frame),
+            None => self.drop(frame, DropReason::PortGone),
+        }
+    }
+
+    /// Drops a frame.
+    pub fn drop(&mut self, frame: Frame, reason: DropReason) {
+        self.pool.free(frame);
+        self.counters.drop(reason, 1);
+    }
+
+    fn copy(&mut self, frame: &Frame) -> Option<Frame> {
+        let copy = whole_copy(&mut self.pool, frame);
+        if copy.is_some() {
+            self.counters.copied += 1;
+        }
+        copy
+    }
+
+    /// Executes all operations; the last one that sends takes the frame itself.
+    pub fn apply(&mut self, mut frame: Frame, mut h: Headers, ops: &[Op], route: &mut Route<'_>) {
+        for (i, op) in ops.iter().enumerate() {
+            let last = i + 1 == ops.len();
+            match op {
+                Op::Encap(e) => match self.wrap(frame, &h, e) {
+                    Wrapped::One(f) => {
+                        frame = f;
+                        h = parse_part(frame.head(), frame.len());
+                    }
+                    Wrapped::Many => return self.apply_to_cut(ops.get(i + 1..).unwrap_or(&[]), route),
+                    Wrapped::Gone => return,
+                },
+                op if op.sends() && last => return self.send(frame, &h, op, route),
+                op if op.sends() => self.send_copy(&frame, &h, op, route),
+                op => self.modify(&mut frame, &mut h, op),
+            }
+        }
+        self.drop(frame, route.drop.unwrap_or(DropReason::NoOutput));
+    }
+
+    fn send(&mut self, frame: Frame, h: &Headers, op: &Op, route: &mut Route<'_>) {
+        match op {
+            Op::Output(port) => self.queue(*port, frame),
+            Op::OutputTruncated { port, max_len } => self.send_truncated(frame, *port, *max_len),
+            Op::Branch(ops) => self.apply(frame, *h, ops, route),
+            Op::Decap => self.unwrap(frame, h, route),
+            _ => {
+                self.punt(&frame, op);
+                match route.drop {
+                    Some(reason) => self.drop(frame, reason),
+                    None => {
+                        self.counters.punted += 1;
+                        self.pool.free(frame);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_copy(&mut self, frame: &Frame, h: &Headers, op: &Op, route: &mut Route<'_>) {
+        if let Op::Punt { .. } = op {
+            return self.punt(frame, op);
+        }
+        match self.copy(frame) {
+            Some(copy) => self.send(copy, h, op, route),
+            None => {
+                // The copy that could not be made is one frame less sent.
+                self.counters.copied += 1;
+                self.counters.drop(DropReason::NoBuffer, 1);
+            }
+        }
+    }
+
+    fn send_truncated(&mut self, mut frame: Frame, port: PortIdx, max_len: u32) {
+        let max_len = max_len as usize;
+        if frame.len() > max_len && !frame.truncate(max_len) {
+            let bytes = frame.to_vec();
+            let short = self.pool.alloc();
+            self.pool.free(frame);
+            let Some(mut short) = short else { return self.counters.drop(DropReason::NoBuffer, 1) };
+            if !short.fill(bytes.get(..max_len).unwrap_or(&bytes)) {
+                return self.drop(short, DropReason::NoBuffer);
+            }
+            frame = short;
+        }
+        self.queue(port, frame);
+    }
+
+    fn punt(&mut self, frame: &Frame, op: &Op) {
+        let Op::Punt { punt, bridge, in_port, table, rule } = op else { return };
+        if self.punts.len() >= PUNTS_MAX {
+            self.counters.copied += 1;
+            return self.counters.drop(DropReason::PuntQueueFull, 1);
+        }
+        let mut bytes = frame.to_vec();
+        let total_len = bytes.len();
+        if punt.max_len != u16::MAX {
+            bytes.truncate(usize::from(punt.max_len));
+        }
+        let punt = punt.clone();
+        self.punts.push(Punted { bridge: *bridge, in_port: *in_port, table: *table, rule: *rule, punt, bytes, total_len });
+    }
+
+    fn modify(&mut self, frame: &mut Frame, h: &mut Headers, op: &Op) {
+        match op {
+            Op::Set { slot, value, mask } => rewrite::write(frame, h, *slot, *value, *mask),
+            Op::Move { src, dst } => {
+                let value = rewrite::read(frame, *src);
+                rewrite::write(frame, h, *dst, value, dst.ones());
+            }
+            Op::DecTtl => rewrite::dec_ttl(frame, h),
+            Op::PushVlan { tpid, tci } => push_vlan(frame, h, *tpid, *tci),
+            Op::PopVlan => pop_vlan(frame, h),
+            // Queues are the business of ports that have them.
+            Op::SetQueue(_) => {}
+            _ => {}
+        }
+    }
+
+    /// Outer headers; a frame that its sender left to be cut is cut first.
+    fn wrap(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>) -> Wrapped {
+        if frame.meta.gso != Gso::None {
+            return self.cut_and_wrap(frame, e);
+        }
+        self.ident = self.ident.wrapping_add(1);
+        match encap::encap(&mut frame, h, e, self.ident) {
+            Ok(()) => Wrapped::One(frame),
+            Err(DropReason::NoHeadroom) => self.wrap_copy(frame, h, e),
+            Err(reason) => {
+                self.drop(frame, reason);
+                Wrapped::Gone
+            }
+        }
+    }
+
+    /// A copy has headroom again.
+    fn wrap_copy(&mut self, frame: Frame, h: &Headers, e: &Arc<Encap>) -> Wrapped {
+        let copy = whole_copy(&mut self.pool, &frame);
+        self.pool.free(frame);
+        let Some(mut copy) = copy else {
+            self.counters.drop(DropReason::NoBuffer, 1);
+            return Wrapped::Gone;
+        };
+        match encap::encap(&mut copy, h, e, self.ident) {
+            Ok(()) => Wrapped::One(copy),
+            Err(reason) => {
+                self.drop(copy, reason);
+                Wrapped::Gone
+            }
+        }
+    }
+
+    fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>) -> Wrapped {
+        let keeps = Offloads { checksum: true, ..Offloads::NONE };
+        let mut cut = std::mem::take(&mut self.cut);
+        if offload::complete(&mut self.pool, frame, keeps, &mut cut).is_err() {
+            self.counters.drop(DropReason::BadOffload, 1);
+            self.cut = cut;
+            return Wrapped::Gone;
+        }
+        self.counters.copied += (cut.len() as u64).saturating_sub(1);
+        for piece in cut.drain(..) {
+            let h = parse_part(piece.head(), piece.len());
+            if let Wrapped::One(f) = self.wrap(piece, &h, e) {
+                self.cut.push(f);
+            }
+        }
+        Wrapped::Many
+    }
+
+    fn apply_to_cut(&mut self, ops: &[Op], route: &mut Route<'_>) {
+        for piece in std::mem::take(&mut self.cut) {
+            let h = parse_part(piece.head(), piece.len());
+            self.apply(piece, h, ops, route);
+        }
+    }
+
+    /// Outer headers off, and back to classification as from the tunnel port.
+    fn unwrap(&mut self, mut frame: Frame, h: &Headers, route: &mut Route<'_>) {
+        let outer = match encap::decap(&mut frame, h) {
+            Ok(outer) => outer,
+            Err(reason) => return self.drop(frame, reason),
+        };
+        let Some((bridge, port, tunnel)) =
+            route.program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port)
+        else {
+            return self.drop(frame, DropReason::NoTunnel);
+        };
+        let gbp = if tunnel.gbp { outer.gbp } else { (0, 0) };
+        let unwrapped = Unwrapped { bridge, port, vni: outer.vni, src: outer.src, dst: outer.dst, gbp };
+        match route.views.unwrapped(route.program, unwrapped) {
+            Some(stage) => self.again.push((stage, frame)),
+            None => self.drop(frame, DropReason::StageLimit),
+        }
+    }
+}
+
+/// What applying needs to know beside the frame.
+pub struct Route<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Where look-ups start.
+    pub views: &'a mut Views,
+    /// Why the packet goes nowhere, if it does.
+    pub drop: Option<DropReason>,
+}
+
+enum Wrapped {
+    One(Frame),
+    /// In `Exits::cut`.
+    Many,
+    /// Dropped and counted.
+    Gone,
+}
+
+fn whole_copy(pool: &mut Pool, frame: &Frame) -> Option<Frame> {
+    let mut copy = pool.copy_range(frame, 0, frame.len())?;
+    copy.meta = frame.meta;
+    Some(copy)
+}
+
+fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) {
+    if !frame.push_front(4) {
+        return;
+    }
+    let head = frame.head_mut();
+    if head.len() < MACS + 4 {
+        return;
+    }
+    head.copy_within(4..4 + MACS, 0);
+    if let Some(tag) = head.get_mut(MACS..MACS + 4) {
+        tag[..2].copy_from_slice(&tpid.to_be_bytes());
+        tag[2..].copy_from_slice(&tci.to_be_bytes());
+    }
+    moved(frame, h, 4);
+}
+
+fn pop_vlan(frame: &mut Frame, h: &mut Headers) {
+    let head = frame.head_mut();
+    if !h.vlan || head.len() < MACS + 4 {
+        return;
+    }
+    head.copy_within(0..MACS, 4);
+    if frame.pull_front(4) {
+        moved(frame, h, -4);
+    }
+}
+
+/// The headers lie elsewhere now, and so does the checksum that is left to be filled.
+fn moved(frame: &mut Frame, h: &mut Headers, by: i32) {
+    let meta = &mut frame.meta;
+    if meta.needs_csum {
+        meta.csum_start = (i32::from(meta.csum_start) + by).max(0) as u16;
+    }
+    if meta.hdr_len != 0 {
+        meta.hdr_len = (i32::from(meta.hdr_len) + by).max(0) as u16;
+    }
+    *h = parse_part(frame.head(), frame.len());
+}

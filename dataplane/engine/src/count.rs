@@ -1,0 +1,124 @@
+//! What a worker counts: frames by fate, and use by rule.
+//!
+//! Invariant: `received + injected + copied == sent + punted + dropped` whenever no batch is under way.
+
+use std::collections::HashMap;
+
+use sluice_flow::action::OfPort;
+use sluice_flow::{BridgeIdx, DropReason, PortIdx, RuleId};
+
+/// Frames by fate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Came in by a port.
+    pub received: u64,
+    /// Bytes of them.
+    pub received_bytes: u64,
+    /// Came from the control side (packet-out).
+    pub injected: u64,
+    /// Copies made to send a frame more than once.
+    pub copied: u64,
+    /// Left by a port.
+    pub sent: u64,
+    /// Went to the controllers and nowhere else.
+    pub punted: u64,
+    /// Went nowhere, by reason.
+    pub dropped: [u64; DropReason::COUNT],
+    /// Flow cache: found and good.
+    pub hits: u64,
+    /// Flow cache: not found, or found and decided again.
+    pub misses: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            received: 0,
+            received_bytes: 0,
+            injected: 0,
+            copied: 0,
+            sent: 0,
+            punted: 0,
+            dropped: [0; DropReason::COUNT],
+            hits: 0,
+            misses: 0,
+        }
+    }
+}
+
+impl Counters {
+    /// Counts a drop.
+    #[inline]
+    pub fn drop(&mut self, reason: DropReason, frames: u64) {
+        if let Some(n) = self.dropped.get_mut(reason as usize) {
+            *n += frames;
+        }
+    }
+
+    /// Frames dropped for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// Does what came in equal what went out, was punted or dropped?
+    pub fn conserved(&self) -> bool {
+        self.received + self.injected + self.copied == self.sent + self.punted + self.dropped_total()
+    }
+}
+
+/// Frames of one device, as the worker saw them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortCounters {
+    /// Frames received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Frames sent.
+    pub tx_packets: u64,
+    /// Bytes sent (as the switch saw them: a frame that the port cut counts once).
+    pub tx_bytes: u64,
+    /// Frames that the port could not send.
+    pub tx_dropped: u64,
+}
+
+/// Use of a rule since the last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleUse {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// When it was last used, milliseconds of the worker's time.
+    pub last_ms: u64,
+}
+
+/// Look-ups in a table since the last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableUse {
+    /// Packets looked up.
+    pub lookups: u64,
+    /// Packets that matched a rule.
+    pub matched: u64,
+}
+
+/// What a worker tells the control side. Rule, table and crossing counts are since the last report;
+/// frame and port counters are totals.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Epoch of the program that the worker runs.
+    pub epoch: u64,
+    /// Frames by fate.
+    pub counters: Counters,
+    /// Devices.
+    pub ports: HashMap<PortIdx, PortCounters>,
+    /// Rules that were used.
+    pub rules: HashMap<RuleId, RuleUse>,
+    /// Tables that were looked up.
+    pub tables: HashMap<(BridgeIdx, u8), TableUse>,
+    /// Patch and tunnel ports: received, then sent; packets and bytes.
+    pub crossings: HashMap<(BridgeIdx, OfPort), [RuleUse; 2]>,
+    /// Flows in the cache.
+    pub flows: usize,
+    /// Verdicts that they share.
+    pub verdicts: usize,
+}

@@ -1,0 +1,48 @@
+//! Station: frame bytes to masked key words and header offsets.
+
+use sluice_flow::extract::{extract_narrow_part, extract_wide};
+use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
+use sluice_flow::Key;
+use sluice_frame::Frame;
+use sluice_wire::{Headers, Net};
+
+use crate::view::View;
+
+/// Narrow words of one frame under the view's mask, with its stage in place.
+#[inline(always)]
+pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], Headers) {
+    let (mut words, headers) = extract_narrow_part(frame.head(), frame.len());
+    for (w, m) in words.iter_mut().zip(&view.narrow) {
+        *w &= m;
+    }
+    words[NARROW_WORDS - 1] |= view.stage_word;
+    (words, headers)
+}
+
+/// Has the frame fields beyond the narrow words?
+#[inline(always)]
+pub fn has_wide_fields(headers: &Headers) -> bool {
+    headers.mpls != 0 || !matches!(headers.net, Net::Ipv4 | Net::Opaque)
+}
+
+/// All words of one frame under the view's mask, given its masked narrow words.
+#[inline]
+pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view: &View) -> [u64; PACKET_WORDS] {
+    let mut key = Key::ZERO;
+    extract_wide(frame.head(), headers, &mut key);
+    let mut words = [0; PACKET_WORDS];
+    for (i, w) in words.iter_mut().enumerate() {
+        *w = key.words[i] & view.wide[i];
+    }
+    words[..NARROW_WORDS].copy_from_slice(narrow);
+    words
+}
+
+/// The whole key of a frame, for deciding.
+pub fn full(frame: &Frame, view: &View) -> Key {
+    let mut key = view.base;
+    let (words, headers) = extract_narrow_part(frame.head(), frame.len());
+    extract_wide(frame.head(), &headers, &mut key);
+    key.words[..NARROW_WORDS].copy_from_slice(&words);
+    key
+}

@@ -1,0 +1,307 @@
+//! The verdicts of one worker, shared by the flows that were decided alike.
+//!
+//! Purpose: interning, use counts, and knowing which verdicts a change of the program may touch.
+//! Invariant: a verdict's id is used again only when no cached flow names it and its counts were folded.
+//! Deliberately does not know: frames, the cache.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sluice_flow::program::Note;
+use sluice_flow::verdict::{Effect, Step};
+use sluice_flow::{BridgeIdx, Op, PortIdx, Program, Verdict};
+
+use crate::count::{Report, RuleUse, TableUse};
+
+/// Part of a stored verdict that every hit touches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hot {
+    /// Newest epoch that may have changed this verdict for some flow.
+    pub touched: u32,
+    /// The only operation is to send by this device.
+    pub simple: Option<PortIdx>,
+    /// Flows must check learned addresses.
+    pub on_fdb: bool,
+    /// Flows must run effects once a second.
+    pub has_effects: bool,
+    /// Packets since the last fold.
+    pub packets: u64,
+    /// Bytes since the last fold.
+    pub bytes: u64,
+    /// Last use, milliseconds.
+    pub last_ms: u64,
+}
+
+#[derive(Debug)]
+struct Stored {
+    verdict: Arc<Verdict>,
+    flows: u32,
+}
+
+/// The verdicts of one worker. Id 0 is never given.
+#[derive(Debug)]
+pub struct Store {
+    hot: Vec<Hot>,
+    cold: Vec<Option<Stored>>,
+    ids: HashMap<Arc<Verdict>, u32>,
+    free: Vec<u32>,
+    /// Verdicts that looked up each table.
+    by_table: HashMap<(BridgeIdx, u8), Vec<u32>>,
+    folded: Report,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store {
+            hot: vec![Hot::default()],
+            cold: vec![None],
+            ids: HashMap::new(),
+            free: Vec::new(),
+            by_table: HashMap::new(),
+            folded: Report::default(),
+        }
+    }
+}
+
+impl Store {
+    /// Part that every hit touches.
+    #[inline(always)]
+    pub fn hot(&self, id: u32) -> Hot {
+        self.hot.get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// The verdict itself.
+    #[inline]
+    pub fn verdict(&self, id: u32) -> Option<&Arc<Verdict>> {
+        self.cold.get(id as usize)?.as_ref().map(|s| &s.verdict)
+    }
+
+    /// Counts packets that met this verdict.
+    #[inline(always)]
+    pub fn count(&mut self, id: u32, packets: u64, bytes: u64, now_ms: u64) {
+        if let Some(h) = self.hot.get_mut(id as usize) {
+            h.packets += packets;
+            h.bytes += bytes;
+            h.last_ms = now_ms;
+        }
+    }
+
+    /// Number of verdicts.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The id of a verdict decided in `epoch`; one more flow uses it.
+    pub fn intern(&mut self, verdict: Verdict, on_fdb: bool, epoch: u64) -> u32 {
+        if let Some(&id) = self.ids.get(&verdict) {
+            if let Some(s) = self.cold.get_mut(id as usize).and_then(Option::as_mut) {
+                s.flows += 1;
+            }
+            if let Some(h) = self.hot.get_mut(id as usize) {
+                h.on_fdb |= on_fdb;
+            }
+            return id;
+        }
+        let hot = Hot {
+            touched: epoch as u32,
+            simple: match &*verdict.ops {
+                [Op::Output(port)] => Some(*port),
+                _ => None,
+            },
+            on_fdb,
+            has_effects: !verdict.effects.is_empty(),
+            ..Hot::default()
+        };
+        let verdict = Arc::new(verdict);
+        let stored = Stored { verdict: verdict.clone(), flows: 1 };
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.hot.push(Hot::default());
+                self.cold.push(None);
+                self.hot.len() as u32 - 1
+            }
+        };
+        if let (Some(h), Some(c)) = (self.hot.get_mut(id as usize), self.cold.get_mut(id as usize)) {
+            *h = hot;
+            *c = Some(stored);
+        }
+        for step in tables_of(&verdict) {
+            self.by_table.entry(step).or_default().push(id);
+        }
+        self.ids.insert(verdict, id);
+        id
+    }
+
+    /// One flow less uses this verdict.
+    pub fn release(&mut self, id: u32) {
+        let Some(slot) = self.cold.get_mut(id as usize) else { return };
+        let Some(stored) = slot.as_mut() else { return };
+        stored.flows = stored.flows.saturating_sub(1);
+        if stored.flows == 0 {
+            self.retire(id);
+        }
+    }
+
+    /// Lets go of every verdict: the cache was emptied.
+    pub fn release_all(&mut self) {
+        for id in 1..self.cold.len() as u32 {
+            if self.cold.get(id as usize).is_some_and(Option::is_some) {
+                self.retire(id);
+            }
+        }
+    }
+
+    fn retire(&mut self, id: u32) {
+        self.fold(id);
+        let Some(stored) = self.cold.get_mut(id as usize).and_then(Option::take) else { return };
+        self.ids.remove(&stored.verdict);
+        for step in tables_of(&stored.verdict) {
+            if let Some(list) = self.by_table.get_mut(&step) {
+                if let Some(at) = list.iter().position(|i| *i == id) {
+                    list.swap_remove(at);
+                }
+            }
+        }
+        self.free.push(id);
+    }
+
+    /// Adds a verdict's counts to its rules, tables and crossings.
+    fn fold(&mut self, id: u32) {
+        let Some(hot) = self.hot.get_mut(id as usize) else { return };
+        let used = RuleUse { packets: hot.packets, bytes: hot.bytes, last_ms: hot.last_ms };
+        (hot.packets, hot.bytes) = (0, 0);
+        let Some(Some(stored)) = self.cold.get(id as usize) else { return };
+        fold_into(&mut self.folded, &stored.verdict, used);
+    }
+
+    /// Counts one packet of a verdict that is not stored.
+    pub fn count_once(&mut self, verdict: &Verdict, used: RuleUse) {
+        fold_into(&mut self.folded, verdict, used);
+    }
+
+    /// What was counted since the last time.
+    pub fn take_folded(&mut self) -> Report {
+        for id in 1..self.hot.len() as u32 {
+            self.fold(id);
+        }
+        std::mem::take(&mut self.folded)
+    }
+
+    /// Marks every verdict that the changes after `since` may touch; all of them when that is not known.
+    pub fn touch(&mut self, program: &Program, since: u64) {
+        let now = program.epoch() as u32;
+        let Some(notes) = program.notes_since(since) else { return self.touch_all(now) };
+        for (_, note) in notes {
+            match note {
+                Note::Everything => return self.touch_all(now),
+                Note::Underlay => self.touch_where(now, |v| v.uses_underlay),
+                Note::Rule { bridge, table, .. } => {
+                    let Some(ids) = self.by_table.get(&(*bridge, *table)) else { continue };
+                    for &id in ids {
+                        let Some(Some(s)) = self.cold.get(id as usize) else { continue };
+                        if s.verdict.steps.iter().any(|step| may_change(note, step)) {
+                            if let Some(h) = self.hot.get_mut(id as usize) {
+                                h.touched = now;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn touch_all(&mut self, now: u32) {
+        for h in &mut self.hot {
+            h.touched = now;
+        }
+    }
+
+    fn touch_where(&mut self, now: u32, wanted: impl Fn(&Verdict) -> bool) {
+        for (h, s) in self.hot.iter_mut().zip(&self.cold) {
+            if s.as_ref().is_some_and(|s| wanted(&s.verdict)) {
+                h.touched = now;
+            }
+        }
+    }
+}
+
+/// May this change what this look-up found, for some packet?
+pub fn may_change(note: &Note, step: &Step) -> bool {
+    let Note::Rule { bridge, table, rule, added } = note else { return true };
+    if step.bridge != *bridge || step.table != *table {
+        return false;
+    }
+    let could_win = step.priority.is_none_or(|p| p <= rule.priority);
+    if rule.conjunctions.is_empty() {
+        return if *added { could_win } else { step.rule == Some(rule.id) };
+    }
+    could_win || step.by_conjunction
+}
+
+fn tables_of(verdict: &Verdict) -> Vec<(BridgeIdx, u8)> {
+    let mut all: Vec<_> = verdict.steps.iter().map(|s| (s.bridge, s.table)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn add(to: &mut RuleUse, used: RuleUse) {
+    to.packets += used.packets;
+    to.bytes += used.bytes;
+    to.last_ms = to.last_ms.max(used.last_ms);
+}
+
+fn fold_into(report: &mut Report, verdict: &Verdict, used: RuleUse) {
+    if used.packets == 0 {
+        return;
+    }
+    for step in &verdict.steps {
+        let table: &mut TableUse = report.tables.entry((step.bridge, step.table)).or_default();
+        table.lookups += used.packets;
+        if let Some(rule) = step.rule {
+            table.matched += used.packets;
+            add(report.rules.entry(rule).or_default(), used);
+        }
+    }
+    for c in &verdict.crossings {
+        let both = report.crossings.entry((c.bridge, c.port)).or_default();
+        add(&mut both[usize::from(!c.received)], used);
+    }
+}
+
+/// Does the verdict ask for more than the once-a-second note that an address was seen?
+pub fn decides_again(verdict: &Verdict) -> bool {
+    verdict.effects.contains(&Effect::DecideAgain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_flow::RuleId;
+
+    fn verdict(rule: RuleId, out: PortIdx) -> Verdict {
+        let step = Step { bridge: 0, table: 3, priority: Some(10), rule: Some(rule), by_conjunction: false, written: 0 };
+        Verdict { ops: Box::new([Op::Output(out)]), steps: Box::new([step]), ..Verdict::default() }
+    }
+
+    #[test]
+    fn equal_verdicts_share_an_id_until_the_last_flow_lets_go() {
+        let mut s = Store::default();
+        let a = s.intern(verdict(1, 2), false, 1);
+        assert_eq!(s.intern(verdict(1, 2), false, 1), a);
+        assert_ne!(s.intern(verdict(1, 3), false, 1), a);
+        assert_eq!(s.hot(a).simple, Some(2));
+        s.release(a);
+        assert!(s.verdict(a).is_some());
+        s.count(a, 5, 300, 77);
+        s.release(a);
+        assert!(s.verdict(a).is_none());
+        assert_eq!(s.take_folded().rules[&1], RuleUse { packets: 5, bytes: 300, last_ms: 77 });
+    }
+}

@@ -1,0 +1,157 @@
+//! Where look-ups start: one view per device, and one per tunnel peer whose packets were unwrapped.
+//!
+//! Purpose: which words of a key matter for a packet that starts here, and what is known of it beside
+//! its own headers. The number of a view is the `STAGE` of its packets' keys.
+//! Invariant: a view's masks cover the key set of its bridge.
+
+use std::collections::HashMap;
+
+use sluice_flow::action::OfPort;
+use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
+use sluice_flow::program::Ingress;
+use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
+
+/// First stage that is not a device.
+pub const FIRST_CONTINUATION: u32 = 0x1_0000;
+/// Tunnel peers (with their VNIs) known at once.
+const CONTINUATIONS_MAX: usize = 65_536;
+const STAGE_SHIFT: u32 = 32;
+
+/// Which words must be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Width {
+    /// None: all packets that start here share one verdict.
+    Nothing,
+    /// The narrow ones, for every packet.
+    Narrow,
+    /// All, for packets that have wide fields.
+    Wide,
+}
+
+/// Where look-ups start.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its number, in place in the last narrow word.
+    pub stage_word: u64,
+    /// Where packets enter.
+    pub ingress: Option<Ingress>,
+    /// Which words must be compared.
+    pub width: Width,
+    /// Bits that matter of all packets.
+    pub narrow: [u64; NARROW_WORDS],
+    /// Bits that matter of packets with wide fields.
+    pub wide: [u64; PACKET_WORDS],
+    /// Fields that do not come from the packet's own headers.
+    pub base: Key,
+}
+
+impl View {
+    fn new(stage: u32, program: &Program, ingress: Option<Ingress>, base: Key) -> View {
+        let mut set = match ingress {
+            Some(Ingress::Bridge { bridge, .. }) => program.bridge(bridge).map_or(Key::ZERO, |b| *b.key_set()),
+            Some(Ingress::Underlay) => underlay_key_set(),
+            None => Key::ZERO,
+        };
+        set.set(slot::STAGE, 0);
+        let mut narrow = [0; NARROW_WORDS];
+        narrow.copy_from_slice(&set.words[..NARROW_WORDS]);
+        let mut wide = [0; PACKET_WORDS];
+        wide.copy_from_slice(&set.words[..PACKET_WORDS]);
+        let any = |w: &[u64]| w.iter().any(|w| *w != 0);
+        let width = match (any(&wide[NARROW_WORDS..]), any(&narrow)) {
+            (true, _) => Width::Wide,
+            (false, true) => Width::Narrow,
+            (false, false) => Width::Nothing,
+        };
+        View { stage_word: (stage as u64) << STAGE_SHIFT, ingress, width, narrow, wide, base }
+    }
+}
+
+fn underlay_key_set() -> Key {
+    let mut set = Key::ZERO;
+    for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {
+        set.cover(s);
+    }
+    set
+}
+
+/// What a packet that was unwrapped is known by, beside its inner headers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Unwrapped {
+    /// Bridge of the tunnel port.
+    pub bridge: BridgeIdx,
+    /// The tunnel port.
+    pub port: OfPort,
+    /// VNI.
+    pub vni: u32,
+    /// Outer source: the peer.
+    pub src: u32,
+    /// Outer destination: ourselves.
+    pub dst: u32,
+    /// Group policy id and flags.
+    pub gbp: (u16, u8),
+}
+
+/// All views of a worker.
+#[derive(Debug, Default)]
+pub struct Views {
+    devices: Vec<View>,
+    continuations: Vec<View>,
+    known: HashMap<Unwrapped, u32>,
+    /// The last one looked up: packets of one peer come in a row.
+    last: Option<(Unwrapped, u32)>,
+}
+
+impl Views {
+    /// The view with this number.
+    #[inline]
+    pub fn get(&self, stage: u32) -> Option<&View> {
+        match stage.checked_sub(FIRST_CONTINUATION) {
+            None => self.devices.get(stage as usize),
+            Some(i) => self.continuations.get(i as usize),
+        }
+    }
+
+    /// Computes all masks anew for a program.
+    pub fn refresh(&mut self, program: &Program, devices: usize) {
+        self.devices = (0..devices)
+            .map(|d| View::new(d as u32, program, program.ingress(d as PortIdx), Key::ZERO))
+            .collect();
+        for (i, view) in self.continuations.iter_mut().enumerate() {
+            *view = View::new(FIRST_CONTINUATION + i as u32, program, view.ingress, view.base);
+        }
+    }
+
+    /// Number of the view for an unwrapped packet; `None` when there are too many.
+    #[inline]
+    pub fn unwrapped(&mut self, program: &Program, u: Unwrapped) -> Option<u32> {
+        if let Some((last, stage)) = self.last {
+            if last == u {
+                return Some(stage);
+            }
+        }
+        let stage = match self.known.get(&u) {
+            Some(&stage) => stage,
+            None => self.add(program, u)?,
+        };
+        self.last = Some((u, stage));
+        Some(stage)
+    }
+
+    fn add(&mut self, program: &Program, u: Unwrapped) -> Option<u32> {
+        if self.continuations.len() >= CONTINUATIONS_MAX {
+            return None;
+        }
+        let mut base = Key::ZERO;
+        base.set(slot::TUN_ID, u.vni as u64);
+        base.set(slot::TUN_SRC, u.src as u64);
+        base.set(slot::TUN_DST, u.dst as u64);
+        base.set(slot::TUN_GBP_ID, u.gbp.0 as u64);
+        base.set(slot::TUN_GBP_FLAGS, u.gbp.1 as u64);
+        let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
+        let ingress = Some(Ingress::Bridge { bridge: u.bridge, port: u.port });
+        self.continuations.push(View::new(stage, program, ingress, base));
+        self.known.insert(u, stage);
+        Some(stage)
+    }
+}
