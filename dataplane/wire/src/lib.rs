@@ -8,8 +8,19 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod arp;
 pub mod bytes;
 pub mod checksum;
+pub mod ethernet;
+pub mod icmp4;
+pub mod icmp6;
+pub mod ipv4;
+pub mod ipv6;
+pub mod mpls;
 mod parse;
+pub mod sctp;
+pub mod tcp;
+pub mod udp;
+pub mod vlan;
 
 pub use parse::{is_mpls, is_vlan, parse, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};
