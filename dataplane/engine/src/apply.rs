@@ -20,6 +20,8 @@ use crate::{encap, rewrite};
 const PUNTS_MAX: usize = 1024;
 /// Bytes of the Ethernet addresses, in front of a VLAN tag.
 const MACS: usize = 12;
+/// In a key this bit says that there is a tag; in a frame it is the drop eligible indicator.
+const TAG_PRESENT: u16 = 0x1000;
 
 /// Where frames go: the sending half of a worker.
 #[derive(Debug)]
@@ -288,7 +290,7 @@ fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) {
     head.copy_within(4..4 + MACS, 0);
     if let Some(tag) = head.get_mut(MACS..MACS + 4) {
         tag[..2].copy_from_slice(&tpid.to_be_bytes());
-        tag[2..].copy_from_slice(&tci.to_be_bytes());
+        tag[2..].copy_from_slice(&(tci & !TAG_PRESENT).to_be_bytes());
     }
     moved(frame, h, 4);
 }

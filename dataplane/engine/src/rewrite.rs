@@ -13,6 +13,8 @@ use sluice_wire::{checksum, Headers, Net, Transport};
 const ND_SOURCE_OPTION: u8 = 1;
 const ND_TARGET_OPTION: u8 = 2;
 const PROTO_UDP: u8 = 17;
+/// In a key this bit says that there is a tag; in a frame it is the drop eligible indicator.
+const TAG_PRESENT: u16 = 0x1000;
 
 /// Which checksums cover a run of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub fn read(frame: &Frame, s: Slot) -> u128 {
 
 /// Writes the bits of a field that `mask` names.
 pub fn write(frame: &mut Frame, h: &Headers, s: Slot, value: u128, mask: u128) {
+    if within(s, slot::VLAN_TCI) {
+        return write_tag(frame, h, value << s.shift, mask << s.shift);
+    }
     let Some(place) = place(frame.head(), h, s) else { return };
     let partial = frame.meta.needs_csum;
     let head = frame.head_mut();
@@ -60,6 +65,17 @@ pub fn write(frame: &mut Frame, h: &Headers, s: Slot, value: u128, mask: u128) {
     let new = (old & !mask) | (value & mask);
     if new != old {
         replace(head, h, &place, &new.to_be_bytes()[16 - place.len..], partial);
+    }
+}
+
+/// Writes bits of the tag. A tag that changes loses its drop eligible indicator, as in Open vSwitch.
+fn write_tag(frame: &mut Frame, h: &Headers, value: u128, mask: u128) {
+    let Some(tag) = frame.head_mut().get_mut(14..16).filter(|_| h.vlan) else { return };
+    let (value, mask) = (value as u16, mask as u16 & !TAG_PRESENT);
+    let old = u16::from_be_bytes([tag[0], tag[1]]);
+    if (old ^ value) & mask != 0 {
+        let new = ((old & !mask) | (value & mask)) & !TAG_PRESENT;
+        tag.copy_from_slice(&new.to_be_bytes());
     }
 }
 
@@ -84,9 +100,6 @@ fn place(head: &[u8], h: &Headers, s: Slot) -> Option<Place> {
     }
     if within(s, slot::ETH_SRC) {
         return part(slot::ETH_SRC, 6, 6, Covered::No);
-    }
-    if within(s, slot::VLAN_TCI) {
-        return h.vlan.then_some(()).and_then(|()| part(slot::VLAN_TCI, 14, 2, Covered::No));
     }
     match h.net {
         Net::Arp => return arp_place(l3, s),
