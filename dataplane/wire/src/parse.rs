@@ -7,17 +7,15 @@
 //! Deliberately does not know: field values beyond what finding the next header takes.
 
 use crate::bytes::{array_at, u16_at};
+use crate::ipv6::{is_extension, AUTHENTICATION, FRAGMENT};
+use crate::{arp, ethernet, icmp4, icmp6, ipv4, ipv6, sctp, tcp, udp};
 
 /// Ethernet type reported for a frame with an 802.3 length and no SNAP header.
 pub const ETH_TYPE_NONE: u16 = 0x05ff;
 
 const ETH_TYPE_MIN: u16 = 0x0600;
-const ETH_LEN: usize = 14;
 const MACS_LEN: usize = 12;
 const LLC_SNAP_LEN: usize = 8;
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
-const ARP_LEN: usize = 28;
 /// Most link padding behind an IP datagram that still counts as one.
 const PADDING_MAX: usize = u16::MAX as usize;
 
@@ -107,13 +105,13 @@ impl Headers {
 /// Is this the Ethernet type of a VLAN tag?
 #[inline]
 pub const fn is_vlan(eth_type: u16) -> bool {
-    eth_type == 0x8100 || eth_type == 0x88a8
+    matches!(eth_type, ethernet::VLAN | ethernet::SERVICE_VLAN)
 }
 
 /// Is this the Ethernet type of an MPLS label stack?
 #[inline]
 pub const fn is_mpls(eth_type: u16) -> bool {
-    eth_type == 0x8847 || eth_type == 0x8848
+    matches!(eth_type, ethernet::MPLS | ethernet::MPLS_MULTICAST)
 }
 
 /// Finds the headers of a frame that `head` holds whole.
@@ -169,7 +167,7 @@ impl<'a> Cursor<'a> {
 
 #[inline(always)]
 fn link(c: &mut Cursor, h: &mut Headers) -> Option<()> {
-    c.peek::<ETH_LEN>()?;
+    c.peek::<{ ethernet::LEN }>()?;
     c.skip(MACS_LEN)?;
     if let Some(&[t0, t1, _, _, _, _]) = c.peek::<6>() {
         if is_vlan(u16::from_be_bytes([t0, t1])) {
@@ -217,9 +215,9 @@ fn labels(c: &mut Cursor) -> Option<()> {
 #[inline(always)]
 fn network(c: &mut Cursor, h: &mut Headers) -> Option<()> {
     match h.eth_type {
-        0x0800 => ipv4(c, h)?,
-        0x86dd => ipv6(c, h)?,
-        0x0806 | 0x8035 => return arp(c, h),
+        ethernet::IPV4 => ipv4_header(c, h)?,
+        ethernet::IPV6 => ipv6_header(c, h)?,
+        ethernet::ARP | ethernet::RARP => return arp_packet(c, h),
         _ => return None,
     }
     h.l4 = c.offset()?;
@@ -230,11 +228,11 @@ fn network(c: &mut Cursor, h: &mut Headers) -> Option<()> {
 }
 
 #[inline(always)]
-fn ipv4(c: &mut Cursor, h: &mut Headers) -> Option<()> {
-    let &[version_ihl, _, len0, len1, _, _, frag0, frag1, _, proto, ..] = c.peek::<IPV4_LEN>()?;
+fn ipv4_header(c: &mut Cursor, h: &mut Headers) -> Option<()> {
+    let &[version_ihl, _, len0, len1, _, _, frag0, frag1, _, proto, ..] = c.peek::<{ ipv4::LEN }>()?;
     let header = usize::from(version_ihl & 0xf) * 4;
     let total = usize::from(u16::from_be_bytes([len0, len1]));
-    if header < IPV4_LEN || header > total || total > c.left || c.left - total > PADDING_MAX {
+    if header < ipv4::LEN || header > total || total > c.left || c.left - total > PADDING_MAX {
         return None;
     }
     let frag = u16::from_be_bytes([frag0, frag1]);
@@ -251,10 +249,10 @@ fn ipv4(c: &mut Cursor, h: &mut Headers) -> Option<()> {
 }
 
 #[inline(always)]
-fn ipv6(c: &mut Cursor, h: &mut Headers) -> Option<()> {
-    let &[_, _, _, _, len0, len1, next, ..] = c.peek::<IPV6_LEN>()?;
+fn ipv6_header(c: &mut Cursor, h: &mut Headers) -> Option<()> {
+    let &[_, _, _, _, len0, len1, next, ..] = c.peek::<{ ipv6::LEN }>()?;
     let payload = usize::from(u16::from_be_bytes([len0, len1]));
-    c.skip(IPV6_LEN)?;
+    c.skip(ipv6::LEN)?;
     if payload > c.left || c.left - payload > PADDING_MAX {
         return None;
     }
@@ -269,17 +267,6 @@ fn ipv6(c: &mut Cursor, h: &mut Headers) -> Option<()> {
         return None;
     }
     Some(())
-}
-
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
-const DESTINATION: u8 = 60;
-
-#[inline(always)]
-const fn is_extension(proto: u8) -> bool {
-    matches!(proto, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
 }
 
 /// Steps over IPv6 extension headers; `None` when one of them does not fit.
@@ -314,9 +301,9 @@ fn extensions(c: &mut Cursor, h: &mut Headers) -> Option<()> {
 }
 
 #[inline(always)]
-fn arp(c: &mut Cursor, h: &mut Headers) -> Option<()> {
+fn arp_packet(c: &mut Cursor, h: &mut Headers) -> Option<()> {
     // Ethernet, IPv4, six-byte and four-byte addresses.
-    let &[0, 1, 8, 0, 6, 4, ..] = c.peek::<ARP_LEN>()? else { return None };
+    let &[0, 1, 8, 0, 6, 4, ..] = c.peek::<{ arp::LEN }>()? else { return None };
     h.net = Net::Arp;
     Some(())
 }
@@ -324,12 +311,12 @@ fn arp(c: &mut Cursor, h: &mut Headers) -> Option<()> {
 #[inline(always)]
 fn transport(c: &mut Cursor, h: &mut Headers) -> Option<()> {
     let (kind, len) = match h.proto {
-        6 => (Transport::Tcp, tcp_len(c)?),
-        17 => (Transport::Udp, 8),
-        132 => (Transport::Sctp, 12),
-        1 => (Transport::Icmp4, 8),
-        2 => (Transport::Igmp, 8),
-        58 => (Transport::Icmp6, 8),
+        ipv4::TCP => (Transport::Tcp, tcp_len(c)?),
+        ipv4::UDP => (Transport::Udp, udp::LEN),
+        ipv4::SCTP => (Transport::Sctp, sctp::LEN),
+        ipv4::ICMP => (Transport::Icmp4, icmp4::LEN),
+        ipv4::IGMP => (Transport::Igmp, icmp4::LEN),
+        ipv6::ICMP6 => (Transport::Icmp6, icmp6::LEN),
         _ => return None,
     };
     c.skip(len)?;
@@ -340,8 +327,8 @@ fn transport(c: &mut Cursor, h: &mut Headers) -> Option<()> {
 
 #[inline(always)]
 fn tcp_len(c: &Cursor) -> Option<usize> {
-    c.peek::<20>()?;
+    c.peek::<{ tcp::LEN }>()?;
     let offset_and_flags = u16_at(c.head, c.at + 12)?;
     let len = usize::from(offset_and_flags >> 12) * 4;
-    (len >= 20).then_some(len)
+    (len >= tcp::LEN).then_some(len)
 }
