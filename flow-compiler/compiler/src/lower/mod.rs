@@ -1,0 +1,350 @@
+//! From actions as they were written to the instructions that deciding executes.
+//!
+//! Purpose: one meaning per instruction: names, versions and encodings end here.
+//! Invariant: total. An action that this version cannot execute becomes `Refused` (or `Ct`), so that
+//! the rule loads, is shown, and a packet that meets it drops under a reason of its own.
+//! Deliberately does not know: whether the actions are legal for their match (see `check`).
+
+mod fields;
+
+use std::sync::Arc;
+
+use sluice_flow::action::{self as ir, Need, Punt, Source};
+use sluice_flow::key::slot;
+use sluice_flow::rule::Conjunction;
+use sluice_flow::Slot;
+use sluice_openflow::action::{self as of, Action, LearnSource, PortNo, SetField, SetForm, WideValue};
+use sluice_openflow::field::Prereq;
+use sluice_openflow::{Field, SubField};
+
+pub(crate) use fields::{read, write_match};
+pub use fields::need_of;
+use fields::{is_short_in_port, pieces, place, single};
+pub(crate) use fields::single as single_place;
+
+/// Reason code of a packet that an action sends to the controllers (`OFPR_ACTION`).
+const REASON_ACTION: u8 = 1;
+
+/// What a rule's actions became.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// Instructions.
+    pub actions: Arc<[ir::Action]>,
+    /// Clauses that the rule contributes to.
+    pub conjunctions: Box<[Conjunction]>,
+    /// Learning actions as they were written, by the id in their instruction.
+    pub learns: Vec<(u64, Arc<of::Learn>)>,
+}
+
+/// Lowers the actions of one rule. Each learning action gets the next id.
+pub fn lower(actions: &[Action], next_learn_id: &mut u64) -> Lowered {
+    let mut l = Lowering { next_learn_id, learns: Vec::new(), conjunctions: Vec::new() };
+    let actions = l.list(actions);
+    Lowered { actions: actions.into(), conjunctions: l.conjunctions.into(), learns: l.learns }
+}
+
+struct Lowering<'a> {
+    next_learn_id: &'a mut u64,
+    learns: Vec<(u64, Arc<of::Learn>)>,
+    conjunctions: Vec<Conjunction>,
+}
+
+impl Lowering<'_> {
+    fn list(&mut self, actions: &[Action]) -> Vec<ir::Action> {
+        let mut out = Vec::with_capacity(actions.len());
+        for action in actions {
+            self.one(action, &mut out);
+        }
+        out
+    }
+
+    fn one(&mut self, action: &Action, out: &mut Vec<ir::Action>) {
+        match action {
+            Action::Conjunction { id, clause, n_clauses } => {
+                self.conjunctions.push(Conjunction { id: *id, clause: *clause, n_clauses: *n_clauses });
+            }
+            Action::Learn(learn) => out.push(self.learn(learn)),
+            Action::Clone(inner) => out.push(ir::Action::Clone(self.list(inner).into())),
+            Action::WriteActions(inner) => out.push(ir::Action::WriteActions(self.list(inner).into())),
+            Action::Note(_) | Action::Nat(_) | Action::FinTimeout { .. } | Action::Sample(_) => {}
+            Action::DebugRecirc | Action::DebugSlow => {}
+            Action::SetField(set) => set_field(set, out),
+            Action::Move { src, dst } => move_bits(*src, *dst, out),
+            Action::Output { .. }
+            | Action::OutputTrunc { .. }
+            | Action::OutputReg { .. }
+            | Action::Controller(_)
+            | Action::Enqueue { .. }
+            | Action::SetQueue(_)
+            | Action::PopQueue => output(action, out),
+            Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } => out.push(vlan(action)),
+            Action::StripVlan { .. } => out.push(ir::Action::PopVlan),
+            Action::PushVlan(tpid) => out.push(ir::Action::PushVlan(*tpid)),
+            Action::SetEthSrc(mac) => out.push(write(slot::ETH_SRC, mac_value(mac), Need::Nothing)),
+            Action::SetEthDst(mac) => out.push(write(slot::ETH_DST, mac_value(mac), Need::Nothing)),
+            Action::SetIpv4Src(ip) => out.push(write(slot::NW_SRC, u128::from(*ip), Need::Ipv4)),
+            Action::SetIpv4Dst(ip) => out.push(write(slot::NW_DST, u128::from(*ip), Need::Ipv4)),
+            Action::SetIpDscp(tos) => out.push(write(slot::NW_DSCP, u128::from(tos >> 2), Need::Ip)),
+            Action::SetIpEcn(ecn) => out.push(write(slot::NW_ECN, u128::from(ecn & 3), Need::Ip)),
+            Action::SetIpTtl(ttl) => out.push(write(slot::NW_TTL, u128::from(*ttl), Need::Ip)),
+            Action::SetL4Src(port) => out.push(write(slot::TP_SRC, u128::from(*port), Need::L4)),
+            Action::SetL4Dst(port) => out.push(write(slot::TP_DST, u128::from(*port), Need::L4)),
+            Action::SetTunnel { id, .. } => out.push(write(slot::TUN_ID, u128::from(*id), Need::Nothing)),
+            Action::WriteMetadata { value, mask } => out.push(ir::Action::Set {
+                slot: slot::METADATA,
+                value: u128::from(value & mask),
+                mask: u128::from(*mask),
+                need: Need::Nothing,
+            }),
+            Action::StackPush(part) => out.push(stack(*part, ir::Action::StackPush)),
+            Action::StackPop(part) => out.push(stack(*part, ir::Action::StackPop)),
+            Action::DecTtl { controllers, .. } => out.push(ir::Action::DecTtl(controllers.as_slice().into())),
+            Action::Resubmit { with_ct_orig: true, .. } => {
+                out.push(ir::Action::Refused("resubmit with the original tuple of a connection"));
+            }
+            Action::Resubmit { in_port, table, .. } => out.push(ir::Action::Resubmit {
+                in_port: in_port.filter(|p| *p != PortNo::IN_PORT).map(|p| p.0),
+                table: *table,
+            }),
+            Action::GotoTable(table) => out.push(ir::Action::Goto(*table)),
+            Action::ClearActions => out.push(ir::Action::ClearActions),
+            Action::Exit => out.push(ir::Action::Exit),
+            Action::Ct(_) => out.push(ir::Action::Ct),
+            Action::CtClear => out.push(ir::Action::CtClear),
+            other => out.push(ir::Action::Refused(refused_name(other))),
+        }
+    }
+
+    fn learn(&mut self, learn: &of::Learn) -> ir::Action {
+        let Some(specs) = learn_specs(&learn.specs) else {
+            return ir::Action::Refused("learn with a field that is not kept");
+        };
+        let id = *self.next_learn_id;
+        *self.next_learn_id = id.wrapping_add(1);
+        self.learns.push((id, Arc::new(learn.clone())));
+        ir::Action::Learn(Arc::new(ir::Learn {
+            table: learn.table,
+            priority: learn.priority,
+            cookie: learn.cookie,
+            idle_timeout: learn.idle_timeout,
+            hard_timeout: learn.hard_timeout,
+            fin_idle_timeout: learn.fin_idle_timeout,
+            fin_hard_timeout: learn.fin_hard_timeout,
+            send_flow_rem: learn.send_flow_rem,
+            delete_learned: learn.delete_learned,
+            limit: learn.limit,
+            result_dst: learn.result_dst.and_then(single),
+            specs,
+            id,
+        }))
+    }
+}
+
+/// Sends, and the queue to send by.
+fn output(action: &Action, out: &mut Vec<ir::Action>) {
+    match action {
+        Action::Output { port, max_len } => out.push(output_port(*port, *max_len)),
+        Action::OutputTrunc { port, max_len } => out.push(match *port {
+            PortNo::IN_PORT => ir::Action::Refused("output(port=in_port,max_len=)"),
+            p if p == PortNo::LOCAL || p < PortNo::MAX => ir::Action::OutputTruncated { port: p.0, max_len: *max_len },
+            _ => ir::Action::Nothing,
+        }),
+        Action::OutputReg { src, .. } => out.push(match single(*src) {
+            Some(s) => ir::Action::OutputFrom(s),
+            None => ir::Action::Refused("output to a field that is not kept"),
+        }),
+        Action::Controller(c) if c.pause => out.push(ir::Action::Refused("controller(pause)")),
+        Action::Controller(c) => out.push(ir::Action::Punt(Arc::new(Punt {
+            max_len: c.max_len,
+            reason: c.reason,
+            controller_id: c.id,
+            userdata: c.userdata.clone(),
+        }))),
+        Action::Enqueue { port: PortNo::IN_PORT, queue } => {
+            out.push(ir::Action::SetQueue(Some(*queue)));
+            out.push(ir::Action::InPort);
+            out.push(ir::Action::SetQueue(None));
+        }
+        Action::Enqueue { port, queue } => out.push(ir::Action::Enqueue { port: port.0, queue: *queue }),
+        Action::SetQueue(queue) => out.push(ir::Action::SetQueue(Some(*queue))),
+        Action::PopQueue => out.push(ir::Action::SetQueue(None)),
+        _ => {}
+    }
+}
+
+fn output_port(port: PortNo, max_len: u16) -> ir::Action {
+    match port {
+        PortNo::IN_PORT => ir::Action::InPort,
+        PortNo::TABLE => ir::Action::Resubmit { in_port: None, table: Some(0) },
+        PortNo::NORMAL => ir::Action::Normal,
+        PortNo::FLOOD => ir::Action::Flood,
+        PortNo::ALL => ir::Action::All,
+        PortNo::NONE => ir::Action::Nothing,
+        PortNo::CONTROLLER => ir::Action::Punt(Arc::new(Punt {
+            max_len,
+            reason: REASON_ACTION,
+            controller_id: 0,
+            userdata: Vec::new(),
+        })),
+        other => ir::Action::Output(other.0),
+    }
+}
+
+fn vlan(action: &Action) -> ir::Action {
+    match action {
+        Action::SetVlanVid { vid, push_vlan_if_needed } => {
+            ir::Action::SetVlanVid { vid: vid & 0xfff, push: *push_vlan_if_needed }
+        }
+        Action::SetVlanPcp { pcp, push_vlan_if_needed } => {
+            ir::Action::SetVlanPcp { pcp: pcp & 7, push: *push_vlan_if_needed }
+        }
+        _ => ir::Action::Nothing,
+    }
+}
+
+/// Writes a whole slot.
+fn write(slot: Slot, value: u128, need: Need) -> ir::Action {
+    ir::Action::Set { slot, value: value & slot.ones(), mask: slot.ones(), need }
+}
+
+fn mac_value(mac: &[u8; 6]) -> u128 {
+    mac.iter().fold(0, |v, b| v << 8 | u128::from(*b))
+}
+
+fn ones(width: u16) -> u128 {
+    1u128.checked_shl(u32::from(width)).map_or(u128::MAX, |x| x - 1)
+}
+
+/// The value and mask of a `set_field` as the flow key keeps the field, with the sub-field they fill.
+pub(crate) fn set_bits(set: &SetField) -> Option<(SubField, u128, u128)> {
+    let (&WideValue::Small(value), &WideValue::Small(mask)) = (&set.value, &set.mask) else { return None };
+    let whole = set.field.whole();
+    if is_short_in_port(whole) && mask & 0xffff == 0xffff {
+        let port = PortNo::from_u16(value as u16);
+        return Some((SubField { width: 32, ..whole }, u128::from(port.0), 0xffff_ffff));
+    }
+    if set.field == Field::VLAN_VID && set.form == SetForm::SetField {
+        let mask = if mask & 0xfff == 0xfff { 0x1fff } else { mask };
+        return Some((SubField { width: 13, ..whole }, value | 0x1000, mask | 0x1000));
+    }
+    if set.field == Field::DL_VLAN {
+        let whole = Field::VLAN_VID.whole();
+        return Some((SubField { width: 13, ..whole }, value | 0x1000, 0x1fff));
+    }
+    Some((whole, value, mask & ones(whole.width)))
+}
+
+fn set_field(set: &SetField, out: &mut Vec<ir::Action>) {
+    if let Some(name) = refused_field(set.field) {
+        return out.push(ir::Action::Refused(name));
+    }
+    let Some((whole, value, mask)) = set_bits(set) else {
+        return out.push(ir::Action::Refused("set_field of a field that is not kept"));
+    };
+    let Some(cut) = pieces(&[whole]) else {
+        return out.push(ir::Action::Refused("set_field of a field that is not kept"));
+    };
+    let need = need_of(set.field);
+    for piece in cut {
+        let Some(slot) = place(whole, piece) else { continue };
+        let mask = (mask >> piece.offset) & slot.ones();
+        if mask != 0 {
+            out.push(ir::Action::Set { slot, value: (value >> piece.offset) & mask, mask, need });
+        }
+    }
+}
+
+fn move_bits(src: SubField, dst: SubField, out: &mut Vec<ir::Action>) {
+    if let Some(name) = refused_field(src.field).or(refused_field(dst.field)) {
+        return out.push(ir::Action::Refused(name));
+    }
+    let Some(cut) = pieces(&[src, dst]) else {
+        return out.push(ir::Action::Refused("move of a field that is not kept"));
+    };
+    let (src_need, dst_need) = (need_of(src.field), need_of(dst.field));
+    if is_short_in_port(dst) && dst.width == 16 {
+        out.push(write(slot::IN_PORT, 0, Need::Nothing));
+    }
+    for piece in cut {
+        match (place(src, piece), place(dst, piece)) {
+            (Some(s), Some(d)) => out.push(ir::Action::Move { src: s, src_need, dst: d, dst_need }),
+            (None, Some(d)) => out.push(write(d, 0, dst_need)),
+            (_, None) => {}
+        }
+    }
+}
+
+fn stack(part: SubField, make: fn(Slot) -> ir::Action) -> ir::Action {
+    match single(part) {
+        Some(s) => make(s),
+        None => ir::Action::Refused("push or pop of a field that is not kept in one piece"),
+    }
+}
+
+fn learn_specs(specs: &[of::LearnSpec]) -> Option<Vec<ir::LearnSpec>> {
+    let mut out = Vec::with_capacity(specs.len());
+    for spec in specs {
+        match spec {
+            of::LearnSpec::Output(src) => out.push(ir::LearnSpec::Output(single(*src)?)),
+            of::LearnSpec::Match { src, dst } => {
+                for (src, dst) in learn_pieces(src, *dst)? {
+                    out.push(ir::LearnSpec::Match { src, dst });
+                }
+            }
+            of::LearnSpec::Load { src, dst } => {
+                let need = need_of(dst.field);
+                for (src, dst) in learn_pieces(src, *dst)? {
+                    out.push(ir::LearnSpec::Load { src, dst, need });
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
+fn learn_pieces(src: &LearnSource, dst: SubField) -> Option<Vec<(Source, Slot)>> {
+    let cut = match src {
+        LearnSource::Field(src) => pieces(&[*src, dst])?,
+        LearnSource::Value { .. } => pieces(&[dst])?,
+    };
+    let mut out = Vec::with_capacity(cut.len());
+    for piece in cut {
+        let Some(d) = place(dst, piece) else { continue };
+        let s = match src {
+            LearnSource::Field(src) => place(*src, piece).map_or(Source::Value(0), Source::Field),
+            LearnSource::Value { value, .. } => Source::Value((value >> piece.offset) & d.ones()),
+        };
+        out.push((s, d));
+    }
+    Some(out)
+}
+
+/// Fields that only mean something with actions that this version refuses.
+fn refused_field(field: Field) -> Option<&'static str> {
+    match field.info().prereq {
+        Prereq::Mpls => Some("write to an MPLS field"),
+        Prereq::Nsh => Some("write to an NSH field"),
+        _ => None,
+    }
+}
+
+fn refused_name(action: &Action) -> &'static str {
+    match action {
+        Action::Group(_) => "group",
+        Action::Meter(_) => "meter",
+        Action::SetMplsLabel(_) => "set_mpls_label",
+        Action::SetMplsTc(_) => "set_mpls_tc",
+        Action::SetMplsTtl(_) => "set_mpls_ttl",
+        Action::DecMplsTtl => "dec_mpls_ttl",
+        Action::PushMpls(_) => "push_mpls",
+        Action::PopMpls(_) => "pop_mpls",
+        Action::Multipath(_) => "multipath",
+        Action::Bundle(_) => "bundle",
+        Action::Encap(_) => "encap",
+        Action::Decap { .. } => "decap",
+        Action::DecNshTtl => "dec_nsh_ttl",
+        Action::CheckPktLarger { .. } => "check_pkt_larger",
+        Action::DeleteField(_) => "delete_field",
+        _ => "unknown action",
+    }
+}

@@ -1,0 +1,305 @@
+//! One table: rules by exact match, and in the order in which they are shown.
+//!
+//! Purpose: rules of equal mask form a subtable. Rules are shown subtable by subtable, the one with
+//! the highest priority first, within a subtable in the order of insertion; a subtable whose highest
+//! priority rises (falls) goes behind (before) those that have it already. That is the order in
+//! which Open vSwitch shows them, and people compare dumps.
+//! Invariant: no subtable is empty; `hist` counts the rules of a subtable by priority.
+//! Deliberately does not know: what a flow-mod is.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use sluice_flow::hash::{FoldBuild, FoldHasher};
+use sluice_flow::rule::SparseMask;
+use sluice_flow::{Key, RuleId, WORDS};
+use sluice_openflow::Match;
+
+use super::entry::{Entry, NIL};
+
+/// Rules by id; the position is the id.
+pub(crate) type Entries = Vec<Option<Box<Entry>>>;
+
+pub(crate) fn entry(entries: &Entries, id: RuleId) -> Option<&Entry> {
+    entries.get(id as usize)?.as_deref()
+}
+
+pub(crate) fn entry_mut(entries: &mut Entries, id: RuleId) -> Option<&mut Entry> {
+    entries.get_mut(id as usize)?.as_deref_mut()
+}
+
+/// Rules with one mask.
+#[derive(Debug)]
+pub(crate) struct Subtable {
+    pub mask: Arc<SparseMask>,
+    /// Priority and number of rules, by rising priority.
+    hist: Vec<(u16, u32)>,
+    /// Order among subtables of the same highest priority.
+    pub seq: i64,
+    head: RuleId,
+    tail: RuleId,
+}
+
+impl Subtable {
+    fn max_priority(&self) -> u16 {
+        self.hist.last().map_or(0, |h| h.0)
+    }
+
+    pub fn has_priority(&self, priority: u16) -> bool {
+        self.hist.binary_search_by_key(&priority, |h| h.0).is_ok()
+    }
+}
+
+/// One table.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    by_mask: HashMap<Arc<SparseMask>, u32, FoldBuild>,
+    subtables: Vec<Option<Subtable>>,
+    free: Vec<u32>,
+    /// Fingerprint of subtable, values and priority, to the first rule of a chain.
+    by_match: HashMap<u64, RuleId, FoldBuild>,
+    /// Rules that are visible.
+    pub count: u32,
+    /// Most rules it may hold.
+    pub limit: Option<u32>,
+    pub lookups: u64,
+    pub matched: u64,
+    rising: i64,
+    falling: i64,
+}
+
+impl Table {
+    /// The mask object that rules with this mask share.
+    pub fn shared_mask(&self, mask: &Key) -> Arc<SparseMask> {
+        let mask = SparseMask::new(mask);
+        match self.by_mask.get_key_value(&mask) {
+            Some((shared, _)) => shared.clone(),
+            None => Arc::new(mask),
+        }
+    }
+
+    /// The visible rule with exactly this match and priority.
+    pub fn find(&self, entries: &Entries, matching: &Match, priority: u16) -> Option<RuleId> {
+        let mask = SparseMask::new(&matching.mask);
+        let subtable = *self.by_mask.get(&mask)?;
+        let mut words = [0; WORDS];
+        let values = mask.project(&matching.value, &mut words);
+        let mut id = *self.by_match.get(&fingerprint(subtable, values, priority))?;
+        while let Some(e) = entry(entries, id) {
+            if e.subtable == subtable && e.rule.priority == priority && *e.rule.matching.values == *values {
+                return Some(id);
+            }
+            id = e.chain;
+        }
+        None
+    }
+
+    /// Adds a rule that is already among `entries`. Returns its subtable's former order where that
+    /// changed.
+    pub fn insert(&mut self, entries: &mut Entries, id: RuleId) -> Option<i64> {
+        let e = entry(entries, id)?;
+        let (mask, priority) = (e.rule.matching.mask.clone(), e.rule.priority);
+        let (subtable, fresh) = match self.by_mask.get(&*mask) {
+            Some(&s) => (s, false),
+            None => (self.new_subtable(mask), true),
+        };
+        let rising = self.rising;
+        let s = self.subtables.get_mut(subtable as usize)?.as_mut()?;
+        let former = (s.max_priority() < priority || fresh).then_some(s.seq);
+        if former.is_some() {
+            s.seq = rising;
+            self.rising += 1;
+        }
+        match s.hist.binary_search_by_key(&priority, |h| h.0) {
+            Ok(i) => s.hist[i].1 += 1,
+            Err(i) => s.hist.insert(i, (priority, 1)),
+        }
+        let e = entry_mut(entries, id)?;
+        e.subtable = subtable;
+        self.link_last(entries, id);
+        self.show(entries, id);
+        former
+    }
+
+    fn new_subtable(&mut self, mask: Arc<SparseMask>) -> u32 {
+        let s = Subtable { mask: mask.clone(), hist: Vec::new(), seq: 0, head: NIL, tail: NIL };
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.subtables.push(None);
+                self.subtables.len() as u32 - 1
+            }
+        };
+        self.subtables[at as usize] = Some(s);
+        self.by_mask.insert(mask, at);
+        at
+    }
+
+    /// Makes a rule findable and counted.
+    pub fn show(&mut self, entries: &mut Entries, id: RuleId) {
+        let Some(e) = entry_mut(entries, id) else { return };
+        let key = fingerprint(e.subtable, &e.rule.matching.values, e.rule.priority);
+        e.chain = self.by_match.insert(key, id).unwrap_or(NIL);
+        e.gone = false;
+        self.count += 1;
+    }
+
+    /// Makes a rule neither findable nor counted; it keeps its place until [`Table::drop_out`].
+    pub fn hide(&mut self, entries: &mut Entries, id: RuleId) {
+        let Some(e) = entry_mut(entries, id) else { return };
+        e.gone = true;
+        let rest = e.chain;
+        let key = fingerprint(e.subtable, &e.rule.matching.values, e.rule.priority);
+        self.count -= 1;
+        match self.by_match.get(&key) {
+            Some(&first) if first == id && rest == NIL => {
+                self.by_match.remove(&key);
+            }
+            Some(&first) if first == id => {
+                self.by_match.insert(key, rest);
+            }
+            Some(&first) => unchain(entries, first, id, rest),
+            None => {}
+        }
+    }
+
+    /// Takes a hidden rule out of its subtable for good.
+    pub fn drop_out(&mut self, entries: &mut Entries, id: RuleId) {
+        self.unlink(entries, id);
+        let Some(e) = entry(entries, id) else { return };
+        let (at, priority) = (e.subtable, e.rule.priority);
+        let Some(s) = self.subtables.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        if let Ok(i) = s.hist.binary_search_by_key(&priority, |h| h.0) {
+            s.hist[i].1 -= 1;
+            if s.hist[i].1 == 0 {
+                let was_max = i + 1 == s.hist.len();
+                s.hist.remove(i);
+                if was_max {
+                    self.falling -= 1;
+                    s.seq = self.falling;
+                }
+            }
+        }
+        if s.hist.is_empty() {
+            self.by_mask.remove(&*s.mask);
+            self.subtables[at as usize] = None;
+            self.free.push(at);
+        }
+    }
+
+    /// Puts a subtable's order back (undoing [`Table::insert`]).
+    pub fn restore_order(&mut self, subtable: u32, seq: i64) {
+        if let Some(s) = self.subtables.get_mut(subtable as usize).and_then(Option::as_mut) {
+            s.seq = seq;
+        }
+    }
+
+    fn link_last(&mut self, entries: &mut Entries, id: RuleId) {
+        let Some(at) = entry(entries, id).map(|e| e.subtable) else { return };
+        let Some(s) = self.subtables.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        let last = std::mem::replace(&mut s.tail, id);
+        match entry_mut(entries, last) {
+            Some(e) => e.next = id,
+            None => s.head = id,
+        }
+        if let Some(e) = entry_mut(entries, id) {
+            (e.prev, e.next) = (last, NIL);
+        }
+    }
+
+    fn unlink(&mut self, entries: &mut Entries, id: RuleId) {
+        let Some((at, prev, next)) = entry(entries, id).map(|e| (e.subtable, e.prev, e.next)) else { return };
+        let Some(s) = self.subtables.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        match entry_mut(entries, prev) {
+            Some(e) => e.next = next,
+            None => s.head = next,
+        }
+        match entry_mut(entries, next) {
+            Some(e) => e.prev = prev,
+            None => s.tail = prev,
+        }
+    }
+
+    /// Moves a rule to the end of its subtable. Returns its former neighbours.
+    pub fn move_last(&mut self, entries: &mut Entries, id: RuleId) -> (RuleId, RuleId) {
+        let place = entry(entries, id).map_or((NIL, NIL), |e| (e.prev, e.next));
+        self.unlink(entries, id);
+        self.link_last(entries, id);
+        place
+    }
+
+    /// Undoes [`Table::move_last`], when all that followed it is undone.
+    pub fn move_back(&mut self, entries: &mut Entries, id: RuleId, (prev, next): (RuleId, RuleId)) {
+        self.unlink(entries, id);
+        let Some(at) = entry(entries, id).map(|e| e.subtable) else { return };
+        let Some(s) = self.subtables.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        match entry_mut(entries, prev) {
+            Some(e) => e.next = id,
+            None => s.head = id,
+        }
+        match entry_mut(entries, next) {
+            Some(e) => e.prev = id,
+            None => s.tail = id,
+        }
+        if let Some(e) = entry_mut(entries, id) {
+            (e.prev, e.next) = (prev, next);
+        }
+    }
+
+    /// Subtables in the order in which they are shown.
+    pub fn ordered(&self) -> Vec<&Subtable> {
+        let mut all: Vec<&Subtable> = self.subtables.iter().flatten().collect();
+        all.sort_by_key(|s| (std::cmp::Reverse(s.max_priority()), s.seq));
+        all
+    }
+
+    /// Visible rules of a subtable, in order.
+    pub fn rules_of<'a>(&self, s: &Subtable, entries: &'a Entries) -> impl Iterator<Item = &'a Entry> {
+        let mut id = s.head;
+        std::iter::from_fn(move || {
+            let e = entry(entries, id)?;
+            id = e.next;
+            Some(e)
+        })
+        .filter(|e| !e.gone)
+    }
+
+    /// Is there a visible rule of this priority that some packet of `matching` would match too?
+    pub fn overlaps(&self, entries: &Entries, matching: &Match, priority: u16) -> bool {
+        let candidates = self.subtables.iter().flatten().filter(|s| s.has_priority(priority));
+        for s in candidates {
+            for e in self.rules_of(s, entries).filter(|e| e.rule.priority == priority) {
+                let m = &e.rule.matching;
+                let apart = m.mask.words.iter().zip(m.values.iter()).any(|((i, bits), v)| {
+                    let i = *i as usize;
+                    (v ^ matching.value.words[i]) & bits & matching.mask.words[i] != 0
+                });
+                if !apart {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+fn unchain(entries: &mut Entries, first: RuleId, id: RuleId, rest: RuleId) {
+    let mut at = first;
+    while let Some(e) = entry_mut(entries, at) {
+        if e.chain == id {
+            e.chain = rest;
+            return;
+        }
+        at = e.chain;
+    }
+}
+
+fn fingerprint(subtable: u32, values: &[u64], priority: u16) -> u64 {
+    let mut h = FoldHasher::default();
+    (u64::from(subtable) << 16 | u64::from(priority)).hash(&mut h);
+    for v in values {
+        v.hash(&mut h);
+    }
+    h.finish()
+}
