@@ -7,5 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod desired;
 pub mod model;
+pub mod reconcile;
+pub mod rules;
 pub mod yaml;
