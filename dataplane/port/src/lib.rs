@@ -6,6 +6,7 @@
 //! always taken and accounted for, sent or dropped by a reason.
 //! Deliberately does not know: headers beyond what checksums and segmentation need, rules, workers.
 
+pub mod afxdp;
 mod count;
 mod device;
 mod error;
@@ -54,6 +55,9 @@ pub trait Port: Send {
     fn is_finished(&self) -> bool {
         false
     }
+
+    /// The device's MTU or state may have changed: look again.
+    fn device_changed(&mut self) {}
 
     /// Closes the port and brings home the frames that the kernel holds for it.
     ///

@@ -2,15 +2,13 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::packet::PacketPort;
 use sluice_port::tap::{self, TapOptions, TapPort};
 use sluice_port::{offload, Offloads, Port, SendDrop};
+use support::tcp::transfer;
 use support::{ethernet, receive_until, send, wait, wire, Namespace};
 
 const MAC: [u8; 6] = [0x02, 0, 0, 0, 0x77, 1];
@@ -115,40 +113,6 @@ fn a_tap_that_vanishes_says_so() {
     assert!(tap.receive(&mut pool, &mut Vec::new(), 1).unwrap_err().is_gone());
     assert_eq!(send(&mut tap, &mut pool, &[&ethernet(0x88b5, &[0; 50])]).dropped_for(SendDrop::Down), 1);
     assert_eq!(pool.outstanding(), 0);
-}
-
-/// Moves 8 MiB by TCP from `a` to `b` while `carry` runs; panics unless every byte arrives.
-fn transfer(a: &Namespace, b: &Namespace, address: &str, carry: impl FnOnce(&(dyn Fn() -> bool + Sync))) {
-    const TOTAL: usize = 8 << 20;
-    let done = AtomicBool::new(false);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let listener = b.inside(|| TcpListener::bind((address, 7000)).unwrap());
-    let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 11) as u8;
-    std::thread::scope(|s| {
-        let receiver = s.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let mut got = Vec::new();
-            let result = stream.read_to_end(&mut got);
-            done.store(true, Ordering::Release);
-            result.unwrap();
-            assert_eq!(got.len(), TOTAL);
-            assert!(got.iter().enumerate().all(|(i, v)| *v == byte(i)), "a byte changed on the way");
-        });
-        s.spawn(|| {
-            a.enter();
-            let to = (address.parse::<std::net::IpAddr>().unwrap(), 7000).into();
-            let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(20)).unwrap();
-            let bytes: Vec<u8> = (0..TOTAL).map(byte).collect();
-            stream.write_all(&bytes).unwrap();
-        });
-        carry(&|| done.load(Ordering::Acquire) || Instant::now() > deadline);
-        // The receiver waits in `accept` for ever if the connection never came.
-        if !done.load(Ordering::Acquire) {
-            let _ = b.inside(|| TcpStream::connect((address, 7000)));
-        }
-        receiver.join().unwrap();
-    });
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! Deliberately does not know: tunnels (cut a frame before it is encapsulated), devices.
 
 mod checksum;
+mod restore;
 mod segment;
 
 use sluice_frame::{Frame, Gso, Meta, Pool};
@@ -14,6 +15,7 @@ use sluice_frame::{Frame, Gso, Meta, Pool};
 use crate::{Offloads, SendDrop};
 
 pub use checksum::fill;
+pub use restore::restore;
 
 /// Can a frame with this record go as it is to a receiver that accepts `accepts`?
 #[inline]

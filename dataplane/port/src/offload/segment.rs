@@ -170,7 +170,7 @@ impl Layout {
 }
 
 /// Offset of the network header and its EtherType, behind any VLAN tags.
-fn network(bytes: &[u8]) -> Option<(usize, u16)> {
+pub(super) fn network(bytes: &[u8]) -> Option<(usize, u16)> {
     let mut at = ETHERNET;
     for _ in 0..DEPTH {
         match get16(bytes, at - 2)? {
@@ -182,7 +182,7 @@ fn network(bytes: &[u8]) -> Option<(usize, u16)> {
 }
 
 /// Transport protocol of an IPv6 packet and where it starts; none for a fragment.
-fn behind_extensions(bytes: &[u8], l3: usize) -> Option<(u8, usize)> {
+pub(super) fn behind_extensions(bytes: &[u8], l3: usize) -> Option<(u8, usize)> {
     let (mut next, mut at) = (*bytes.get(l3 + 6)?, l3 + 40);
     for _ in 0..DEPTH {
         match next {

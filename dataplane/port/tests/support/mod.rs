@@ -1,6 +1,8 @@
 //! Network namespaces of a test's own, removed when the test ends, however it ends.
 #![allow(dead_code)]
 
+pub mod tcp;
+
 use std::os::fd::AsRawFd;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
