@@ -6,7 +6,11 @@
 //! Deliberately does not know: how a packet is decided (the engine's part).
 
 pub mod args;
+pub mod clock;
 pub mod host;
 pub mod log;
+pub mod publisher;
 pub mod rundir;
 pub mod signals;
+pub mod switch;
+pub mod worker;

@@ -1,0 +1,162 @@
+//! One bridge, as the control side knows it.
+//!
+//! Purpose: identity, settings and ports; its rules live in the rule set of all bridges.
+//! Deliberately does not know: connections, workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_flow::fdb::Fdb;
+use sluice_flow::{BridgeIdx, PortIdx};
+use sluice_openflow::message::{port_config, port_state, SwitchConfig};
+use sluice_openflow::{PortNo, VersionSet};
+use sluice_ovsdb_bridge as desired;
+
+use super::link::LinkFacts;
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// Adds more.
+    pub fn add(&mut self, packets: u64, bytes: u64) {
+        self.packets = self.packets.saturating_add(packets);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What a port has behind it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A device of the worker that is open or being opened.
+    Device {
+        /// Its place.
+        device: PortIdx,
+        /// It works.
+        open: bool,
+    },
+    /// Nothing that frames go through by themselves: patch and tunnel ports, and devices that are
+    /// missing.
+    None,
+}
+
+/// A port.
+#[derive(Clone, Debug)]
+pub struct PortState {
+    /// OpenFlow number.
+    pub number: PortNo,
+    /// Name.
+    pub name: String,
+    /// What it shall be; `None` for LOCAL.
+    pub wanted: Option<desired::Port>,
+    /// MAC address.
+    pub hw_addr: [u8; 6],
+    /// Bits that port-mods set, without PORT_DOWN, which the device itself has.
+    pub config: u32,
+    /// What the host says of the device.
+    pub link: LinkFacts,
+    /// What is behind it.
+    pub attachment: Attachment,
+    /// When it was added.
+    pub since_ms: u64,
+    /// What patch and tunnel ports received and sent.
+    pub crossed: [Count; 2],
+    /// When to try again to open the device.
+    pub retry_ms: Option<u64>,
+    /// The trouble was told already.
+    pub complained: bool,
+}
+
+impl PortState {
+    /// All configuration bits.
+    pub fn config_bits(&self) -> u32 {
+        self.config | if self.link.up { 0 } else { port_config::PORT_DOWN }
+    }
+
+    /// State bits.
+    pub fn state_bits(&self) -> u32 {
+        if self.link.up && self.link.carrier {
+            port_state::LIVE
+        } else {
+            port_state::LINK_DOWN
+        }
+    }
+
+    /// Name of the device behind it.
+    pub fn device_name(&self) -> Option<&str> {
+        match self.wanted.as_ref().map(|w| &w.kind) {
+            None | Some(desired::PortKind::Internal) => Some(&self.name),
+            Some(desired::PortKind::System { device, .. }) => Some(device),
+            Some(desired::PortKind::Patch { .. } | desired::PortKind::Vxlan(_)) => None,
+        }
+    }
+}
+
+/// A bridge.
+pub struct Bridge {
+    /// Its place in the program.
+    pub index: BridgeIdx,
+    /// Name.
+    pub name: String,
+    /// What it shall be, without ports.
+    pub wanted: desired::Bridge,
+    /// Datapath id.
+    pub datapath_id: u64,
+    /// MAC address of LOCAL.
+    pub hw_addr: [u8; 6],
+    /// Versions that it speaks.
+    pub versions: VersionSet,
+    /// Fragments and packet-ins.
+    pub config: SwitchConfig,
+    /// Ports by number.
+    pub ports: BTreeMap<PortNo, PortState>,
+    /// Learned addresses.
+    pub fdb: Arc<Fdb>,
+}
+
+impl Bridge {
+    /// The port of this name.
+    pub fn port_by_name(&self, name: &str) -> Option<&PortState> {
+        self.ports.values().find(|p| p.name == name)
+    }
+
+    /// The number that a new port gets: the one wished for when free, else the lowest free one.
+    pub fn number_for(&self, wish: Option<u16>) -> Option<PortNo> {
+        let free = |n: &u16| !self.ports.contains_key(&PortNo(u32::from(*n)));
+        let number = wish.filter(free).or_else(|| (1..0xff00).find(free))?;
+        Some(PortNo(u32::from(number)))
+    }
+}
+
+/// A MAC address that is the same each time for a name: locally administered, unicast.
+pub fn mac_of(name: &str) -> [u8; 6] {
+    // FNV-1a: nothing depends on it but that names rarely share one.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let [_, _, a, b, c, d, e, f] = hash.to_be_bytes();
+    [a & 0xfc | 2, b, c, d, e, f]
+}
+
+/// The datapath id that belongs to a MAC address.
+pub fn datapath_id_of(mac: [u8; 6]) -> u64 {
+    mac.iter().fold(0, |id, b| id << 8 | u64::from(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_always_the_same_unicast_address() {
+        let mac = mac_of("br-int");
+        assert_eq!(mac, mac_of("br-int"));
+        assert_ne!(mac, mac_of("br-tun"));
+        assert_eq!(mac[0] & 3, 2);
+        assert_eq!(datapath_id_of([0, 0, 0, 0, 1, 2]), 0x102);
+    }
+}

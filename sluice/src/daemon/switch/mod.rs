@@ -1,0 +1,288 @@
+//! The switch as the control thread holds it: bridges, rules, programs and what workers count.
+//!
+//! Purpose: every change of rules or ports becomes a change of the program; every count comes home
+//! to its rule, table or port.
+//! Invariant: a rule's id is free again only after every worker has left the program that had it and
+//! its last counts were folded.
+//! Deliberately does not know: connections and their messages.
+
+pub mod bridge;
+pub mod link;
+mod ports;
+mod reports;
+mod retire;
+mod rules;
+mod underlay;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sluice_compiler::RuleSet;
+use sluice_engine::Counters;
+use sluice_flow::fdb::{Fdb, Versions};
+use sluice_flow::hash::Seeds;
+use sluice_flow::{BridgeIdx, Change, Event, PortIdx};
+use sluice_openflow::message::{FlowRemoved, PortReason, PortStatus};
+use sluice_openflow::{PortNo, VersionSet};
+use sluice_ovsdb_bridge as desired;
+
+use super::publisher::Publisher;
+use super::worker::{Command, Injection, News, Worker};
+use bridge::Bridge;
+
+pub use reports::DeviceCount;
+
+/// Something that connections must hear of.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A rule has gone.
+    FlowRemoved(BridgeIdx, FlowRemoved),
+    /// A port came, went or changed.
+    PortStatus(BridgeIdx, PortStatus),
+    /// A packet for the controllers.
+    Punted(Box<sluice_engine::Punted>),
+}
+
+/// Notices that wait; more are dropped and counted.
+const NOTICES: usize = 4096;
+
+/// The switch.
+pub struct Switch {
+    /// Rules of all bridges.
+    pub rules: RuleSet,
+    bridges: BTreeMap<BridgeIdx, Bridge>,
+    publisher: Publisher,
+    worker: Option<Worker>,
+    /// Epoch that the worker runs.
+    adopted: u64,
+    versions: Arc<Versions>,
+    next_bridge: BridgeIdx,
+    devices: ports::Devices,
+    reports: reports::Reports,
+    retiring: retire::Retiring,
+    notices: VecDeque<Notice>,
+    /// What deciding asked for and was not seen to yet.
+    wishes: Vec<Event>,
+    /// Devices of the host that carry tunnels.
+    carriers: Vec<underlay::Carrier>,
+    /// Addresses of devices that tunnels can use.
+    host_addresses: Vec<IpAddr>,
+    /// Names of the program's underlay devices.
+    device_names: Vec<String>,
+}
+
+impl Switch {
+    /// A switch without bridges. Without a worker every program counts as adopted at once, which is
+    /// what tests of the control side want.
+    pub fn new(seeds: Seeds) -> Switch {
+        Switch {
+            rules: RuleSet::new(),
+            bridges: BTreeMap::new(),
+            publisher: Publisher::default(),
+            worker: None,
+            adopted: 0,
+            versions: Versions::new(seeds),
+            next_bridge: 0,
+            devices: ports::Devices::default(),
+            reports: reports::Reports::default(),
+            retiring: retire::Retiring::default(),
+            notices: VecDeque::new(),
+            wishes: Vec::new(),
+            carriers: Vec::new(),
+            host_addresses: Vec::new(),
+            device_names: Vec::new(),
+        }
+    }
+
+    /// Versions of learned addresses, which workers share.
+    pub fn versions(&self) -> Arc<Versions> {
+        self.versions.clone()
+    }
+
+    /// From now on this worker runs the programs.
+    pub fn employ(&mut self, worker: Worker) {
+        self.worker = Some(worker);
+    }
+
+    /// Ends the worker.
+    pub fn dismiss(&mut self) {
+        if let Some(mut worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+
+    /// Whether the worker has ended by itself, which it never should.
+    pub fn has_lost_its_worker(&self) -> bool {
+        self.worker.as_ref().is_some_and(Worker::has_died)
+    }
+
+    /// A bridge.
+    pub fn bridge(&self, index: BridgeIdx) -> Option<&Bridge> {
+        self.bridges.get(&index)
+    }
+
+    /// A bridge, to change what connections may set.
+    pub fn bridge_mut(&mut self, index: BridgeIdx) -> Option<&mut Bridge> {
+        self.bridges.get_mut(&index)
+    }
+
+    /// The bridge of this name.
+    pub fn bridge_by_name(&self, name: &str) -> Option<&Bridge> {
+        self.bridges.values().find(|b| b.name == name)
+    }
+
+    /// All bridges.
+    pub fn bridges(&self) -> impl Iterator<Item = &Bridge> {
+        self.bridges.values()
+    }
+
+    /// Adds a bridge with its LOCAL port.
+    pub fn add_bridge(&mut self, wanted: desired::Bridge, now_ms: u64) -> BridgeIdx {
+        let index = self.next_bridge;
+        self.next_bridge = self.next_bridge.wrapping_add(1);
+        let hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
+        let (size, ageing) = (wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
+        let fdb = Arc::new(Fdb::new(size, ageing, u64::from(index), self.versions.clone()));
+        let bridge = Bridge {
+            index,
+            name: wanted.name.clone(),
+            datapath_id: wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(hw_addr)),
+            hw_addr,
+            versions: versions_of(&wanted),
+            config: Default::default(),
+            ports: BTreeMap::new(),
+            fdb: fdb.clone(),
+            wanted,
+        };
+        self.bridges.insert(index, bridge);
+        self.publisher.submit([Change::AddBridge { bridge: index, fdb }]);
+        self.add_local(index, now_ms);
+        self.add_default_rule(index, now_ms);
+        index
+    }
+
+    /// Changes settings of a bridge; its rules and ports stay.
+    pub fn change_bridge(&mut self, wanted: desired::Bridge) {
+        let Some(bridge) = self.bridges.values_mut().find(|b| b.name == wanted.name) else { return };
+        bridge.hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
+        bridge.datapath_id = wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(bridge.hw_addr));
+        bridge.versions = versions_of(&wanted);
+        bridge.fdb.configure(wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
+        bridge.wanted = wanted;
+    }
+
+    /// Removes a bridge with its rules and ports.
+    pub fn remove_bridge(&mut self, index: BridgeIdx, now_ms: u64) {
+        let ports: Vec<PortNo> = self.bridges.get(&index).map_or(Vec::new(), |b| b.ports.keys().copied().collect());
+        for port in ports {
+            self.remove_port(index, port);
+        }
+        let applied = self.rules.clear(index, now_ms);
+        self.take_applied(applied);
+        self.bridges.remove(&index);
+        self.publisher.submit([Change::RemoveBridge { bridge: index }]);
+    }
+
+    /// Makes what was submitted a program and hands it to the worker, if that has let go of the one
+    /// before.
+    pub fn publish(&mut self) {
+        if let Some(program) = self.publisher.publish() {
+            let epoch = program.epoch();
+            match &mut self.worker {
+                Some(worker) => worker.tell(Command::Adopt(program)),
+                None => self.adopted = epoch,
+            }
+        }
+        self.settle();
+    }
+
+    /// The epoch that has everything which was changed so far.
+    pub fn target_epoch(&self) -> u64 {
+        self.publisher.target_epoch()
+    }
+
+    /// Whether the worker runs this epoch or a later one.
+    pub fn has_adopted(&self, epoch: u64) -> bool {
+        self.adopted >= epoch
+    }
+
+    /// Takes in what the worker tells; true when something came.
+    pub fn take_news(&mut self, now_ms: u64) -> bool {
+        let mut any = false;
+        while let Some(news) = self.worker.as_mut().and_then(Worker::next_news) {
+            any = true;
+            self.take_one(news, now_ms);
+        }
+        any
+    }
+
+    fn take_one(&mut self, news: News, now_ms: u64) {
+        match news {
+            News::Adopted(epoch) => {
+                self.adopted = self.adopted.max(epoch);
+                self.settle();
+            }
+            News::Report { ticket, report } => self.take_report(ticket, &report),
+            News::Events(events) => self.wishes.extend(events),
+            News::Punts(punts) => {
+                for punted in punts {
+                    self.notify(Notice::Punted(Box::new(punted)));
+                }
+            }
+            News::Opened { device, facts } => self.device_opened(device, facts),
+            News::NotOpened { device, why } => self.device_failed(device, &why, now_ms),
+            News::Trouble { device, gone, why } => self.device_trouble(device, gone, &why, now_ms),
+            News::Stopped => {}
+        }
+    }
+
+    /// What deciding asked for since the last time.
+    pub fn take_wishes(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// The next thing that connections must hear of.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if self.notices.len() < NOTICES {
+            self.notices.push_back(notice);
+        }
+    }
+
+    fn notify_port(&mut self, index: BridgeIdx, number: PortNo, reason: PortReason) {
+        let described = self.bridge(index).and_then(|b| b.ports.get(&number)).map(ports::describe);
+        if let Some(port) = described {
+            self.notify(Notice::PortStatus(index, PortStatus { reason, port }));
+        }
+    }
+
+    /// Executes actions on a controller's packet; false when too many wait.
+    pub fn inject(&mut self, injection: Injection) -> bool {
+        self.publish();
+        self.worker.as_mut().is_none_or(|w| w.inject(injection))
+    }
+
+    /// Frames by fate, as of the last report.
+    pub fn counters(&self) -> &Counters {
+        self.reports.counters()
+    }
+
+    /// Frames of a device, as of the last report.
+    pub fn device_count(&self, device: PortIdx) -> DeviceCount {
+        self.reports.device(device)
+    }
+}
+
+fn versions_of(wanted: &desired::Bridge) -> VersionSet {
+    let wanted = wanted.protocols.iter().filter_map(|v| sluice_openflow::Version::from_wire(v.wire()));
+    let set: VersionSet = wanted.collect();
+    if set == VersionSet::NONE {
+        VersionSet::ALL
+    } else {
+        set
+    }
+}

@@ -1,0 +1,356 @@
+//! Ports: opened, closed, tried again, and what the program says of them.
+//!
+//! Purpose: each port's place among the worker's devices, and its line in the program.
+//! Invariant: a port whose device is missing stays with its number and rules; it is tried again
+//! until the device is back. A place is given out again only after it was closed.
+//! Deliberately does not know: sockets of devices (the worker opens them).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_flow::program::{self, Ingress, PortKind, Tunnel, VlanMode};
+use sluice_flow::verdict::{OuterTos, OuterTtl};
+use sluice_flow::{BridgeIdx, Change, PortIdx};
+use sluice_openflow::message::{port_config, Port as Described, PortReason};
+use sluice_openflow::PortNo;
+use sluice_ovsdb_bridge as desired;
+
+use super::bridge::{mac_of, Attachment, Bridge, Count, PortState};
+use super::link::LinkFacts;
+use super::{Command, Switch};
+use crate::daemon::worker::{DeviceKind, DeviceSpec, Opened};
+
+/// How long to wait before a device is tried again.
+const RETRY_MS: u64 = 1000;
+
+/// What a worker's device is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A port of a bridge.
+    Port(BridgeIdx, PortNo),
+    /// It carries tunnels.
+    Underlay(String),
+}
+
+/// Places of devices.
+#[derive(Default)]
+pub(super) struct Devices {
+    owners: BTreeMap<PortIdx, Owner>,
+}
+
+impl Devices {
+    pub(super) fn claim(&mut self, owner: Owner) -> Option<PortIdx> {
+        let place = (0..PortIdx::MAX).find(|place| !self.owners.contains_key(place))?;
+        self.owners.insert(place, owner);
+        Some(place)
+    }
+
+    pub(super) fn free(&mut self, place: PortIdx) {
+        self.owners.remove(&place);
+    }
+
+    pub(super) fn owner(&self, place: PortIdx) -> Option<&Owner> {
+        self.owners.get(&place)
+    }
+
+    pub(super) fn place_of(&self, owner: &Owner) -> Option<PortIdx> {
+        self.owners.iter().find(|(_, o)| *o == owner).map(|(place, _)| *place)
+    }
+}
+
+/// A port as OpenFlow describes it.
+pub(super) fn describe(port: &PortState) -> Described {
+    Described {
+        number: port.number,
+        hw_addr: port.hw_addr,
+        name: port.name.clone(),
+        config: port.config_bits(),
+        state: port.state_bits(),
+        current: port.link.current,
+        advertised: 0,
+        supported: 0,
+        peer: 0,
+        current_speed: port.link.speed_kbps,
+        max_speed: 0,
+    }
+}
+
+impl Switch {
+    /// A bridge's ports as OpenFlow describes them, by number.
+    pub fn describe_ports(&self, index: BridgeIdx) -> Vec<Described> {
+        self.bridge(index).map_or(Vec::new(), |b| b.ports.values().map(describe).collect())
+    }
+
+    pub(super) fn add_local(&mut self, index: BridgeIdx, now_ms: u64) {
+        let Some(bridge) = self.bridge(index) else { return };
+        let (name, mac) = (bridge.name.clone(), bridge.hw_addr);
+        self.insert_port(index, PortNo::LOCAL, name, None, mac, now_ms);
+    }
+
+    /// Adds a port; `None` when the bridge has no number left.
+    pub fn add_port(&mut self, index: BridgeIdx, wanted: desired::Port, now_ms: u64) -> Option<PortNo> {
+        let number = self.bridge(index)?.number_for(wanted.ofport_request)?;
+        let (name, mac) = (wanted.name.clone(), mac_of(&wanted.name));
+        self.insert_port(index, number, name, Some(wanted), mac, now_ms);
+        self.refresh_patches();
+        Some(number)
+    }
+
+    fn insert_port(&mut self, index: BridgeIdx, number: PortNo, name: String, wanted: Option<desired::Port>, mac: [u8; 6], now_ms: u64) {
+        let Some(bridge) = self.bridges.get_mut(&index) else { return };
+        let port = PortState {
+            number,
+            name,
+            wanted,
+            hw_addr: mac,
+            config: 0,
+            link: LinkFacts::default(),
+            attachment: Attachment::None,
+            since_ms: now_ms,
+            crossed: [Count::default(); 2],
+            retry_ms: None,
+            complained: false,
+        };
+        let virtual_port = port.device_name().is_none();
+        let link = if virtual_port { LinkFacts::VIRTUAL } else { LinkFacts::default() };
+        bridge.ports.insert(number, PortState { link, ..port });
+        if !virtual_port {
+            self.open_port(index, number);
+        }
+        self.submit_port(index, number);
+        self.notify_port(index, number, PortReason::Add);
+    }
+
+    /// Removes a port and closes its device.
+    pub fn remove_port(&mut self, index: BridgeIdx, number: PortNo) {
+        self.notify_port(index, number, PortReason::Delete);
+        let Some(port) = self.bridges.get_mut(&index).and_then(|b| b.ports.remove(&number)) else { return };
+        let mut changes = vec![Change::SetPort { bridge: index, port: number.0, to: None }];
+        if let Attachment::Device { device, .. } = port.attachment {
+            changes.push(Change::SetIngress { device, to: None });
+            self.close_device(device, true);
+        }
+        self.publisher.submit(changes);
+        self.refresh_patches();
+    }
+
+    /// Changes settings of a port that stays open.
+    pub fn change_port(&mut self, index: BridgeIdx, wanted: desired::Port) {
+        let Some(port) = self.port_named_mut(index, &wanted.name) else { return };
+        let number = port.number;
+        port.wanted = Some(wanted);
+        self.submit_port(index, number);
+        self.refresh_patches();
+        self.notify_port(index, number, PortReason::Modify);
+    }
+
+    fn port_named_mut(&mut self, index: BridgeIdx, name: &str) -> Option<&mut PortState> {
+        self.bridges.get_mut(&index)?.ports.values_mut().find(|p| p.name == name)
+    }
+
+    pub(super) fn port_mut(&mut self, index: BridgeIdx, number: PortNo) -> Option<&mut PortState> {
+        self.bridges.get_mut(&index)?.ports.get_mut(&number)
+    }
+
+    /// Sets configuration bits of a port, but PORT_DOWN, which belongs to the device.
+    pub fn configure_port(&mut self, index: BridgeIdx, number: PortNo, bits: u32, mask: u32) {
+        let settable = port_config::NO_RECV | port_config::NO_FWD | port_config::NO_FLOOD | port_config::NO_PACKET_IN;
+        let mask = mask & settable;
+        let Some(port) = self.port_mut(index, number) else { return };
+        let new = port.config & !mask | bits & mask;
+        if new != port.config {
+            port.config = new;
+            self.submit_port(index, number);
+            self.notify_port(index, number, PortReason::Modify);
+        }
+    }
+
+    fn open_port(&mut self, index: BridgeIdx, number: PortNo) {
+        let Some(spec) = self.bridge(index).and_then(|b| Some(spec_of(b, b.ports.get(&number)?))) else { return };
+        let owner = Owner::Port(index, number);
+        let place = self.devices.place_of(&owner).or_else(|| self.devices.claim(owner));
+        let Some(device) = place else { return };
+        if let Some(port) = self.port_mut(index, number) {
+            port.attachment = Attachment::Device { device, open: false };
+            port.retry_ms = None;
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.tell(Command::Open { device, spec });
+        }
+    }
+
+    fn close_device(&mut self, device: PortIdx, delete: bool) {
+        if let Some(worker) = &mut self.worker {
+            worker.tell(Command::Close { device, delete });
+        }
+        self.devices.free(device);
+        self.reports.forget_device(device);
+    }
+
+    pub(super) fn device_opened(&mut self, device: PortIdx, facts: Opened) {
+        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else {
+            return self.underlay_opened(device, facts);
+        };
+        let Some(port) = self.port_mut(index, number) else { return };
+        port.attachment = Attachment::Device { device, open: true };
+        port.complained = false;
+        crate::log!(Info, &port.name, "opened as port {} by {}", number.0, facts.how);
+        if let Some(mac) = facts.mac {
+            port.hw_addr = mac;
+        }
+        self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
+        self.submit_port(index, number);
+    }
+
+    pub(super) fn device_failed(&mut self, device: PortIdx, why: &str, now_ms: u64) {
+        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else {
+            return self.underlay_failed(device, why, now_ms);
+        };
+        let Some(port) = self.port_mut(index, number) else { return };
+        port.attachment = Attachment::Device { device, open: false };
+        port.retry_ms = Some(now_ms + RETRY_MS);
+        if !std::mem::replace(&mut port.complained, true) {
+            crate::log!(Warn, &port.name, "cannot open: {why}; its rules stay, trying again every second");
+        }
+    }
+
+    pub(super) fn device_trouble(&mut self, device: PortIdx, gone: bool, why: &str, now_ms: u64) {
+        let owner = self.devices.owner(device).cloned();
+        let name = match &owner {
+            Some(Owner::Port(index, number)) => self.port_mut(*index, *number).map(|p| p.name.clone()),
+            Some(Owner::Underlay(name)) => Some(name.clone()),
+            None => None,
+        };
+        let name = name.unwrap_or_default();
+        if !gone {
+            crate::log!(Warn, &name, "{why}");
+            return;
+        }
+        crate::log!(Warn, &name, "vanished ({why}); its rules stay, it comes back when the device does");
+        let Some(Owner::Port(index, number)) = owner else {
+            return self.underlay_failed(device, why, now_ms);
+        };
+        if let Some(port) = self.port_mut(index, number) {
+            port.attachment = Attachment::Device { device, open: false };
+            port.retry_ms = Some(now_ms + RETRY_MS);
+            port.complained = true;
+        }
+        self.submit_port(index, number);
+        self.notify_port(index, number, PortReason::Modify);
+    }
+
+    /// Tries to open devices whose time has come.
+    pub fn retry_ports(&mut self, now_ms: u64) {
+        let due = |p: &&PortState| p.retry_ms.is_some_and(|at| at <= now_ms);
+        let all = self.bridges.values().flat_map(|b| b.ports.values().filter(due).map(|p| (b.index, p.number)));
+        for (index, number) in all.collect::<Vec<_>>() {
+            self.open_port(index, number);
+        }
+        self.retry_underlays(now_ms);
+    }
+
+    /// When devices have to be tried again, if any.
+    pub fn next_retry(&self) -> Option<u64> {
+        let ports = self.bridges.values().flat_map(|b| b.ports.values().filter_map(|p| p.retry_ms));
+        ports.chain(self.next_underlay_retry()).min()
+    }
+
+    /// Takes in what the host says of devices now.
+    pub fn refresh_links(&mut self, facts: impl Fn(&str) -> Option<LinkFacts>) {
+        let mut changed = Vec::new();
+        for bridge in self.bridges.values_mut() {
+            for port in bridge.ports.values_mut() {
+                let Some(device) = port.device_name() else { continue };
+                let now = facts(device).unwrap_or_default();
+                if now != port.link {
+                    port.link = now;
+                    changed.push((bridge.index, port.number));
+                }
+            }
+        }
+        for (index, number) in changed {
+            self.notify_port(index, number, PortReason::Modify);
+        }
+    }
+
+    /// Says in the program what a port is.
+    fn submit_port(&mut self, index: BridgeIdx, number: PortNo) {
+        let Some(to) = self.program_port(index, number) else { return };
+        self.publisher.submit([Change::SetPort { bridge: index, port: number.0, to: Some(to) }]);
+    }
+
+    fn program_port(&self, index: BridgeIdx, number: PortNo) -> Option<program::Port> {
+        let port = self.bridge(index)?.ports.get(&number)?;
+        let tag = port.wanted.as_ref().and_then(|w| w.tag);
+        let has = |bit: u32| port.config & bit != 0;
+        Some(program::Port {
+            kind: self.program_kind(port),
+            vlan: tag.map_or(VlanMode::Trunk(None), VlanMode::Access),
+            no_flood: has(port_config::NO_FLOOD),
+            no_receive: has(port_config::NO_RECV),
+            no_forward: has(port_config::NO_FWD),
+        })
+    }
+
+    fn program_kind(&self, port: &PortState) -> PortKind {
+        match port.wanted.as_ref().map(|w| &w.kind) {
+            Some(desired::PortKind::Patch { peer }) => self.patch_to(peer),
+            Some(desired::PortKind::Vxlan(vxlan)) => PortKind::Tunnel(Arc::new(tunnel(vxlan))),
+            _ => match port.attachment {
+                Attachment::Device { device, open: true } => PortKind::Device(device),
+                _ => PortKind::Absent,
+            },
+        }
+    }
+
+    fn patch_to(&self, peer: &str) -> PortKind {
+        let other = self.bridges.values().find_map(|b| Some((b.index, b.port_by_name(peer)?.number)));
+        other.map_or(PortKind::Absent, |(bridge, port)| PortKind::Patch { bridge, port: port.0 })
+    }
+
+    /// Either half of a patch may have come or gone.
+    fn refresh_patches(&mut self) {
+        let is_patch = |p: &&PortState| matches!(p.wanted.as_ref().map(|w| &w.kind), Some(desired::PortKind::Patch { .. }));
+        let all = self.bridges.values().flat_map(|b| b.ports.values().filter(is_patch).map(|p| (b.index, p.number)));
+        for (index, number) in all.collect::<Vec<_>>() {
+            self.submit_port(index, number);
+        }
+    }
+}
+
+fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
+    let kind = match port.wanted.as_ref().map(|w| &w.kind) {
+        None => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
+        Some(desired::PortKind::System { io, .. }) => DeviceKind::Existing { io: *io, only_ours: None },
+        Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
+    };
+    let mtu = port.wanted.as_ref().map_or(bridge.wanted.mtu, |w| w.mtu);
+    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mtu }
+}
+
+fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {
+    let fixed = |address: desired::Address| match address {
+        desired::Address::Fixed(address) => Some(address),
+        desired::Address::Flow => None,
+    };
+    Tunnel {
+        key: match vxlan.key {
+            desired::Key::Fixed(key) => Some(key),
+            desired::Key::Flow => None,
+        },
+        remote: fixed(vxlan.remote_ip),
+        local: vxlan.local_ip.and_then(fixed),
+        dst_port: vxlan.dst_port,
+        tos: match vxlan.tos {
+            desired::Tos::Fixed(tos) => OuterTos::Set(tos),
+            desired::Tos::Inherit => OuterTos::Inherit,
+        },
+        ttl: match vxlan.ttl {
+            desired::Ttl::Fixed(ttl) => OuterTtl::Set(ttl),
+            desired::Ttl::Inherit => OuterTtl::Inherit,
+        },
+        df: vxlan.df,
+        csum: vxlan.csum,
+        gbp: false,
+    }
+}

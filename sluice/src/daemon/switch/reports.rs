@@ -1,0 +1,96 @@
+//! What workers count, coming home.
+//!
+//! Purpose: ask for a report, fold it into rules, tables and ports.
+//! Invariant: rule, table and crossing counts are differences and folded once; device and frame
+//! counts are totals and replaced.
+//! Deliberately does not know: who wants to see them.
+
+use std::collections::HashMap;
+
+use sluice_engine::{Counters, PortCounters, Report};
+use sluice_flow::PortIdx;
+use sluice_openflow::PortNo;
+
+use super::{Command, Switch};
+
+/// Frames of one device.
+pub type DeviceCount = PortCounters;
+
+/// Reports asked for, and the totals of the last one.
+#[derive(Default)]
+pub(super) struct Reports {
+    asked: u64,
+    answered: u64,
+    counters: Counters,
+    devices: HashMap<PortIdx, PortCounters>,
+    folded_ms: u64,
+}
+
+impl Reports {
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn device(&self, device: PortIdx) -> DeviceCount {
+        self.devices.get(&device).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget_device(&mut self, device: PortIdx) {
+        self.devices.remove(&device);
+    }
+}
+
+impl Switch {
+    /// Asks the worker what it counted. The ticket tells when the answer has come.
+    pub fn request_report(&mut self) -> u64 {
+        self.reports.asked += 1;
+        let ticket = self.reports.asked;
+        match &mut self.worker {
+            Some(worker) => worker.tell(Command::Report { ticket }),
+            None => self.reports.answered = ticket,
+        }
+        ticket
+    }
+
+    /// Whether a report that was asked for has come.
+    pub fn has_reported(&self, ticket: u64) -> bool {
+        self.reports.answered >= ticket
+    }
+
+    /// Whether a report is under way.
+    pub fn awaits_report(&self) -> bool {
+        self.reports.asked > self.reports.answered
+    }
+
+    pub(super) fn now_of_last_report(&self) -> u64 {
+        self.reports.folded_ms
+    }
+
+    /// Says what time it is, for durations of rules that go.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.reports.folded_ms = now_ms;
+    }
+
+    pub(super) fn take_report(&mut self, ticket: u64, report: &Report) {
+        for (&id, used) in &report.rules {
+            self.rules.fold(id, used.packets, used.bytes, used.last_ms);
+            if !self.retiring.is_empty() {
+                self.retiring.fold(id, used.packets, used.bytes);
+            }
+        }
+        for (&(bridge, table), used) in &report.tables {
+            self.rules.fold_table(bridge, table, used.lookups, used.matched);
+        }
+        for (&(bridge, port), [received, sent]) in &report.crossings {
+            let port = self.bridges.get_mut(&bridge).and_then(|b| b.ports.get_mut(&PortNo(port)));
+            if let Some(port) = port {
+                port.crossed[0].add(received.packets, received.bytes);
+                port.crossed[1].add(sent.packets, sent.bytes);
+            }
+        }
+        self.reports.counters = report.counters.clone();
+        self.reports.devices.extend(report.ports.iter().map(|(d, c)| (*d, *c)));
+        self.reports.answered = self.reports.answered.max(ticket);
+        self.bury(ticket, self.reports.folded_ms);
+    }
+}

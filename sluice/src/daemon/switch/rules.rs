@@ -1,0 +1,72 @@
+//! Rules: from flow-mods to changes of the program.
+//!
+//! Purpose: apply, expire, learn; remember what went until the workers have let go of it.
+//! Deliberately does not know: how a flow-mod was spelled.
+
+use sluice_compiler::{Applied, BundleError, OfError};
+use sluice_flow::BridgeIdx;
+use sluice_openflow::action::FlowFlags;
+use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
+use sluice_ovsdb_bridge::FailMode;
+
+use super::Switch;
+
+impl Switch {
+    /// Applies one flow-mod.
+    pub fn flow_mod(&mut self, bridge: BridgeIdx, fm: &FlowMod, version: Version, now_ms: u64) -> Result<(), OfError> {
+        let applied = self.rules.apply(bridge, fm, version, now_ms)?;
+        self.take_applied(applied);
+        Ok(())
+    }
+
+    /// Applies flow-mods in order, all or none, visible together.
+    pub fn bundle(&mut self, bridge: BridgeIdx, fms: &[FlowMod], version: Version, now_ms: u64) -> Result<(), BundleError> {
+        let applied = self.rules.commit(bridge, fms, version, now_ms)?;
+        self.take_applied(applied);
+        Ok(())
+    }
+
+    /// Removes what has timed out. Counts should be fresh.
+    pub fn expire(&mut self, now_ms: u64) {
+        let applied = self.rules.expire(now_ms);
+        if !applied.changes.is_empty() {
+            self.take_applied(applied);
+        }
+    }
+
+    pub(super) fn take_applied(&mut self, applied: Applied) {
+        self.publisher.submit(applied.changes);
+        let epoch = self.publisher.target_epoch();
+        self.retiring.add(epoch, applied.removed);
+    }
+
+    /// A bridge that nobody controls behaves like a learning switch, unless it shall not.
+    pub(super) fn add_default_rule(&mut self, index: BridgeIdx, now_ms: u64) {
+        let Some(bridge) = self.bridge(index) else { return };
+        let uncontrolled = bridge.wanted.controllers.is_empty();
+        if bridge.wanted.fail_mode == FailMode::Standalone && uncontrolled {
+            // It has neither ports nor groups to refuse.
+            let _ = self.flow_mod(index, &normal_rule(), Version::V13, now_ms);
+        }
+    }
+}
+
+fn normal_rule() -> FlowMod {
+    FlowMod {
+        command: FlowModCommand::Add,
+        table: Some(0),
+        priority: 0,
+        matching: Match::ANY,
+        cookie: 0,
+        cookie_mask: 0,
+        new_cookie: Some(0),
+        idle_timeout: 0,
+        hard_timeout: 0,
+        importance: 0,
+        buffer_id: u32::MAX,
+        out_port: PortNo::NONE,
+        out_group: u32::MAX,
+        flags: FlowFlags::default(),
+        actions: vec![Action::Output { port: PortNo::NORMAL, max_len: 0 }],
+    }
+}

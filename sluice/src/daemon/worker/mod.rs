@@ -1,0 +1,190 @@
+//! The worker thread and how the control thread talks to it.
+//!
+//! Purpose: commands go in by one bounded ring, news come back by another; both sides wake the other.
+//! Invariant: the control thread never waits for the worker. What a full ring does not take stays in
+//! a queue of the sender that is bounded by what was asked for.
+//! Deliberately does not know: OpenFlow, rules.
+
+mod open;
+mod thread;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use mio::Waker;
+use sluice_engine::{Punted, Report, Settings};
+use sluice_flow::action::{Action, OfPort};
+use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
+
+pub use open::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
+
+use super::clock::Clock;
+
+/// Commands or news that a ring holds.
+const RING: usize = 1024;
+/// Packets of controllers that may wait for the worker; more are dropped and counted.
+const INJECTIONS: usize = 512;
+
+/// What the worker is told.
+pub enum Command {
+    /// Run this program from the next batch on.
+    Adopt(Arc<Program>),
+    /// Open a device.
+    Open {
+        /// Its place.
+        device: PortIdx,
+        /// What it is.
+        spec: DeviceSpec,
+    },
+    /// Close a device.
+    Close {
+        /// Its place.
+        device: PortIdx,
+        /// Remove what opening it made.
+        delete: bool,
+    },
+    /// Execute actions on a controller's packet.
+    Inject(Box<Injection>),
+    /// Say what was counted.
+    Report {
+        /// Comes back with the answer.
+        ticket: u64,
+    },
+    /// End.
+    Stop,
+}
+
+/// A controller's packet.
+pub struct Injection {
+    /// Bridge.
+    pub bridge: BridgeIdx,
+    /// Port that it is taken to have come in by.
+    pub in_port: OfPort,
+    /// What to do.
+    pub actions: Arc<[Action]>,
+    /// The packet.
+    pub packet: Vec<u8>,
+}
+
+/// What the worker tells.
+pub enum News {
+    /// It runs the program of this epoch.
+    Adopted(u64),
+    /// What was counted.
+    Report {
+        /// As given.
+        ticket: u64,
+        /// The counts.
+        report: Box<Report>,
+    },
+    /// Deciding asks for something.
+    Events(Vec<Event>),
+    /// Packets for the controllers.
+    Punts(Vec<Punted>),
+    /// A device works.
+    Opened {
+        /// Its place.
+        device: PortIdx,
+        /// What was found out on opening.
+        facts: Opened,
+    },
+    /// A device cannot be opened.
+    NotOpened {
+        /// Its place.
+        device: PortIdx,
+        /// Why.
+        why: String,
+    },
+    /// A device reported trouble.
+    Trouble {
+        /// Its place.
+        device: PortIdx,
+        /// It has vanished.
+        gone: bool,
+        /// What it said.
+        why: String,
+    },
+    /// The thread ends.
+    Stopped,
+}
+
+/// The control side's end.
+pub struct Worker {
+    commands: rtrb::Producer<Command>,
+    news: rtrb::Consumer<News>,
+    waiting: VecDeque<Command>,
+    injections: usize,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread, pinned to `cpu` where given. `control` is woken by news.
+    pub fn start(settings: Settings, buffers: usize, cpu: Option<u16>, clock: Clock, control: Arc<Waker>) -> io::Result<Worker> {
+        let (commands, inbox) = rtrb::RingBuffer::new(RING);
+        let (outbox, news) = rtrb::RingBuffer::new(RING);
+        let (thread, waker) = thread::spawn(settings, buffers, cpu, clock, inbox, outbox, control)?;
+        Ok(Worker { commands, news, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+    }
+
+    /// Tells the worker.
+    pub fn tell(&mut self, command: Command) {
+        self.waiting.push_back(command);
+        self.push();
+    }
+
+    /// Hands over a controller's packet; false when too many wait already.
+    pub fn inject(&mut self, injection: Injection) -> bool {
+        if self.waiting.iter().filter(|c| matches!(c, Command::Inject(_))).count() >= INJECTIONS {
+            self.injections += 1;
+            return false;
+        }
+        self.tell(Command::Inject(Box::new(injection)));
+        true
+    }
+
+    /// The next news, if any.
+    pub fn next_news(&mut self) -> Option<News> {
+        self.push();
+        self.news.pop().ok()
+    }
+
+    /// Ends the thread and waits for it.
+    pub fn stop(&mut self) {
+        self.tell(Command::Stop);
+        while let Some(thread) = &self.thread {
+            if thread.is_finished() {
+                break;
+            }
+            self.push();
+            while self.news.pop().is_ok() {}
+            std::thread::yield_now();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether the thread has ended although nobody told it to.
+    pub fn has_died(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    fn push(&mut self) {
+        let mut pushed = false;
+        while let Some(command) = self.waiting.pop_front() {
+            match self.commands.push(command) {
+                Ok(()) => pushed = true,
+                Err(rtrb::PushError::Full(command)) => {
+                    self.waiting.push_front(command);
+                    break;
+                }
+            }
+        }
+        if pushed {
+            let _ = self.waker.wake();
+        }
+    }
+}

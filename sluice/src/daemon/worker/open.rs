@@ -1,0 +1,126 @@
+//! Opening and closing devices.
+//!
+//! Purpose: from what a port shall be to something that frames enter and leave by.
+//! Invariant: runs on the worker's thread, because frames live in the worker's pool.
+//! Deliberately does not know: bridges, OpenFlow numbers.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use sluice_frame::Pool;
+use sluice_ovsdb_bridge::Io;
+use sluice_port::afxdp::{open_best, AfXdpPort, Take, Umem, XdpOptions};
+use sluice_port::packet::PacketPort;
+use sluice_port::tap::{self, TapOptions, TapPort};
+use sluice_port::{Device, Port, PortError};
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// It exists on the host.
+    Existing {
+        /// How frames are taken and sent.
+        io: Io,
+        /// Only frames of our tunnels are taken; the host keeps the rest.
+        only_ours: Option<OnlyOurs>,
+    },
+    /// A tap that is made.
+    Tap {
+        /// Its MAC address.
+        mac: Option<[u8; 6]>,
+    },
+}
+
+/// Which frames of a device of the host are ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnlyOurs {
+    /// Our tunnels' addresses.
+    pub local: Vec<Ipv4Addr>,
+    /// Their UDP port.
+    pub udp_port: u16,
+}
+
+/// What to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSpec {
+    /// Name of the device.
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// MTU to set.
+    pub mtu: Option<u16>,
+}
+
+/// What was found out on opening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How it was opened.
+    pub how: String,
+    /// The device's MAC address.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// Opens a device.
+pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>) -> Result<(Box<dyn Port>, Opened), PortError> {
+    match &spec.kind {
+        DeviceKind::Tap { mac } => {
+            let mtu = spec.mtu.map(u32::from);
+            let options = TapOptions { persistent: true, mac: *mac, mtu, up: false };
+            let port = TapPort::open(&spec.name, options)?;
+            let mac = port.device().mac().ok();
+            Ok((Box::new(port), Opened { how: "tap".to_string(), mac }))
+        }
+        DeviceKind::Existing { io, only_ours } => {
+            let device = Device::open(&spec.name)?;
+            if let Some(mtu) = spec.mtu {
+                device.set_mtu(u32::from(mtu))?;
+            }
+            let mac = device.mac().ok();
+            let (port, how) = existing(&spec.name, *io, only_ours.as_ref(), pool, umem)?;
+            Ok((port, Opened { how, mac }))
+        }
+    }
+}
+
+fn existing(
+    name: &str,
+    io: Io,
+    only_ours: Option<&OnlyOurs>,
+    pool: &mut Pool,
+    umem: &Arc<Umem>,
+) -> Result<(Box<dyn Port>, String), PortError> {
+    let options = XdpOptions { take: take(only_ours), ..XdpOptions::default() };
+    match io {
+        Io::Packet => Ok((Box::new(PacketPort::open(name)?), "packet socket".to_string())),
+        Io::Afxdp => Ok((Box::new(AfXdpPort::open(name, pool, umem, &options)?), "AF_XDP".to_string())),
+        Io::Auto => {
+            let best = open_best(name, pool, umem, &options)?;
+            let how = if best.is_afxdp { "AF_XDP" } else { "packet socket" };
+            Ok((best.port, format!("{how} ({})", best.reason)))
+        }
+    }
+}
+
+fn take(only_ours: Option<&OnlyOurs>) -> Take {
+    match only_ours {
+        None => Take::Everything,
+        Some(ours) => Take::Tunnel { local: ours.local.clone(), udp_port: ours.udp_port },
+    }
+}
+
+/// Removes what opening made.
+pub fn delete(spec: &DeviceSpec) {
+    if matches!(spec.kind, DeviceKind::Tap { .. }) {
+        // Gone already is as good as removed.
+        let _ = tap::delete(&spec.name);
+    }
+}
+
+/// Pins the calling thread to a CPU; where that is refused it runs anywhere.
+pub fn pin(cpu: u16) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(usize::from(cpu));
+    if let Err(e) = rustix::thread::sched_setaffinity(None, &set) {
+        crate::log!(Warn, "worker", "cannot pin to CPU {cpu}: {e}; running on any");
+    }
+}

@@ -1,0 +1,208 @@
+//! The worker's own loop: commands, a turn, news, sleep.
+//!
+//! Purpose: run to completion while there is work; sleep on the devices' descriptors without it.
+//! Invariant: between two turns every command is carried out; news that a full ring does not take
+//! are kept and come first the next time.
+//! Deliberately does not know: what packets or commands are for.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use sluice_engine::{Settings, Worker};
+use sluice_flow::PortIdx;
+use sluice_frame::Pool;
+use sluice_port::afxdp::Umem;
+
+use super::open;
+use super::{Command, News};
+use crate::daemon::clock::Clock;
+
+/// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
+/// inside a burst; an idle worker spends nothing after them.
+const IDLE_TURNS: u32 = 64;
+const WAKE: Token = Token(usize::MAX);
+/// Bytes of one buffer, headroom included.
+const CHUNK: usize = 2048;
+
+/// Starts the thread.
+pub fn spawn(
+    settings: Settings,
+    buffers: usize,
+    cpu: Option<u16>,
+    clock: Clock,
+    inbox: rtrb::Consumer<Command>,
+    outbox: rtrb::Producer<News>,
+    control: Arc<Waker>,
+) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+    let pool = Pool::new(CHUNK, buffers).map_err(|e| io::Error::other(e.to_string()))?;
+    let umem = Umem::new(&pool);
+    let mut body = Body {
+        worker: Worker::new(pool, settings),
+        umem,
+        poll,
+        clock,
+        inbox,
+        outbox,
+        kept: VecDeque::new(),
+        control,
+        descriptors: HashMap::new(),
+        origins: HashMap::new(),
+        told: false,
+    };
+    let thread = std::thread::Builder::new().name("worker".to_string()).spawn(move || {
+        if let Some(cpu) = cpu {
+            open::pin(cpu);
+        }
+        body.run();
+    })?;
+    Ok((thread, waker))
+}
+
+struct Body {
+    worker: Worker,
+    umem: Arc<Umem>,
+    poll: Poll,
+    clock: Clock,
+    inbox: rtrb::Consumer<Command>,
+    outbox: rtrb::Producer<News>,
+    kept: VecDeque<News>,
+    control: Arc<Waker>,
+    descriptors: HashMap<PortIdx, RawFd>,
+    /// What opening made, to be removed with the port.
+    origins: HashMap<PortIdx, super::DeviceSpec>,
+    /// The control side was given something that it was not woken for yet.
+    told: bool,
+}
+
+impl Body {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(64);
+        let mut idle = 0;
+        loop {
+            while let Ok(command) = self.inbox.pop() {
+                if !self.obey(command) {
+                    return self.end();
+                }
+            }
+            let work = self.worker.turn(self.clock.now_ms());
+            self.tell();
+            idle = if work == 0 { idle + 1 } else { 0 };
+            if idle > IDLE_TURNS {
+                idle = 0;
+                // News that found no room are offered again soon.
+                let timeout = (!self.kept.is_empty()).then(|| std::time::Duration::from_millis(5));
+                if let Err(e) = self.poll.poll(&mut events, timeout) {
+                    if e.kind() != io::ErrorKind::Interrupted {
+                        return self.end();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out a command; false at the end.
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Adopt(program) => {
+                let epoch = program.epoch();
+                self.worker.adopt(program);
+                self.give(News::Adopted(epoch));
+            }
+            Command::Open { device, spec } => self.open(device, spec),
+            Command::Close { device, delete } => self.close(device, delete),
+            Command::Inject(i) => {
+                self.worker.inject(i.bridge, i.in_port, &i.actions, &i.packet, self.clock.now_ms());
+            }
+            Command::Report { ticket } => {
+                let report = Box::new(self.worker.report());
+                self.give(News::Report { ticket, report });
+            }
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    fn open(&mut self, device: PortIdx, spec: super::DeviceSpec) {
+        match open::open(&spec, self.worker.pool_mut(), &self.umem) {
+            Ok((port, facts)) => {
+                if let Some(descriptor) = port.poll_fd() {
+                    self.watch(device, descriptor);
+                }
+                self.worker.add_port(device, port);
+                self.origins.insert(device, spec);
+                self.give(News::Opened { device, facts });
+            }
+            Err(why) => self.give(News::NotOpened { device, why: why.to_string() }),
+        }
+    }
+
+    fn watch(&mut self, device: PortIdx, descriptor: RawFd) {
+        let token = Token(usize::from(device));
+        let readable = Interest::READABLE;
+        if self.poll.registry().register(&mut SourceFd(&descriptor), token, readable).is_ok() {
+            self.descriptors.insert(device, descriptor);
+        }
+    }
+
+    fn close(&mut self, device: PortIdx, delete: bool) {
+        if let Some(descriptor) = self.descriptors.remove(&device) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
+        }
+        self.worker.remove_port(device);
+        if let Some(spec) = self.origins.remove(&device).filter(|_| delete) {
+            open::delete(&spec);
+        }
+    }
+
+    /// Hands on what the worker has to say.
+    fn tell(&mut self) {
+        if self.kept.is_empty() && self.worker.has_news() && self.outbox.slots() >= 8 {
+            for (device, error) in self.worker.take_trouble() {
+                let gone = error.is_gone();
+                if gone {
+                    self.close(device, false);
+                }
+                self.give(News::Trouble { device, gone, why: error.to_string() });
+            }
+            let events = self.worker.take_events();
+            if !events.is_empty() {
+                self.give(News::Events(events));
+            }
+            let punts = self.worker.take_punts();
+            if !punts.is_empty() {
+                self.give(News::Punts(punts));
+            }
+        }
+        while let Some(news) = self.kept.pop_front() {
+            if let Err(rtrb::PushError::Full(news)) = self.outbox.push(news) {
+                self.kept.push_front(news);
+                break;
+            }
+            self.told = true;
+        }
+        if std::mem::take(&mut self.told) {
+            let _ = self.control.wake();
+        }
+    }
+
+    fn give(&mut self, news: News) {
+        self.kept.push_back(news);
+        self.told = true;
+    }
+
+    fn end(&mut self) {
+        let devices: Vec<PortIdx> = self.origins.keys().copied().collect();
+        for device in devices {
+            self.close(device, false);
+        }
+        self.give(News::Stopped);
+        self.tell();
+    }
+}

@@ -1,0 +1,261 @@
+//! A connection to a switch, one request at a time.
+//!
+//! Purpose: negotiate a version, ask and wait for the answer, send without waiting.
+//! Invariant: transaction ids count up over all connections of one run, as scripts that read error
+//! dumps expect.
+//! Deliberately does not know: what a command wants.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sluice_openflow::message::{BundleControl, BundleKind, ErrorMessage, StatsReply, StatsRequest};
+use sluice_openflow::wire::{self, Framer};
+use sluice_openflow::{Message, Protocol, Version, VersionSet};
+
+use super::fatal::Fatal;
+use crate::stream::target::{self, management_socket, run_directory, BadTarget, Target};
+
+static NEXT_XID: AtomicU32 = AtomicU32::new(1);
+
+/// A transaction id that was not used before in this run.
+pub fn next_xid() -> u32 {
+    NEXT_XID.fetch_add(1, Ordering::Relaxed)
+}
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its transaction id.
+    pub xid: u32,
+    /// What it says, or why it cannot be read.
+    pub message: Result<Message, sluice_openflow::message::DecodeError>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A connection.
+pub struct Client {
+    stream: Box<dyn Stream>,
+    framer: Framer,
+    /// What it is called in errors: `unix:PATH` or `tcp:HOST:PORT`.
+    name: String,
+    /// Version and variants.
+    pub protocol: Protocol,
+}
+
+impl Client {
+    /// Connects to a bridge, a path, or `unix:` and `tcp:` targets, and agrees on a version.
+    pub fn open(target: &str, versions: VersionSet) -> Result<Client, Fatal> {
+        let (stream, name) = connect(target)?;
+        let protocol = Protocol::from(Version::V10);
+        let mut client = Client { stream, framer: Framer::new(), name, protocol };
+        client.negotiate(target, versions)?;
+        Ok(client)
+    }
+
+    /// What it is called in errors.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn negotiate(&mut self, target: &str, ours: VersionSet) -> Result<(), Fatal> {
+        let failed = |why: &str| Fatal(format!("{target}: failed to connect to socket ({why})"));
+        let newest = ours.newest().unwrap_or(Version::V10);
+        self.protocol = Protocol::from(newest);
+        self.send(&Message::hello(ours), next_xid())?;
+        let first = self.receive_raw().map_err(|e| failed(&super::fatal::reason(&e)))?;
+        let theirs = match wire::decode(&first, self.protocol) {
+            Ok((_, Message::Hello(hello))) => hello.versions,
+            _ => return Err(failed("Protocol error")),
+        };
+        match ours.negotiate(theirs) {
+            Some(version) => self.protocol = Protocol::from(version),
+            None => return Err(failed("Protocol error")),
+        }
+        Ok(())
+    }
+
+    /// Sends a message.
+    pub fn send(&mut self, message: &Message, xid: u32) -> Result<(), Fatal> {
+        let bytes = wire::encode(message, xid, self.protocol).map_err(|e| Fatal(e.to_string()))?;
+        self.send_raw(&bytes)
+    }
+
+    /// Sends bytes that are a message already.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Fatal> {
+        self.stream.write_all(bytes).map_err(|e| Fatal::io(format!("sending to {}", self.name), &e))
+    }
+
+    /// The next message that is no echo request; those are answered.
+    pub fn receive(&mut self) -> Result<Received, Fatal> {
+        loop {
+            let bytes = self
+                .receive_raw()
+                .map_err(|e| Fatal::io(format!("talking to {}", self.name), &e))?;
+            let decoded = wire::decode(&bytes, self.protocol);
+            let (xid, message) = match decoded {
+                Ok((xid, Message::EchoRequest(payload))) => {
+                    self.send(&Message::EchoReply(payload), xid)?;
+                    continue;
+                }
+                Ok((xid, message)) => (xid, Ok(message)),
+                Err(e) => (e.xid, Err(e)),
+            };
+            return Ok(Received { xid, message, bytes });
+        }
+    }
+
+    fn receive_raw(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = [0; 16 << 10];
+        loop {
+            match self.framer.next_message() {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => {}
+                Err(e) => return Err(std::io::Error::other(e.to_string())),
+            }
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Asks and waits for the answer with the same transaction id, an error among them.
+    pub fn transact(&mut self, request: &Message) -> Result<Received, Fatal> {
+        let xid = next_xid();
+        self.send(request, xid)?;
+        loop {
+            let received = self.receive()?;
+            if received.xid == xid {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// Sends a message that has no answer but an error, and a barrier to know; gives the error.
+    pub fn transact_silent(&mut self, request: &Message) -> Result<Option<Received>, Fatal> {
+        let xid = next_xid();
+        self.send(request, xid)?;
+        let barrier = next_xid();
+        self.send(&Message::BarrierRequest, barrier)?;
+        let mut answer = None;
+        loop {
+            let received = self.receive()?;
+            if received.xid == barrier {
+                return Ok(answer);
+            }
+            if received.xid == xid {
+                answer = Some(received);
+            }
+        }
+    }
+
+    /// Sends many messages and a barrier; gives every error.
+    pub fn transact_many(&mut self, requests: &[Message]) -> Result<Vec<Received>, Fatal> {
+        let mut xids = std::collections::HashSet::new();
+        let mut errors = Vec::new();
+        for chunk in requests.chunks(PIPELINE) {
+            for request in chunk {
+                let xid = next_xid();
+                xids.insert(xid);
+                self.send(request, xid)?;
+            }
+            let barrier = next_xid();
+            self.send(&Message::BarrierRequest, barrier)?;
+            loop {
+                let received = self.receive()?;
+                if received.xid == barrier {
+                    break;
+                }
+                if xids.contains(&received.xid) {
+                    errors.push(received);
+                }
+            }
+            if !errors.is_empty() {
+                break;
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Asks for statistics; gives every part.
+    pub fn dump(&mut self, request: StatsRequest) -> Result<Vec<Received>, Fatal> {
+        let xid = next_xid();
+        self.send(&Message::StatsRequest(request), xid)?;
+        let mut parts = Vec::new();
+        loop {
+            let received = self.receive()?;
+            if received.xid != xid {
+                continue;
+            }
+            let more = matches!(&received.message, Ok(Message::StatsReply(reply)) if reply.more());
+            parts.push(received);
+            if !more {
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// Asks for statistics; gives the replies, or the error that came instead.
+    pub fn dump_replies(&mut self, request: StatsRequest) -> Result<Vec<StatsReply>, Fatal> {
+        let name = self.name.clone();
+        let parts = self.dump(request)?;
+        let replies = parts.into_iter().map(|part| match part.message {
+            Ok(Message::StatsReply(reply)) => Ok(reply),
+            Ok(Message::Error(ErrorMessage { error: Some(error), .. })) => Err(Fatal(format!("{name}: {error}"))),
+            _ => Err(Fatal(format!("talking to {name} (Protocol error)"))),
+        });
+        replies.collect()
+    }
+
+    /// Sends one step of a bundle's life and waits for its answer.
+    pub fn bundle_control(&mut self, id: u32, kind: BundleKind) -> Result<Received, Fatal> {
+        self.transact(&Message::BundleControl(BundleControl { id, kind, flags: BUNDLE_FLAGS }))
+    }
+}
+
+/// Messages between two barriers: enough to keep the switch busy, and never so many that both ends
+/// wait for the other to read.
+const PIPELINE: usize = 512;
+
+/// Atomic and in order.
+pub const BUNDLE_FLAGS: u16 = 3;
+
+fn connect(target: &str) -> Result<(Box<dyn Stream>, String), Fatal> {
+    if target.contains(':') {
+        let connecting = format!("connecting to {target}");
+        let opened = match target::parse(target) {
+            Ok(Target::Unix(path)) => unix(&run_directory(None).join(path)),
+            Ok(Target::Tcp(address)) => TcpStream::connect(address).map(|s| {
+                // One request at a time: waiting for more to send would only delay it.
+                let _ = s.set_nodelay(true);
+                Box::new(s) as Box<dyn Stream>
+            }),
+            Err(BadTarget::UnknownScheme) => Err(std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+            Err(BadTarget::BadAddress(_)) => Err(std::io::Error::from_raw_os_error(libc::EINVAL)),
+        };
+        return opened.map(|s| (s, target.to_string())).map_err(|e| Fatal::io(connecting, &e));
+    }
+    let rundir = run_directory(None);
+    let bridge = management_socket(&rundir, target).display().to_string();
+    for path in [target, &bridge] {
+        match unix(&rundir.join(path)) {
+            Ok(stream) => return Ok((stream, format!("unix:{path}"))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Fatal::io(format!("{path}: failed to open socket"), &e)),
+        }
+    }
+    Err(Fatal(format!("{target} is not a bridge or a socket")))
+}
+
+fn unix(path: &Path) -> std::io::Result<Box<dyn Stream>> {
+    UnixStream::connect(path).map(|s| Box::new(s) as Box<dyn Stream>)
+}
