@@ -13,6 +13,8 @@ mod consts;
 mod prereq;
 mod table;
 
+pub(crate) use prereq::{connection_known, eth_type};
+
 /// A match field: an index into the table of fields.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Field(u8);

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod check;
 pub mod error;
 pub mod field;
 pub mod matching;
 pub mod message;
+pub mod text;
 pub mod version;
 pub mod wire;
 

@@ -1,0 +1,41 @@
+//! The language of `ovs-ofctl`, both ways.
+//!
+//! Purpose: rules, matches and actions from text and to text, character for character as Open
+//! vSwitch reads and prints them.
+//! Invariant: no text makes it panic; what is printed reads back as the same value.
+//! Deliberately does not know: the wire, and what encoding in some version does to an action.
+
+mod action_basic;
+mod action_ct;
+mod action_field;
+mod action_learn;
+mod action_misc;
+mod action_parse;
+mod action_print;
+mod error;
+mod file;
+mod flags;
+mod flow_parse;
+mod flow_print;
+mod formats;
+mod match_parse;
+mod match_print;
+mod names;
+mod number;
+mod order;
+mod subfield;
+mod token;
+mod value;
+mod value_print;
+
+pub use action_print::format_actions;
+pub use error::TextError;
+pub use file::{parse_flow_file, parse_flow_file_formats, FileError};
+pub use flow_parse::{
+    parse_actions, parse_flow, parse_flow_formats, parse_flow_line, parse_instructions, parse_match,
+    DEFAULT_PRIORITY,
+};
+pub use flow_print::{format_duration, format_flow_mod, format_flow_stats, FlowCounters, FlowLine};
+pub use formats::Formats;
+pub use match_print::format_match;
+pub use names::Names;

@@ -1,0 +1,189 @@
+//! Rules and flow-mods, printed.
+//!
+//! Purpose: the lines of `ovs-ofctl dump-flows`, and flow-mods as error reports show them.
+//! Invariant: the lines of a dump can be read back as additions.
+//! Deliberately does not know: where counters come from.
+
+use super::action_print::format_actions;
+use super::flow_parse::DEFAULT_PRIORITY;
+use super::match_print::format_match;
+use super::names::Names;
+use crate::action::{Action, FlowFlags, FlowMod, FlowModCommand, PortNo};
+use crate::matching::Match;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// A rule as `dump-flows` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowLine<'a> {
+    /// Its table.
+    pub table: u8,
+    /// Its priority.
+    pub priority: u16,
+    /// Its cookie.
+    pub cookie: u64,
+    /// What it matches.
+    pub matching: &'a Match,
+    /// What it does.
+    pub actions: &'a [Action],
+    /// Seconds, 0 for none.
+    pub idle_timeout: u16,
+    /// Seconds, 0 for none.
+    pub hard_timeout: u16,
+    /// Eviction importance.
+    pub importance: u16,
+    /// Flags.
+    pub flags: FlowFlags,
+    /// Its counters, where they are to be shown.
+    pub counters: Option<FlowCounters>,
+}
+
+/// The counters of a rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlowCounters {
+    /// Time since it was added.
+    pub duration: Duration,
+    /// Packets that took it; `u64::MAX` where they are not counted.
+    pub n_packets: u64,
+    /// Bytes of these packets; `u64::MAX` where they are not counted.
+    pub n_bytes: u64,
+    /// Seconds since a packet took it, where known.
+    pub idle_age: Option<u32>,
+    /// Seconds since it was modified, where known.
+    pub hard_age: Option<u32>,
+}
+
+/// Prints a line of `dump-flows`, without the space in front of it.
+pub fn format_flow_stats(line: &FlowLine<'_>, names: &Names) -> String {
+    let mut out = String::with_capacity(128);
+    let stats = line.counters.is_some();
+    if stats || line.cookie != 0 {
+        put(&mut out, format_args!("cookie=0x{:x}, ", line.cookie));
+    }
+    if stats || line.table != 0 || names.has_table(line.table) {
+        out.push_str("table=");
+        names.write_table(&mut out, line.table);
+        out.push_str(", ");
+    }
+    if let Some(c) = line.counters {
+        let (duration, packets, bytes) = (format_duration(c.duration), c.n_packets, c.n_bytes);
+        put(&mut out, format_args!("duration={duration}, n_packets={packets}, n_bytes={bytes}, "));
+    }
+    timeouts(&mut out, line);
+    if let Some(c) = line.counters {
+        if let Some(age) = c.idle_age {
+            put(&mut out, format_args!("idle_age={age}, "));
+        }
+        if let Some(age) = c.hard_age.filter(|age| u64::from(*age) != c.duration.as_secs()) {
+            put(&mut out, format_args!("hard_age={age}, "));
+        }
+    }
+    let matching = match_with_priority(line.matching, line.priority, names);
+    if !matching.is_empty() {
+        put(&mut out, format_args!("{matching} "));
+    }
+    out.push_str("actions=");
+    out.push_str(&format_actions(line.actions, names));
+    out
+}
+
+fn timeouts(out: &mut String, line: &FlowLine<'_>) {
+    if line.idle_timeout != 0 {
+        put(out, format_args!("idle_timeout={}, ", line.idle_timeout));
+    }
+    if line.hard_timeout != 0 {
+        put(out, format_args!("hard_timeout={}, ", line.hard_timeout));
+    }
+    flags(out, line.flags);
+    if line.importance != 0 {
+        put(out, format_args!("importance={}, ", line.importance));
+    }
+}
+
+/// Prints a flow-mod as error reports show it: `ADD table:1 priority=5,tcp actions=output:2`.
+pub fn format_flow_mod(flow: &FlowMod, names: &Names) -> String {
+    let mut out = String::with_capacity(128);
+    out.push_str(match flow.command {
+        FlowModCommand::Add => "ADD",
+        FlowModCommand::Modify => "MOD",
+        FlowModCommand::ModifyStrict => "MOD_STRICT",
+        FlowModCommand::Delete => "DEL",
+        FlowModCommand::DeleteStrict => "DEL_STRICT",
+    });
+    let table = flow.table.unwrap_or(255);
+    if table != 0 {
+        out.push_str(" table:");
+        names.write_table(&mut out, table);
+    }
+    out.push(' ');
+    let matching = match_with_priority(&flow.matching, flow.priority, names);
+    if !matching.is_empty() {
+        put(&mut out, format_args!("{matching} "));
+    }
+    if let Some(cookie) = flow.new_cookie.filter(|c| *c != 0) {
+        put(&mut out, format_args!("cookie:0x{cookie:x} "));
+    }
+    if flow.cookie_mask != 0 {
+        put(&mut out, format_args!("cookie:0x{:x}/0x{:x} ", flow.cookie, flow.cookie_mask));
+    }
+    let numbers = [
+        ("idle", flow.idle_timeout),
+        ("hard", flow.hard_timeout),
+        ("importance", flow.importance),
+    ];
+    for (name, number) in numbers.into_iter().filter(|(_, n)| *n != 0) {
+        put(&mut out, format_args!("{name}:{number} "));
+    }
+    if flow.buffer_id != u32::MAX {
+        put(&mut out, format_args!("buf:0x{:x} ", flow.buffer_id));
+    }
+    if flow.out_port != PortNo::NONE {
+        out.push_str("out_port:");
+        names.write_port(&mut out, flow.out_port);
+        out.push(' ');
+    }
+    if flow.out_group != u32::MAX {
+        put(&mut out, format_args!("out_group:{} ", flow.out_group));
+    }
+    flags(&mut out, flow.flags);
+    out.push_str("actions=");
+    out.push_str(&format_actions(&flow.actions, names));
+    out
+}
+
+/// `12s`, `12.345s` or, where milliseconds do not say it all, `12.345678901s`.
+pub fn format_duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    match nanos {
+        0 => format!("{seconds}s"),
+        _ if nanos % 1_000_000 == 0 => format!("{seconds}.{:03}s", nanos / 1_000_000),
+        _ => format!("{seconds}.{nanos:09}s"),
+    }
+}
+
+/// `priority=5,tcp,tp_dst=80`
+fn match_with_priority(m: &Match, priority: u16, names: &Names) -> String {
+    let matching = format_match(m, names);
+    match (priority, matching.is_empty()) {
+        (DEFAULT_PRIORITY, _) => matching,
+        (_, true) => format!("priority={priority}"),
+        (_, false) => format!("priority={priority},{matching}"),
+    }
+}
+
+fn flags(out: &mut String, flags: FlowFlags) {
+    let words = [
+        (flags.send_flow_rem, "send_flow_rem "),
+        (flags.check_overlap, "check_overlap "),
+        (flags.reset_counts, "reset_counts "),
+        (flags.no_packet_counts, "no_packet_counts "),
+        (flags.no_byte_counts, "no_byte_counts "),
+    ];
+    for (_, word) in words.into_iter().filter(|(set, _)| *set) {
+        out.push_str(word);
+    }
+}
+
+fn put(out: &mut String, part: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(part);
+}
