@@ -129,7 +129,7 @@ impl Inline {
         }
         self.fold();
         for gone in applied.removed {
-            self.rules.release(gone.stats.id);
+            self.rules.release(gone.flow.id);
         }
     }
 

@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod daemon;
+pub mod inline;
+pub mod replay;
 pub mod stream;

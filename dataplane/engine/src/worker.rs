@@ -67,6 +67,8 @@ struct Slot {
 /// One worker.
 pub struct Worker {
     program: Arc<Program>,
+    /// Epoch that the cache was last made to agree with.
+    epoch: u64,
     ports: Vec<Option<Slot>>,
     exits: Exits,
     caches: Caches,
@@ -97,6 +99,7 @@ impl Worker {
     pub fn new(pool: Pool, settings: Settings) -> Self {
         Worker {
             program: Arc::new(Program::new()),
+            epoch: 0,
             ports: Vec::new(),
             exits: Exits::new(pool),
             caches: Caches::new(settings.flows, settings.seeds),
@@ -374,13 +377,14 @@ impl Worker {
 
     /// Runs a new program from the next batch on. Verdicts that its changes cannot touch stay.
     pub fn adopt(&mut self, program: Arc<Program>) {
-        let (old, new) = (self.program.epoch(), program.epoch());
+        let (old, new) = (self.epoch, program.epoch());
         if old >> 31 != new >> 31 {
             self.forget_all();
         } else {
             self.store.touch(&program, old);
         }
         self.program = program;
+        self.epoch = new;
         self.views.refresh(&self.program, self.ports.len());
     }
 
@@ -470,7 +474,7 @@ impl Worker {
     /// What was counted; rule, table and crossing counts since the last report.
     pub fn report(&mut self) -> Report {
         let mut report = self.store.take_folded();
-        report.epoch = self.program.epoch();
+        report.epoch = self.epoch;
         report.counters = self.exits.counters.clone();
         report.flows = self.caches.len();
         report.verdicts = self.store.len();
