@@ -1,0 +1,94 @@
+//! The naive switch: bridges, ports, rules, learned addresses.
+
+use std::collections::HashMap;
+
+use sluice_flow::action::LOCAL;
+
+use crate::frame::Frame;
+use crate::rules::Rules;
+use crate::walk::Walk;
+use crate::world::{Input, Output, PortSpec, RuleHits, Subject, World};
+
+/// One bridge.
+#[derive(Clone, Debug, Default)]
+pub struct NaiveBridge {
+    /// Its ports, its own device included.
+    pub ports: Vec<PortSpec>,
+    /// Its rules.
+    pub rules: Rules,
+    /// VLAN and address, to port and time in milliseconds.
+    pub fdb: HashMap<(u16, u64), (u32, u64)>,
+}
+
+impl NaiveBridge {
+    pub(crate) fn port(&self, number: u32) -> Option<&PortSpec> {
+        self.ports.iter().find(|p| p.number == number)
+    }
+
+    pub(crate) fn port_numbers(&self) -> Vec<u32> {
+        self.ports.iter().map(|p| p.number).collect()
+    }
+}
+
+/// The oracle.
+#[derive(Clone, Debug, Default)]
+pub struct NaiveSwitch {
+    /// By index.
+    pub bridges: Vec<NaiveBridge>,
+    /// What the last packet met that is not executed here: its answer means nothing then.
+    pub unsupported: Option<&'static str>,
+}
+
+impl Subject for NaiveSwitch {
+    fn name(&self) -> String {
+        "naive".into()
+    }
+
+    fn load(&mut self, world: &World) -> Result<(), String> {
+        self.bridges.clear();
+        for spec in &world.bridges {
+            let mut bridge = NaiveBridge { ports: spec.ports.clone(), ..NaiveBridge::default() };
+            bridge.ports.push(PortSpec { number: LOCAL, access: None, peer: None });
+            for fm in &spec.rules {
+                bridge.rules.apply(fm, 0);
+            }
+            self.bridges.push(bridge);
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, input: &Input, now: u64) -> Result<Vec<Output>, String> {
+        self.unsupported = None;
+        for bridge in &mut self.bridges {
+            bridge.rules.expire(now);
+        }
+        let Some(frame) = Frame::parse(&input.bytes) else { return Ok(Vec::new()) };
+        let known = self.bridges.get(input.bridge).is_some_and(|b| b.port(input.port).is_some());
+        if !known {
+            return Ok(Vec::new());
+        }
+        let mut walk = Walk::new(&mut self.bridges, input.bridge, input.port, frame, input.bytes.len(), now);
+        walk.run();
+        let (outputs, taught, unsupported) = (walk.outputs, walk.taught, walk.unsupported);
+        self.unsupported = unsupported;
+        for (bridge, fm) in taught {
+            self.bridges[bridge].rules.apply(&fm, now);
+        }
+        Ok(outputs)
+    }
+
+    fn hits(&mut self) -> Result<Option<Vec<RuleHits>>, String> {
+        let mut all = Vec::new();
+        for (bridge, b) in self.bridges.iter().enumerate() {
+            all.extend(b.rules.list.iter().map(|r| RuleHits {
+                bridge,
+                table: r.table,
+                priority: r.priority,
+                matching: format!("{:?}", r.matching),
+                packets: r.packets,
+            }));
+        }
+        all.sort();
+        Ok(Some(all))
+    }
+}

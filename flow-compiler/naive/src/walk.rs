@@ -1,0 +1,428 @@
+//! One packet's way through the tables, action by action.
+//!
+//! Purpose: what each action means, on the packet itself. Semantics are Open vSwitch's: rules that a
+//! packet teaches count from the next packet on; an expired TTL ends the list it occurs in; `exit`
+//! ends everything, the action set included.
+//! Deliberately does not know: anything of the compiled program.
+
+use sluice_flow::key::slot;
+use sluice_flow::{Key, Slot, WORDS};
+use sluice_openflow::action::{PortNo, SetField, WideValue};
+use sluice_openflow::{Action, Field, FlowMod, Match, SubField};
+
+use crate::frame::{Frame, Tag};
+use crate::learn::learned;
+use crate::switch::NaiveBridge;
+use crate::world::Output;
+
+const MAX_LOOKUPS: u32 = 4096;
+const MAX_DEPTH: u32 = 64;
+/// First word of the key that does not come from the frame.
+const META: usize = 15;
+
+/// A packet under way.
+pub(crate) struct Walk<'a> {
+    pub bridges: &'a mut [NaiveBridge],
+    pub bridge: usize,
+    pub frame: Frame,
+    /// Registers, metadata, tunnel, input port: everything that is not in the frame.
+    pub meta: Key,
+    pub now: u64,
+    /// Bytes of the frame as it came in.
+    pub len: u64,
+    pub table: u8,
+    pub outputs: Vec<Output>,
+    /// Rules that the packet teaches, by bridge.
+    pub taught: Vec<(usize, FlowMod)>,
+    /// It met something that this interpreter does not execute.
+    pub unsupported: Option<&'static str>,
+    action_set: Vec<Action>,
+    stack: Vec<u128>,
+    exit: bool,
+    failed: bool,
+    lookups: u32,
+    depth: u32,
+}
+
+/// How a list of actions ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    Done,
+    /// The TTL expired: nothing more of this list.
+    Stop,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(bridges: &'a mut [NaiveBridge], bridge: usize, port: u32, frame: Frame, len: usize, now: u64) -> Self {
+        let mut meta = Key::ZERO;
+        meta.set(slot::IN_PORT, u64::from(port));
+        Walk {
+            bridges,
+            bridge,
+            frame,
+            meta,
+            now,
+            len: len as u64,
+            table: 0,
+            outputs: Vec::new(),
+            taught: Vec::new(),
+            unsupported: None,
+            action_set: Vec::new(),
+            stack: Vec::new(),
+            exit: false,
+            failed: false,
+            lookups: 0,
+            depth: 0,
+        }
+    }
+
+    /// From the first table to the last output.
+    pub fn run(&mut self) {
+        self.whole_pipeline();
+        if self.failed {
+            self.outputs.clear();
+        }
+    }
+
+    fn whole_pipeline(&mut self) {
+        let in_port = self.in_port();
+        self.look_up(0, in_port);
+        if !self.exit && !self.failed {
+            self.run_action_set();
+        }
+    }
+
+    pub fn in_port(&self) -> u32 {
+        self.meta.get(slot::IN_PORT) as u32
+    }
+
+    /// Every field of the packet.
+    pub fn key(&self) -> Key {
+        self.frame.key().or(&self.meta)
+    }
+
+    /// Looks up a table as if the packet had come in by `in_port`, and does what the rule says.
+    fn look_up(&mut self, table: u8, in_port: u32) {
+        self.lookups += 1;
+        let deeper = u32::from(table <= self.table && self.lookups > 1);
+        self.depth += deeper;
+        if self.lookups > MAX_LOOKUPS || self.depth > MAX_DEPTH {
+            self.failed = true;
+            return;
+        }
+        let mut key = self.key();
+        key.set(slot::IN_PORT, u64::from(in_port));
+        let rules = &mut self.bridges[self.bridge].rules;
+        if let Some(i) = rules.find(table, &key) {
+            let rule = &mut rules.list[i];
+            rule.packets += 1;
+            rule.bytes += self.len;
+            rule.used = self.now;
+            let actions = rule.actions.clone();
+            let from = std::mem::replace(&mut self.table, table);
+            self.list(&actions);
+            self.table = from;
+        }
+        self.depth -= deeper;
+    }
+
+    fn list(&mut self, actions: &[Action]) -> End {
+        for action in actions {
+            if self.exit || self.failed || self.unsupported.is_some() {
+                return End::Done;
+            }
+            if self.one(action) == End::Stop {
+                return End::Stop;
+            }
+        }
+        End::Done
+    }
+
+    fn one(&mut self, action: &Action) -> End {
+        match action {
+            Action::Output { port, .. } => self.output(*port, None),
+            Action::OutputTrunc { port, max_len } => self.output(*port, Some(*max_len)),
+            Action::OutputReg { src, .. } => {
+                if let Ok(port) = u16::try_from(self.read(*src)) {
+                    self.output(PortNo::from_u16(port), None);
+                }
+            }
+            Action::Enqueue { port, .. } => self.output(*port, None),
+            Action::SetQueue(_) | Action::PopQueue | Action::Note(_) | Action::Controller(_) => {}
+            Action::SetVlanVid { vid, push_vlan_if_needed } => self.vlan(*push_vlan_if_needed, 0xfff, *vid),
+            Action::SetVlanPcp { pcp, push_vlan_if_needed } => {
+                self.vlan(*push_vlan_if_needed, 0xe000, u16::from(*pcp) << 13);
+            }
+            Action::StripVlan { .. } => {
+                if !self.frame.tags.is_empty() {
+                    self.frame.tags.remove(0);
+                }
+            }
+            Action::PushVlan(tpid) => self.frame.tags.insert(0, Tag { tpid: *tpid, tci: 0x1000 }),
+            Action::SetEthSrc(mac) => self.frame.write(slot::ETH_SRC, mac_value(mac)),
+            Action::SetEthDst(mac) => self.frame.write(slot::ETH_DST, mac_value(mac)),
+            Action::SetIpv4Src(ip) => self.write_if(&[0x0800], slot::NW_SRC, u128::from(*ip)),
+            Action::SetIpv4Dst(ip) => self.write_if(&[0x0800], slot::NW_DST, u128::from(*ip)),
+            Action::SetIpDscp(tos) => self.set_bits(Field::NW_TOS, u128::from(*tos), 0xfc),
+            Action::SetIpEcn(ecn) => self.set_bits(Field::NW_ECN, u128::from(*ecn), 3),
+            Action::SetIpTtl(ttl) => self.write_if(&[0x0800, 0x86dd], slot::NW_TTL, u128::from(*ttl)),
+            Action::SetL4Src(port) => self.port(slot::TP_SRC, *port),
+            Action::SetL4Dst(port) => self.port(slot::TP_DST, *port),
+            Action::SetField(set) => self.set_field(set),
+            Action::Move { src, dst } => self.move_bits(*src, *dst),
+            Action::StackPush(src) => {
+                let value = self.read(*src);
+                self.stack.push(value);
+            }
+            Action::StackPop(dst) => match self.stack.pop() {
+                Some(value) => self.write_part(*dst, value),
+                None => {}
+            },
+            Action::DecTtl { .. } => return self.dec_ttl(),
+            Action::SetTunnel { id, .. } => self.meta.set(slot::TUN_ID, *id),
+            Action::WriteMetadata { value, mask } => {
+                self.meta.set_masked(slot::METADATA, u128::from(*value), u128::from(*mask));
+            }
+            Action::Resubmit { in_port, table, with_ct_orig: false } => {
+                let in_port = in_port.filter(|p| *p != PortNo::IN_PORT).map_or(self.in_port(), |p| p.0);
+                self.look_up(table.unwrap_or(self.table), in_port);
+            }
+            Action::GotoTable(table) => {
+                let in_port = self.in_port();
+                self.look_up(*table, in_port);
+            }
+            Action::Learn(l) => {
+                let fm = learned(l, &|part| self.read(part));
+                self.taught.push((self.bridge, fm));
+            }
+            Action::Exit => self.exit = true,
+            Action::Clone(inner) => self.clone_of_packet(inner),
+            Action::WriteActions(inner) => self.action_set.extend(inner.iter().cloned()),
+            Action::ClearActions => self.action_set.clear(),
+            Action::CtClear | Action::Conjunction { .. } => {}
+            _ => self.unsupported = Some("an action that the naive interpreter does not know"),
+        }
+        End::Done
+    }
+
+    // --- fields ---------------------------------------------------------------------------------
+
+    fn as_match(&self) -> Match {
+        Match { value: self.key(), mask: Key { words: [u64::MAX; WORDS] } }
+    }
+
+    fn has(&self, field: Field) -> bool {
+        field.prereqs_met(&self.as_match())
+    }
+
+    fn read(&self, part: SubField) -> u128 {
+        let (value, _) = self.as_match().field(part.field);
+        (value >> part.start) & ones(part.width)
+    }
+
+    fn write_part(&mut self, part: SubField, value: u128) {
+        let mask = ones(part.width) << part.start;
+        self.set_bits(part.field, (value << part.start) & mask, mask);
+    }
+
+    fn set_field(&mut self, set: &SetField) {
+        match (&set.value, &set.mask) {
+            (WideValue::Small(value), WideValue::Small(mask)) => self.set_bits(set.field, *value, *mask),
+            _ => self.unsupported = Some("a field of more than 128 bits"),
+        }
+    }
+
+    fn move_bits(&mut self, src: SubField, dst: SubField) {
+        if self.has(src.field) && self.has(dst.field) {
+            let value = self.read(src);
+            self.write_part(dst, value);
+        }
+    }
+
+    /// Writes bits of a field, where the packet has it.
+    fn set_bits(&mut self, field: Field, value: u128, mask: u128) {
+        let Some(place) = field.info().slot else {
+            self.unsupported = Some("a field that the flow key does not hold");
+            return;
+        };
+        if !self.has(field) {
+            return;
+        }
+        let mask = mask & field.ones();
+        let (old, _) = self.as_match().field(field);
+        let new = (old & !mask) | (value & mask);
+        if field == Field::IN_PORT {
+            self.meta.set(slot::IN_PORT, u64::from(PortNo::from_u16(new as u16).0));
+        } else if usize::from(place.word) >= META {
+            self.meta.set_wide(place, new);
+        } else {
+            let mut key = self.key();
+            let keep = if field == Field::NW_TOS { key.get_wide(place) & 3 } else { 0 };
+            key.set_wide(place, new | keep);
+            let whole = enclosing(place);
+            self.frame.write(whole, key.get_wide(whole));
+        }
+    }
+
+    fn write_if(&mut self, eth_types: &[u16], place: Slot, value: u128) {
+        if eth_types.contains(&self.frame.eth_type) {
+            self.frame.write(place, value);
+        }
+    }
+
+    fn port(&mut self, place: Slot, port: u16) {
+        let key = self.key();
+        let ip = matches!(self.frame.eth_type, 0x0800 | 0x86dd);
+        let transport = matches!(key.get(slot::NW_PROTO), 6 | 17 | 132);
+        if ip && transport && key.get(slot::NW_FRAG) & 2 == 0 {
+            self.frame.write(place, u128::from(port));
+        }
+    }
+
+    fn vlan(&mut self, push: bool, mask: u16, bits: u16) {
+        if self.frame.tags.is_empty() && push {
+            self.frame.tags.push(Tag { tpid: 0x8100, tci: 0x1000 });
+        }
+        if let Some(tag) = self.frame.tags.first_mut() {
+            tag.tci = (tag.tci & !mask) | (bits & mask) | 0x1000;
+        }
+    }
+
+    fn dec_ttl(&mut self) -> End {
+        if !matches!(self.frame.eth_type, 0x0800 | 0x86dd) {
+            return End::Done;
+        }
+        let ttl = self.key().get(slot::NW_TTL);
+        if ttl <= 1 {
+            return End::Stop;
+        }
+        self.frame.write(slot::NW_TTL, u128::from(ttl - 1));
+        End::Done
+    }
+
+    // --- lists inside lists ---------------------------------------------------------------------
+
+    fn clone_of_packet(&mut self, inner: &[Action]) {
+        let saved = (self.frame.clone(), self.meta, self.action_set.clone(), self.stack.clone(), self.exit);
+        self.list(inner);
+        (self.frame, self.meta, self.action_set, self.stack, self.exit) = saved;
+    }
+
+    /// The action set, in the order of the specification, if it sends the packet anywhere.
+    fn run_action_set(&mut self) {
+        let set = std::mem::take(&mut self.action_set);
+        let last = |wanted: fn(&Action) -> bool| set.iter().rfind(|a| wanted(a)).cloned();
+        let end = last(|a| matches!(a, Action::Output { .. }))
+            .or_else(|| last(|a| matches!(a, Action::Resubmit { .. })));
+        let Some(end) = end else { return };
+        let mut list = Vec::new();
+        list.extend(last(|a| matches!(a, Action::StripVlan { .. })));
+        list.extend(last(|a| matches!(a, Action::PushVlan(_))));
+        list.extend(last(|a| matches!(a, Action::DecTtl { .. })));
+        list.extend(set.iter().filter(|a| writes(a)).cloned());
+        list.extend(last(|a| matches!(a, Action::SetQueue(_))));
+        list.push(end);
+        self.list(&list);
+    }
+
+    // --- sending --------------------------------------------------------------------------------
+
+    fn output(&mut self, port: PortNo, max_len: Option<u32>) {
+        let in_port = self.in_port();
+        match port {
+            PortNo::IN_PORT => self.send(in_port, max_len),
+            PortNo::NORMAL => self.normal(),
+            PortNo::FLOOD | PortNo::ALL => self.flood(in_port),
+            PortNo::TABLE => self.look_up(0, in_port),
+            PortNo::CONTROLLER | PortNo::NONE => {}
+            p if p.0 != in_port => self.send(p.0, max_len),
+            _ => {}
+        }
+    }
+
+    fn flood(&mut self, in_port: u32) {
+        for port in self.bridges[self.bridge].port_numbers() {
+            if port != in_port {
+                self.send(port, None);
+            }
+        }
+    }
+
+    /// Out of a port, or on into the bridge behind it.
+    pub fn send(&mut self, port: u32, max_len: Option<u32>) {
+        let Some(spec) = self.bridges[self.bridge].port(port) else { return };
+        match spec.peer {
+            Some((bridge, peer)) => self.cross(bridge, peer),
+            None => {
+                let mut bytes = self.frame.bytes();
+                if let Some(max) = max_len {
+                    bytes.truncate(max as usize);
+                }
+                self.outputs.push(Output { bridge: self.bridge, port, bytes });
+            }
+        }
+    }
+
+    /// Through a patch port: a new pipeline, which knows nothing of this one's state.
+    fn cross(&mut self, bridge: usize, port: u32) {
+        if self.depth >= MAX_DEPTH {
+            self.failed = true;
+            return;
+        }
+        let saved = (
+            self.frame.clone(),
+            self.meta,
+            self.bridge,
+            self.table,
+            self.exit,
+            std::mem::take(&mut self.action_set),
+            std::mem::take(&mut self.stack),
+        );
+        let mark = self.meta.get(slot::PKT_MARK);
+        self.meta = Key::ZERO;
+        self.meta.set(slot::IN_PORT, u64::from(port));
+        self.meta.set(slot::PKT_MARK, mark);
+        self.bridge = bridge;
+        self.table = 0;
+        self.depth += 1;
+        self.whole_pipeline();
+        self.depth -= 1;
+        (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack) = saved;
+    }
+}
+
+/// The field that a part of the VLAN tag or of the TOS belongs to.
+fn enclosing(place: Slot) -> Slot {
+    [slot::VLAN_TCI, slot::NW_TOS]
+        .into_iter()
+        .find(|w| w.word == place.word && w.shift <= place.shift && place.shift + place.width <= w.shift + w.width)
+        .unwrap_or(place)
+}
+
+fn writes(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::SetField(_)
+            | Action::Move { .. }
+            | Action::SetEthSrc(_)
+            | Action::SetEthDst(_)
+            | Action::SetIpv4Src(_)
+            | Action::SetIpv4Dst(_)
+            | Action::SetIpDscp(_)
+            | Action::SetIpEcn(_)
+            | Action::SetIpTtl(_)
+            | Action::SetL4Src(_)
+            | Action::SetL4Dst(_)
+            | Action::SetVlanVid { .. }
+            | Action::SetVlanPcp { .. }
+            | Action::SetTunnel { .. }
+    )
+}
+
+fn mac_value(mac: &[u8; 6]) -> u128 {
+    mac.iter().fold(0, |v, b| v << 8 | u128::from(*b))
+}
+
+fn ones(width: u16) -> u128 {
+    1u128.checked_shl(u32::from(width)).map_or(u128::MAX, |x| x - 1)
+}
