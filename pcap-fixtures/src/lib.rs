@@ -7,8 +7,15 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod generate;
+pub mod malformed;
 pub mod random;
+pub mod samples;
+pub mod sha256;
 pub mod shared;
 
 pub use capture::{read_capture, write_pcap, CaptureError, CapturedFrame, LINK_ETHERNET};
+pub use generate::{FlowSpec, Kind};
+pub use malformed::malformed;
 pub use random::{mutate, Random};
+pub use samples::{samples, Sample};

@@ -263,4 +263,18 @@ mod tests {
         assert_eq!(words[2], 0x0a00_0001_0a00_0002);
         assert_eq!(headers.transport, Transport::Opaque, "the header is not in the first segment");
     }
+
+    #[test]
+    fn the_first_option_and_the_flags_of_a_neighbour_message_are_kept_even_when_its_addresses_are_not() {
+        let all = sluice_fixtures::samples();
+        let key = |name: &str| key_of(&all.iter().find(|s| s.name == name).expect(name).frame);
+        let told = key("neighbour advertisement with both addresses");
+        assert_eq!((told.get(slot::ND_OPTIONS_TYPE), told.get(slot::ND_RESERVED)), (2, 0x6000_0000));
+        assert_eq!((told.get(slot::ARP_THA), told.get(slot::ARP_SHA)), (0x0200_0000_0002, 0x0200_0000_0009));
+        let twice = key("neighbour solicitation with one address twice");
+        assert_eq!((twice.get(slot::ND_OPTIONS_TYPE), twice.get_wide(slot::ND_TARGET)), (1, 0));
+        assert_eq!(twice.get(slot::ARP_SHA), 0);
+        let nonce = key("neighbour solicitation with a nonce");
+        assert_eq!(nonce.get(slot::ND_OPTIONS_TYPE), 1);
+    }
 }

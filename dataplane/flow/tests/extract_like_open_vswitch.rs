@@ -7,43 +7,62 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sluice_fixtures::{mutate, shared, write_pcap, Random};
+use sluice_fixtures::{malformed, mutate, samples, shared, write_pcap, Random};
 use sluice_flow::extract::{extract, extract_narrow};
 use sluice_flow::key::{slot, Key, NARROW_WORDS};
 
 type Fields = BTreeMap<&'static str, u128>;
 
-/// Set `SLUICE_MUTANTS` for a longer run.
-const MUTANTS_PER_FRAME: usize = 2;
 const BATCH: usize = 20_000;
 
 #[test]
 fn every_captured_frame_and_its_mutants_have_the_fields_that_open_vswitch_finds() {
-    let Some(frames) = captured_frames() else { return };
+    if let Some(frames) = captured_frames() {
+        compare(with_mutants(frames, mutants_per_frame(2)));
+    }
+}
+
+#[test]
+fn every_kind_of_header_malformed_in_every_way_has_the_fields_that_open_vswitch_finds() {
+    compare(malformed().into_iter().map(|s| s.frame).collect());
+    let frames = samples().into_iter().map(|s| s.frame).collect();
+    compare(with_mutants(frames, mutants_per_frame(2) * 500));
+}
+
+/// Set `SLUICE_MUTANTS` for a longer run.
+fn mutants_per_frame(usual: usize) -> usize {
+    std::env::var("SLUICE_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+fn with_mutants(frames: Vec<Vec<u8>>, each: usize) -> Vec<Vec<u8>> {
+    let mut random = Random::new(2);
+    let mut all = frames.clone();
+    for frame in &frames {
+        all.extend((0..each).map(|_| mutate(frame, &mut random)));
+    }
+    all
+}
+
+fn compare(mut frames: Vec<Vec<u8>>) {
     if !tool_exists() {
         eprintln!("SKIPPED comparison with Open vSwitch: no ovs-ofctl on this machine");
         return;
     }
-    let mut random = Random::new(2);
-    let mutants = std::env::var("SLUICE_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(MUTANTS_PER_FRAME);
-    let mut all = frames.clone();
-    for frame in &frames {
-        all.extend((0..mutants).map(|_| mutate(frame, &mut random)));
-    }
     // The reader of the tool refuses empty frames and those of 64 KiB and more.
-    all.retain(|frame| (1..0xffff).contains(&frame.len()));
+    frames.retain(|frame| (1..0xffff).contains(&frame.len()));
     let mut wrong = Vec::new();
-    for batch in all.chunks(BATCH) {
+    for batch in frames.chunks(BATCH) {
         for (frame, line) in batch.iter().zip(lines_of_tool(batch)) {
             wrong.extend(difference(frame, &line));
         }
     }
-    println!("{} frames compared, {} differ", all.len(), wrong.len());
+    println!("{} frames compared, {} differ", frames.len(), wrong.len());
     for report in wrong.iter().take(20) {
         println!("{report}");
     }
-    assert!(wrong.is_empty(), "{} of {} frames differ from Open vSwitch", wrong.len(), all.len());
+    assert!(wrong.is_empty(), "{} of {} frames differ from Open vSwitch", wrong.len(), frames.len());
 }
 
 /// Frames of all shared captures, without those whose first 200 bytes were seen before.
@@ -60,7 +79,9 @@ fn tool_exists() -> bool {
 }
 
 fn lines_of_tool(frames: &[Vec<u8>]) -> Vec<String> {
-    let dir = std::env::temp_dir().join(format!("sluice-extract-{}", std::process::id()));
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let run = RUN.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("sluice-extract-{}-{run}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("frames.pcap");
     std::fs::write(&file, write_pcap(frames)).unwrap();
