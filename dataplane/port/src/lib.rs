@@ -11,6 +11,7 @@ mod count;
 mod device;
 mod error;
 mod landing;
+pub mod netlink;
 pub mod offload;
 pub mod packet;
 pub mod pcap;

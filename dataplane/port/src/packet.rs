@@ -89,7 +89,7 @@ impl PacketPort {
         loop {
             let mut header = [0; vnet::LEN];
             let mut control = Control([0; CONTROL]);
-            let (n, flags, tag) = match self.receive_message(&mut header, &mut control) {
+            let Received { bytes, flags, tag } = match self.receive_message(&mut header, &mut control) {
                 Ok(received) => received,
                 Err(e) => match e.raw_os_error() {
                     Some(libc::EAGAIN) => return Ok(None),
@@ -106,7 +106,7 @@ impl PacketPort {
                     _ => return Err(PortError::io(self.device.name(), "receive", e)),
                 },
             };
-            let len = n.saturating_sub(vnet::LEN);
+            let len = bytes.saturating_sub(vnet::LEN);
             let whole = flags & libc::MSG_TRUNC == 0 && len >= FRAME_MIN;
             let Some(meta) = vnet::decode(&header).filter(|_| whole) else {
                 self.stats.rx_errors += 1;
@@ -124,12 +124,8 @@ impl PacketPort {
         }
     }
 
-    /// Bytes read, flags, and the VLAN tag (TPID, TCI) that was kept beside the frame.
-    fn receive_message(
-        &mut self,
-        header: &mut [u8; vnet::LEN],
-        control: &mut Control,
-    ) -> std::io::Result<(usize, libc::c_int, Option<(u16, u16)>)> {
+    /// Reads one message into the landing.
+    fn receive_message(&mut self, header: &mut [u8; vnet::LEN], control: &mut Control) -> std::io::Result<Received> {
         let vectors = self.landing.vectors(header);
         // SAFETY: msghdr is plain old data; zero is a value of it.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -140,8 +136,16 @@ impl PacketPort {
         let fd = self.fd.as_raw_fd();
         // SAFETY: the message describes `header`, chunks that `landing` owns, and `control`.
         let n = retry(|| unsafe { libc::recvmsg(fd, &mut message, 0) })?;
-        Ok((n, message.msg_flags, kept_tag(&message)))
+        Ok(Received { bytes: n, flags: message.msg_flags, tag: kept_tag(&message) })
     }
+}
+
+/// One message of the socket.
+struct Received {
+    bytes: usize,
+    flags: libc::c_int,
+    /// TPID and TCI of the VLAN tag that was kept beside the frame.
+    tag: Option<(u16, u16)>,
 }
 
 #[repr(align(8))]

@@ -75,7 +75,11 @@ pub(crate) fn send_each(
             send_one(pool, frame)
         } else {
             complete(pool, frame, accepts, pieces).and_then(|()| {
-                pieces.drain(..).fold(Ok(()), |so_far, piece| so_far.and(send_one(pool, piece)))
+                let mut all = Ok(());
+                for piece in pieces.drain(..) {
+                    all = send_one(pool, piece).and(all);
+                }
+                all
             })
         };
         match result {
