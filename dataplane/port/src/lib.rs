@@ -7,9 +7,11 @@
 //! Deliberately does not know: headers beyond what checksums and segmentation need, rules, workers.
 
 pub mod afxdp;
+pub mod capture;
 mod count;
 mod device;
 mod error;
+pub mod fault;
 mod landing;
 pub mod netlink;
 pub mod offload;
