@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod generate;
 pub mod malformed;
+pub mod manifest;
 pub mod random;
 pub mod samples;
 pub mod sha256;

@@ -59,7 +59,7 @@ fn tagged(name: &str, tags: &[Tag], eth_type: u16, payload: &[u8]) -> Sample {
 }
 
 fn udp4() -> Vec<u8> {
-    build::udp4(ipv4_header(), 40_000, 53, b"a question")
+    build::udp4(ipv4_header(), 40_000, 7000, b"a question")
 }
 
 fn link_samples() -> Vec<Sample> {
@@ -153,7 +153,7 @@ fn ipv6_samples() -> Vec<Sample> {
     let sctp_header = ipv6::Header { next: ipv4::SCTP, ..h };
     let chunks = build::sctp(sctp::Header { src: 2905, dst: 2905, tag: 9, checksum: 0 }, b"");
     vec![
-        sample("UDP over IPv6", ethernet::IPV6, &build::udp6(h, 40_000, 53, b"a question")),
+        sample("UDP over IPv6", ethernet::IPV6, &build::udp6(h, 40_000, 7000, b"a question")),
         sample("TCP over IPv6", ethernet::IPV6, &build::tcp6(h, tcp_header(), b"GET /")),
         sample("SCTP over IPv6", ethernet::IPV6, &build::ipv6(sctp_header, &chunks)),
         sample("ICMPv6 echo", ethernet::IPV6, &build::ipv6(icmp, &icmp6::echo_request(h.src, h.dst, 7, 1, b"abc"))),
@@ -167,7 +167,7 @@ fn extension_samples() -> Vec<Sample> {
     let authentication = [0u8, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
     let routing = [0u8, 2, 4, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2];
     let piece = |offset, more| ipv6::fragment(0, offset, more, 77);
-    let udp = build::udp(40_000, 53, b"a question", |len| ipv6_header().pseudo(ipv4::UDP, len));
+    let udp = build::udp(40_000, 7000, b"a question", |len| ipv6_header().pseudo(ipv4::UDP, len));
     let make = |name: &str, chain: &[(u8, &[u8])]| {
         sample(name, ethernet::IPV6, &build::ipv6_extended(ipv6_header(), chain, ipv4::UDP, &udp))
     };
