@@ -12,6 +12,7 @@ pub mod error;
 pub mod field;
 pub mod matching;
 pub mod message;
+mod normalize;
 pub mod text;
 pub mod version;
 pub mod wire;

@@ -42,7 +42,8 @@ pub(super) fn load(token: Token<'_>) -> Parsed {
             .error(format!("{text}: value {printed} does not fit into {width} bits")));
     }
     if dst.start + dst.width > 128 {
-        return Err(target.error(format!("{text}: bits above 127 are not supported yet")));
+        let name = dst.field.info().name;
+        return Err(target.error(format!("bits above 127 of {name} are not supported yet")));
     }
     let mask = width_ones(dst.width) << dst.start.min(127);
     Ok(Action::SetField(Box::new(SetField {

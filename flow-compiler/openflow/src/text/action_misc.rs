@@ -193,15 +193,14 @@ pub(super) fn multipath(token: Token<'_>) -> Parsed {
 /// `FIELDS,BASIS,ALGORITHM,ofport,[DST[A..B],]members:PORT,...`
 pub(super) fn bundle(token: Token<'_>, load: bool, names: &Names) -> Parsed {
     let whole = token.text();
-    let mut words = token.words(&[',', ' ', ':']);
-    let mut next = || {
-        words
-            .next()
-            .ok_or_else(|| token.error(format!("{whole}: not enough arguments to bundle action")))
-    };
-    let (fields, basis, name, kind) = (next()?, next()?, next()?, next()?);
-    let dst = if load { Some(next()?) } else { None };
-    let delimiter = next()?;
+    let few = || token.error(format!("{whole}: not enough arguments to bundle action"));
+    // Only the word before the members ends at a colon.
+    let mut rest = token;
+    let mut next = |separators| take_word(&mut rest, separators).ok_or_else(few);
+    const COMMA: &[char] = &[',', ' '];
+    let (fields, basis, name, kind) = (next(COMMA)?, next(COMMA)?, next(COMMA)?, next(COMMA)?);
+    let dst = if load { Some(next(COMMA)?) } else { None };
+    let delimiter = next(&[':', ' '])?;
     let hash = hash_fields(fields, whole)?;
     let algorithm = algorithm(name, &BUNDLE_ALGORITHMS, whole)?;
     if !kind.text().eq_ignore_ascii_case("ofport") {
@@ -214,7 +213,7 @@ pub(super) fn bundle(token: Token<'_>, load: bool, names: &Names) -> Parsed {
         )));
     }
     let mut members = Vec::new();
-    for word in words {
+    for word in rest.words(COMMA) {
         let port = names
             .port_token(word)
             .ok_or_else(|| word.error(format!("{}: bad port number", word.text())))?;
@@ -228,6 +227,20 @@ pub(super) fn bundle(token: Token<'_>, load: bool, names: &Names) -> Parsed {
         dst,
         members,
     })))
+}
+
+/// Takes a word from the front, up to one of the characters.
+fn take_word<'a>(rest: &mut Token<'a>, separators: &[char]) -> Option<Token<'a>> {
+    loop {
+        if rest.is_empty() {
+            return None;
+        }
+        let (word, after) = rest.split_any(separators);
+        *rest = after.unwrap_or_else(|| rest.skip(rest.text().len()));
+        if !word.is_empty() {
+            return Some(word);
+        }
+    }
 }
 
 /// `idle_timeout=S,hard_timeout=S`
@@ -270,7 +283,7 @@ pub(super) fn sample(token: Token<'_>, names: &Names) -> Parsed {
                 let port = names
                     .port_token(v)
                     .ok_or_else(|| v.error(format!("{}: unknown port", v.text())))?;
-                s.sampling_port = Some(port);
+                s.sampling_port = (port != PortNo::NONE).then_some(port);
             }
             "ingress" => s.direction = SampleDirection::Ingress,
             "egress" => s.direction = SampleDirection::Egress,

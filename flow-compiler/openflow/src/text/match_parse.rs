@@ -132,7 +132,7 @@ impl<'a> MatchText<'a> {
     fn set(&mut self, field: Field, v: u128, mask: u128, key: Token<'_>) -> Result<(), TextError> {
         let all = value::all_bytes(field);
         self.formats &= Formats::of_match(field, mask & all, mask & all == all);
-        if mask & all != 0 && !self.matching.set_field(field, v, mask) {
+        if !self.matching.set_field(field, v, mask) && mask & all != 0 {
             let name = field.info().name;
             return Err(key.error(format!("{name}: matching on this field is not supported yet")));
         }

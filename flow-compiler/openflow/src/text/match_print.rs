@@ -182,7 +182,6 @@ impl Printer<'_> {
         let protocol = if self.says(Field::NW_PROTO) { self.protocol() } else { 256 };
         let (word, said_protocol) = match (self.eth_type(), protocol) {
             (IPV4, 1) => ("icmp", true),
-            (IPV4, 2) => ("igmp", true),
             (IPV4, 6) => ("tcp", true),
             (IPV4, 17) => ("udp", true),
             (IPV4, 132) => ("sctp", true),
@@ -208,7 +207,13 @@ impl Printer<'_> {
             self.plain(field.info().name, field);
         }
         self.decimal("tun_gbp_id", Field::TUN_GBP_ID);
-        self.hex(Field::TUN_GBP_FLAGS);
+        // Open vSwitch prints no mask here.
+        let (flags, mask) = self.m.field(Field::TUN_GBP_FLAGS);
+        if mask != 0 {
+            self.out.push_str("tun_gbp_flags=");
+            value::hexadecimal(&mut self.out, flags);
+            self.out.push(',');
+        }
         let (tos, mask) = self.m.field(Field::TUN_TOS);
         if mask != 0 {
             self.push(format_args!("tun_tos={tos:x}"));
@@ -282,7 +287,12 @@ impl Printer<'_> {
     }
 
     fn service(&mut self) {
-        self.decimal("nsh_flags", Field::NSH_FLAGS);
+        let (flags, mask) = self.m.field(Field::NSH_FLAGS);
+        if mask == 0xff {
+            self.push(format_args!("nsh_flags={flags}"));
+        } else if mask != 0 {
+            self.push(format_args!("nsh_flags=0x{flags:02x}/0x{mask:02x}"));
+        }
         self.decimal("nsh_ttl", Field::NSH_TTL);
         self.decimal("nsh_mdtype", Field::NSH_MDTYPE);
         self.decimal("nsh_np", Field::NSH_NP);
@@ -311,7 +321,6 @@ impl Printer<'_> {
     fn transport(&mut self) {
         let (src, dst) = match (self.eth_type(), self.protocol()) {
             (IPV4, 1) | (IPV6, 58) => ("icmp_type", "icmp_code"),
-            (IPV4, 2) => ("igmp_type", "igmp_code"),
             _ => ("tp_src", "tp_dst"),
         };
         self.decimal(src, Field::TCP_SRC);

@@ -157,10 +157,10 @@ fn decimal(text: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// A name as it is printed: quoted unless it is made of letters, digits and underscores.
+/// A name as it is printed: quoted unless it is made of letters and digits.
 fn write_name(out: &mut String, name: &str) {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric());
     if plain {
         out.push_str(name);
         return;
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn quoted_names_survive_both_ways() {
-        for name in ["a b", "a\"b", "a\\b", "tab\tnl\n", "é", "0p", "\u{1}"] {
+        for name in ["a b", "a_b", "_x", "a\"b", "a\\b", "tab\tnl\n", "é", "0p", "\u{1}"] {
             let mut names = Names::new();
             names.add_port(PortNo(9), name);
             let mut out = String::new();

@@ -228,8 +228,8 @@ fn packet_type(token: Token<'_>) -> Result<Masked, TextError> {
     let rest = text.strip_prefix('(').ok_or_else(|| bad(text, "missing '('"))?;
     let (space, rest) = packet_number(rest).ok_or_else(|| bad(rest, "ns"))?;
     let rest = rest.strip_prefix(',').unwrap_or(rest);
-    let (kind, rest) = packet_number(rest).ok_or_else(|| bad(rest, "ns_type"))?;
-    if !rest.starts_with(')') {
+    let (kind, end) = packet_number(rest).ok_or_else(|| bad(rest, "ns_type"))?;
+    if !end.starts_with(')') {
         return Err(bad(rest, "missing ')'"));
     }
     Ok((space << 16 | kind, u128::MAX))

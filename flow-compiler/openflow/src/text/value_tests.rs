@@ -59,7 +59,7 @@ fn what_cannot_be_a_value_is_refused_in_the_known_words() {
         ("ipv6_src", "1.2.3.4", "1.2.3.4: invalid IPv6 address"),
         ("packet_type", "1", "1: bad syntax for packet type missing '('"),
         ("packet_type", "(1", ": bad syntax for packet type ns_type"),
-        ("packet_type", "(1,2", ": bad syntax for packet type missing ')'"),
+        ("packet_type", "(1,2", "2: bad syntax for packet type missing ')'"),
         ("packet_type", "(70000,1)", "70000,1): bad syntax for packet type ns"),
         ("actset_output", "x", "x: port value out of range for actset_output"),
         ("in_port", "nowhere", "nowhere: invalid or unknown port for in_port"),
