@@ -228,6 +228,8 @@ pub struct TableStats {
     pub matched: u64,
     /// Table configuration (1.1 and 1.2).
     pub config: u32,
+    /// What the table can do, as the version puts it (up to 1.2); empty for "everything".
+    pub abilities: Vec<u8>,
 }
 
 /// Vacancy thresholds of a table (1.4+), percent.

@@ -74,6 +74,13 @@ pub(crate) struct Announced<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl Announced<'_> {
+    /// Is it a statistics reply?
+    pub(crate) fn is_reply(&self) -> bool {
+        matches!(self.spelling.space, Space::Reply | Space::VendorReply(_))
+    }
+}
+
 const EXPERIMENTER: u8 = 4;
 const STATS_EXPERIMENTER: u16 = 0xffff;
 

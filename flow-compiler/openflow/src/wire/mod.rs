@@ -5,11 +5,29 @@
 //! give; what they allocate is bounded by the length of the message.
 //! Deliberately does not know: sockets, connections, what a rule does.
 
-#![allow(dead_code)]
-
+mod action;
 mod buf;
+mod codec;
+mod flow_mod;
+mod flow_stats;
 pub mod framer;
+mod group;
 mod header;
+mod instruction;
 mod kinds;
+mod matches;
+mod meter;
+mod normal;
+mod nxm;
+mod oxm;
+mod oxs;
+mod packet;
+mod port;
+mod prop;
+mod stats;
+mod switch;
+mod table;
 
 pub use framer::{Framer, FramingError};
+pub use matches::fits_10;
+pub use normal::normalize;
