@@ -23,6 +23,7 @@ mod match_print;
 mod names;
 mod number;
 mod order;
+mod packet_out;
 mod subfield;
 mod token;
 mod value;
@@ -39,3 +40,4 @@ pub use flow_print::{format_duration, format_flow_mod, format_flow_stats, FlowCo
 pub use formats::Formats;
 pub use match_print::format_match;
 pub use names::Names;
+pub use packet_out::parse_packet_out;

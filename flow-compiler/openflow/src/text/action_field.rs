@@ -80,6 +80,7 @@ pub(super) fn set_field(token: Token<'_>, text: &mut ActionText<'_>) -> Parsed {
     if !field.info().writable {
         return Err(target.error(format!("{name} is read-only")));
     }
+    subfield::nameable(field, target)?;
     let (v, mask) = value::parse(field, value_text, text.names)?;
     if !field.accepts(v & mask) {
         return Err(value_text
@@ -105,6 +106,7 @@ pub(super) fn move_slice(token: Token<'_>) -> Parsed {
 pub(super) fn move_slices(token: Token<'_>) -> Result<(SubField, SubField), TextError> {
     let text = token.text();
     let (src, rest) = subfield::parse_front(token)?;
+    subfield::nameable(src.field, token)?;
     if !rest.text().starts_with("->") {
         return Err(rest.error(format!("{text}: missing `->' following source")));
     }

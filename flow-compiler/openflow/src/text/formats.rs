@@ -6,7 +6,9 @@
 
 use crate::field::{Field, Legacy};
 use crate::version::Version;
+use std::fmt;
 use std::ops::{BitAnd, BitAndAssign, BitOr};
+use std::str::FromStr;
 
 /// A set of flow formats.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -98,6 +100,59 @@ fn is_prefix(mask: u128) -> bool {
     mask.leading_ones() + mask.trailing_zeros() >= 32
 }
 
+/// Names of sets that are printed with one word, then of the single formats.
+const NAMES: [(Formats, &str); 13] = [
+    (Formats::ANY, "any"),
+    (Formats(0x3), "OpenFlow10"),
+    (Formats(0xc), "NXM"),
+    (Formats::FROM_12, "OXM"),
+    (Formats::OPENFLOW10, "OpenFlow10-table_id"),
+    (Formats::OPENFLOW10_TABLE_ID, "OpenFlow10+table_id"),
+    (Formats::NXM, "NXM-table_id"),
+    (Formats::NXM_TABLE_ID, "NXM+table_id"),
+    (Formats::OPENFLOW11, "OpenFlow11"),
+    (Formats::OXM12, "OXM-OpenFlow12"),
+    (Formats::OXM13, "OXM-OpenFlow13"),
+    (Formats::OXM14, "OXM-OpenFlow14"),
+    (Formats::OXM15, "OXM-OpenFlow15"),
+];
+
+impl fmt::Display for Formats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        let mut rest = *self;
+        let mut between = "";
+        for (set, name) in NAMES {
+            if rest.contains(set) {
+                write!(f, "{between}{name}")?;
+                rest.0 &= !set.0;
+                between = ",";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Formats {
+    type Err = String;
+
+    /// Reads a list as in the `-F` option: `NXM,OXM-OpenFlow13`.
+    fn from_str(text: &str) -> Result<Formats, String> {
+        let mut formats = Formats::NONE;
+        for word in text.split([' ', ',']).filter(|w| !w.is_empty()) {
+            let found = NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(word));
+            let (set, _) = found.ok_or_else(|| format!("{word}: unknown flow protocol"))?;
+            formats = formats | *set;
+        }
+        if formats.is_empty() {
+            return Err("no flow protocol specified".to_string());
+        }
+        Ok(formats)
+    }
+}
+
 impl BitAnd for Formats {
     type Output = Formats;
     fn bitand(self, other: Formats) -> Formats {
@@ -115,5 +170,44 @@ impl BitOr for Formats {
 impl BitAndAssign for Formats {
     fn bitand_assign(&mut self, other: Formats) {
         self.0 &= other.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Formats;
+    use crate::text::{parse_flow_formats, Names};
+    use crate::FlowModCommand;
+
+    #[test]
+    fn texts_say_which_formats_can_carry_them() {
+        let cases = [
+            ("actions=1", "any"),
+            ("ip,nw_src=10.0.0.0/8,actions=drop", "any"),
+            ("ip,nw_src=10.0.0.1/255.0.255.0,actions=drop", "NXM,OXM,OpenFlow11"),
+            ("dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=1", "NXM,OXM,OpenFlow11"),
+            ("table=1,ip,actions=1", "OXM,OpenFlow10+table_id,NXM+table_id,OpenFlow11"),
+            ("table=1,ip,actions=write_metadata:5", "OXM,NXM+table_id,OpenFlow11"),
+            ("table=1,arp,actions=dec_ttl", "OpenFlow10+table_id,NXM+table_id"),
+            ("actions=strip_vlan", "OpenFlow10,NXM"),
+            ("actions=push_vlan:0x8100", "OXM,OpenFlow11"),
+            ("actions=meter:1", "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15"),
+            ("reg0=5,actions=1", "NXM,OXM"),
+            ("tcp6,tp_dst=80,actions=1", "NXM,OXM"),
+            ("no_byte_counts,actions=1", "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15"),
+        ];
+        for (text, formats) in cases {
+            let carried = parse_flow_formats(text, FlowModCommand::Add, &Names::new());
+            assert_eq!(carried.map(|c| c.1.to_string()), Ok(formats.to_string()), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_formats_are_read_back() {
+        for bits in 1..=0x1ff {
+            let formats = Formats(bits);
+            assert_eq!(formats.to_string().parse(), Ok(formats));
+        }
+        assert_eq!("foo".parse::<Formats>(), Err("foo: unknown flow protocol".to_string()));
     }
 }

@@ -12,6 +12,7 @@ use super::token::Token;
 use super::{subfield, value, value_print};
 use crate::field::Field;
 use crate::matching::Match;
+use crate::PortNo;
 
 /// Words that stand for an Ethernet type and, where not 0, an IP protocol.
 const SHORTHANDS: [(&str, u16, u8); 18] = [
@@ -105,7 +106,7 @@ impl<'a> MatchText<'a> {
 
     /// `FIELD[A..B]=VALUE`
     fn take_slice(&mut self, key: Token<'_>, text: Token<'_>) -> Result<(), TextError> {
-        let slice = subfield::parse(key)?;
+        let slice = subfield::parse_any(key)?;
         let field = slice.field;
         let (v, taken) = scan_wide(text.text(), field.n_bytes()).unwrap_or((0, usize::MAX));
         if taken != text.text().len() {
@@ -132,6 +133,11 @@ impl<'a> MatchText<'a> {
     fn set(&mut self, field: Field, v: u128, mask: u128, key: Token<'_>) -> Result<(), TextError> {
         let all = value::all_bytes(field);
         self.formats &= Formats::of_match(field, mask & all, mask & all == all);
+        // A match holds ports in their 32-bit form.
+        let v = match field {
+            Field::IN_PORT => u128::from(PortNo::from_u16(v as u16).0),
+            _ => v,
+        };
         if !self.matching.set_field(field, v, mask) && mask & all != 0 {
             let name = field.info().name;
             return Err(key.error(format!("{name}: matching on this field is not supported yet")));

@@ -8,8 +8,24 @@ use super::token::Token;
 use crate::field::{Field, SubField};
 use std::fmt::Write;
 
-/// Reads a slice and nothing behind it.
+/// Reads a slice of a field that actions can name, and nothing behind it.
 pub(super) fn parse(token: Token<'_>) -> Result<SubField, TextError> {
+    let slice = parse_any(token)?;
+    nameable(slice.field, token)?;
+    Ok(slice)
+}
+
+/// Messages name fields by ids; what has none (`dl_vlan`) can only be matched.
+pub(super) fn nameable(field: Field, token: Token<'_>) -> Result<(), TextError> {
+    let i = field.info();
+    if i.nxm.is_some() || i.oxm.is_some() {
+        return Ok(());
+    }
+    Err(token.error(format!("{}: actions cannot use this field", i.name)))
+}
+
+/// Reads a slice of any field and nothing behind it.
+pub(super) fn parse_any(token: Token<'_>) -> Result<SubField, TextError> {
     let (slice, rest) = parse_front(token)?;
     if rest.is_empty() {
         Ok(slice)

@@ -10,6 +10,7 @@ use super::names::Names;
 use super::number::{scan_wide, NumberError};
 use super::token::Token;
 use crate::field::{Field, Format};
+use crate::PortNo;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A value and the mask under which it counts, right-aligned. An exact one has every bit of its mask
@@ -194,9 +195,15 @@ pub(super) fn one_ipv4(token: Token<'_>) -> Result<u32, TextError> {
 fn port(field: Field, token: Token<'_>, names: &Names) -> Result<Masked, TextError> {
     let text = token.text();
     let name = field.info().name;
+    // `in_port` has 16 bits, as in OpenFlow 1.0.
+    let number = |port: PortNo| match field {
+        Field::IN_PORT => port.to_u16().map(u128::from),
+        _ => Some(u128::from(port.0)),
+    };
     names
         .port(text)
-        .map(|port| (u128::from(port.0), u128::MAX))
+        .and_then(number)
+        .map(|port| (port, u128::MAX))
         .ok_or_else(|| {
             token.error(match field {
                 Field::IN_PORT => format!("{text}: invalid or unknown port for {name}"),

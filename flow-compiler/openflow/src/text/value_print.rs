@@ -22,6 +22,9 @@ pub(super) fn write(out: &mut String, field: Field, value: u128, mask: u128, nam
         Format::Ethernet => ethernet(out, value as u64, mask as u64),
         Format::Ipv4 => ipv4(out, value as u32, mask as u32),
         Format::Ipv6 => ipv6(out, value, mask),
+        Format::Port if exact && field == Field::IN_PORT => {
+            names.write_port(out, PortNo::from_u16(value as u16))
+        }
         Format::Port if exact => names.write_port(out, PortNo(value as u32)),
         Format::PacketType if exact => packet_type(out, value as u32),
         Format::Frag => fragment(out, value as u8, mask as u8),
