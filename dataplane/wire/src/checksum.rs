@@ -9,32 +9,36 @@ mod crc32c;
 
 pub use crc32c::crc32c;
 
+/// Bytes whose 32-bit words cannot overflow a 64-bit sum; a multiple of every word's size.
+const BLOCK: usize = 1 << 20;
+
 /// One's complement sum of the big-endian 16-bit words of `bytes`, not folded.
 ///
 /// Parts of one datagram may be summed apart if every part but the last has an even length.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
-    // 2^16 = 1 modulo 0xffff, so words of any width add up to the same sum once folded.
+    // The sum does not depend on the byte order but for a swap of its halves (RFC 1071, section 2), and
+    // 2^16 = 1 modulo 0xffff: so native words of any width add up to the same sum once folded.
+    let native = bytes.chunks(BLOCK).fold(0, |total, block| add(total, native_sum(block)));
+    u64::from(u16::from_be(fold(native)))
+}
+
+#[inline(always)]
+fn native_sum(block: &[u8]) -> u64 {
     let mut total = 0u64;
-    let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-        let &[a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = block;
-        // Four 32-bit words cannot overflow 64 bits.
-        let four = u64::from(u32::from_be_bytes([a0, a1, a2, a3]))
-            + u64::from(u32::from_be_bytes([b0, b1, b2, b3]))
-            + u64::from(u32::from_be_bytes([c0, c1, c2, c3]))
-            + u64::from(u32::from_be_bytes([d0, d1, d2, d3]));
-        total = add(total, four);
-        rest = behind;
+    let mut words = block.chunks_exact(4);
+    for word in &mut words {
+        if let Some(word) = word.first_chunk() {
+            total += u64::from(u32::from_ne_bytes(*word));
+        }
     }
-    while let Some((pair, behind)) = rest.split_first_chunk::<2>() {
-        total = add(total, u64::from(u16::from_be_bytes(*pair)));
-        rest = behind;
-    }
-    match rest {
-        [last] => add(total, u64::from(*last) << 8),
-        _ => total,
-    }
+    let tail = match *words.remainder() {
+        [a, b, c] => [a, b, c, 0],
+        [a, b] => [a, b, 0, 0],
+        [a] => [a, 0, 0, 0],
+        _ => [0; 4],
+    };
+    total + u64::from(u32::from_ne_bytes(tail))
 }
 
 /// The sum of two sums.
