@@ -70,7 +70,7 @@ impl Client {
         self.protocol = Protocol::from(newest);
         self.send(&Message::hello(ours), next_xid())?;
         let first = self.receive_raw().map_err(|e| failed(&super::fatal::reason(&e)))?;
-        let theirs = match wire::decode(&first, self.protocol) {
+        let theirs = match Message::decode(self.protocol, &first) {
             Ok((_, Message::Hello(hello))) => hello.versions,
             _ => return Err(failed("Protocol error")),
         };
@@ -83,7 +83,7 @@ impl Client {
 
     /// Sends a message.
     pub fn send(&mut self, message: &Message, xid: u32) -> Result<(), Fatal> {
-        let bytes = wire::encode(message, xid, self.protocol).map_err(|e| Fatal(e.to_string()))?;
+        let bytes = message.encode(self.protocol, xid).map_err(|e| Fatal(e.to_string()))?;
         self.send_raw(&bytes)
     }
 
@@ -98,7 +98,7 @@ impl Client {
             let bytes = self
                 .receive_raw()
                 .map_err(|e| Fatal::io(format!("talking to {}", self.name), &e))?;
-            let decoded = wire::decode(&bytes, self.protocol);
+            let decoded = Message::decode(self.protocol, &bytes);
             let (xid, message) = match decoded {
                 Ok((xid, Message::EchoRequest(payload))) => {
                     self.send(&Message::EchoReply(payload), xid)?;

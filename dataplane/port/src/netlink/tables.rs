@@ -267,6 +267,11 @@ impl Tables {
             .flat_map(|by_prefix| by_prefix.values().flatten())
     }
 
+    /// All resolved neighbours: link, address, Ethernet address.
+    pub fn neighbours(&self) -> impl Iterator<Item = (u32, IpAddr, [u8; 6])> + '_ {
+        self.neighbours.iter().map(|((link, address), mac)| (*link, *address, *mac))
+    }
+
     /// Number of resolved neighbours.
     pub fn neighbour_count(&self) -> usize {
         self.neighbours.len()

@@ -30,14 +30,6 @@ impl Stream {
         }
     }
 
-    /// An error that the system noted for this socket.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match self {
-            Stream::Unix(s) => s.take_error(),
-            Stream::Tcp(s) => s.take_error(),
-        }
-    }
-
     /// Registers it for both directions.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;

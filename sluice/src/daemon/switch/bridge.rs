@@ -114,6 +114,8 @@ pub struct Bridge {
     pub versions: VersionSet,
     /// Fragments and packet-ins.
     pub config: SwitchConfig,
+    /// The newest claim to a controller's role.
+    pub generation: Option<u64>,
     /// Ports by number.
     pub ports: BTreeMap<PortNo, PortState>,
     /// Learned addresses.

@@ -39,8 +39,12 @@ impl LinkFacts {
     }
 }
 
+/// What is told of a device that does not tell its speed: a virtual one is as fast as the machine.
+const VIRTUAL_MBPS: u32 = 10_000;
+
 /// Speed of a device in Mbit/s, as the kernel shows it in its file tree.
-pub fn speed_of(device: &str) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/sys/class/net/{device}/speed")).ok()?;
-    text.trim().parse().ok().filter(|s| *s > 0 && *s < u32::MAX)
+pub fn speed_of(device: &str) -> u32 {
+    let text = std::fs::read_to_string(format!("/sys/class/net/{device}/speed"));
+    let speed = text.ok().and_then(|t| t.trim().parse().ok());
+    speed.filter(|s| *s > 0 && *s < u32::MAX).unwrap_or(VIRTUAL_MBPS)
 }

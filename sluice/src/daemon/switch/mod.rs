@@ -151,6 +151,7 @@ impl Switch {
             hw_addr,
             versions: versions_of(&wanted),
             config: Default::default(),
+            generation: None,
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             wanted,
@@ -200,6 +201,11 @@ impl Switch {
     /// The epoch that has everything which was changed so far.
     pub fn target_epoch(&self) -> u64 {
         self.publisher.target_epoch()
+    }
+
+    /// Whether everything that was changed so far is handed to the worker.
+    pub fn is_published(&self) -> bool {
+        !self.publisher.is_waiting()
     }
 
     /// Whether the worker runs this epoch or a later one.

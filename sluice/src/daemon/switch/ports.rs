@@ -165,6 +165,14 @@ impl Switch {
         }
     }
 
+    /// Brings the device of a port up or down.
+    pub fn set_port_up(&mut self, index: BridgeIdx, number: PortNo, up: bool) -> Result<(), String> {
+        let port = self.bridge(index).and_then(|b| b.ports.get(&number));
+        let Some(name) = port.and_then(PortState::device_name) else { return Ok(()) };
+        let device = sluice_port::Device::open(name).map_err(|e| e.to_string())?;
+        device.set_up(up).map_err(|e| e.to_string())
+    }
+
     fn open_port(&mut self, index: BridgeIdx, number: PortNo) {
         let Some(spec) = self.bridge(index).and_then(|b| Some(spec_of(b, b.ports.get(&number)?))) else { return };
         let owner = Owner::Port(index, number);
@@ -247,6 +255,16 @@ impl Switch {
             self.open_port(index, number);
         }
         self.retry_underlays(now_ms);
+    }
+
+    /// Devices that exist again are tried at once.
+    pub fn hurry(&mut self, exists: impl Fn(&str) -> bool, now_ms: u64) {
+        for port in self.bridges.values_mut().flat_map(|b| b.ports.values_mut()) {
+            let back = port.device_name().is_some_and(&exists);
+            if back && port.retry_ms.is_some() {
+                port.retry_ms = Some(now_ms);
+            }
+        }
     }
 
     /// When devices have to be tried again, if any.

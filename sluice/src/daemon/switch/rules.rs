@@ -4,12 +4,16 @@
 //! Deliberately does not know: how a flow-mod was spelled.
 
 use sluice_compiler::{Applied, BundleError, OfError};
-use sluice_flow::BridgeIdx;
+use sluice_flow::program::Miss;
+use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
 use sluice_ovsdb_bridge::FailMode;
 
 use super::Switch;
+
+/// Last table that controllers see.
+const LAST_TABLE: u8 = 253;
 
 impl Switch {
     /// Applies one flow-mod.
@@ -26,12 +30,43 @@ impl Switch {
         Ok(())
     }
 
+    /// Adds or refreshes what a packet taught.
+    pub fn learn(&mut self, bridge: BridgeIdx, learn: &sluice_flow::action::Learn, key: &Key, now_ms: u64) {
+        let applied = self.rules.learn(bridge, learn, key, now_ms);
+        self.take_applied(applied);
+    }
+
     /// Removes what has timed out. Counts should be fresh.
     pub fn expire(&mut self, now_ms: u64) {
         let applied = self.rules.expire(now_ms);
         if !applied.changes.is_empty() {
             self.take_applied(applied);
         }
+    }
+
+    /// Sets what happens to packets that no rule of a table (of every table for `None`) matches.
+    pub fn set_miss(&mut self, bridge: BridgeIdx, table: Option<u8>, miss: Miss) {
+        let tables = table.map_or(0..=LAST_TABLE, |t| t..=t);
+        let changes: Vec<Change> = tables.map(|table| Change::SetMiss { bridge, table, miss }).collect();
+        self.publisher.submit(changes);
+    }
+
+    /// Whether a claim to a role is older than one that was granted.
+    pub fn is_stale(&self, bridge: BridgeIdx, generation: u64) -> bool {
+        let granted = self.bridge(bridge).and_then(|b| b.generation);
+        granted.is_some_and(|g| (generation.wrapping_sub(g) as i64) < 0)
+    }
+
+    /// Remembers the newest granted claim.
+    pub fn set_generation(&mut self, bridge: BridgeIdx, generation: u64) {
+        if let Some(bridge) = self.bridge_mut(bridge) {
+            bridge.generation = Some(generation);
+        }
+    }
+
+    /// The newest granted claim.
+    pub fn generation(&self, bridge: BridgeIdx) -> Option<u64> {
+        self.bridge(bridge)?.generation
     }
 
     pub(super) fn take_applied(&mut self, applied: Applied) {

@@ -4,7 +4,7 @@
 //! Invariant: the device stays the host's; a missing one is tried again.
 //! Deliberately does not know: netlink.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use sluice_flow::program::Ingress;
@@ -14,6 +14,7 @@ use sluice_ovsdb_bridge as desired;
 
 use super::ports::Owner;
 use super::{Command, Switch};
+use crate::daemon::host::ipv4;
 use crate::daemon::worker::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
 
 const RETRY_MS: u64 = 1000;
@@ -78,10 +79,7 @@ impl Switch {
         let udp_port = tunnels.first()?.dst_port;
         let mut local: Vec<Ipv4Addr> = tunnels.iter().filter_map(|t| t.local_ipv4()).collect();
         if tunnels.iter().any(|t| t.local_ipv4().is_none()) {
-            local.extend(self.host_addresses.iter().filter_map(|a| match a {
-                IpAddr::V4(a) => Some(*a),
-                IpAddr::V6(_) => None,
-            }));
+            local.extend(self.host_addresses.iter().filter_map(ipv4));
         }
         local.sort_unstable();
         local.dedup();
@@ -136,6 +134,15 @@ impl Switch {
         self.device_names = underlay.devices.iter().map(|d| d.name.clone()).collect();
         self.publisher.submit([Change::SetUnderlay(Arc::new(underlay))]);
         self.refresh_carriers();
+    }
+
+    /// Addresses and UDP ports of our tunnels on devices that stay the host's.
+    pub fn tunnel_ends(&self) -> Vec<(Ipv4Addr, u16)> {
+        if self.carriers.is_empty() {
+            return Vec::new();
+        }
+        let ours = self.only_ours();
+        ours.map_or(Vec::new(), |o| o.local.iter().map(|a| (*a, o.udp_port)).collect())
     }
 
     /// Name of an underlay device, by its place in the program.

@@ -95,8 +95,7 @@ fn existing(
         Io::Afxdp => Ok((Box::new(AfXdpPort::open(name, pool, umem, &options)?), "AF_XDP".to_string())),
         Io::Auto => {
             let best = open_best(name, pool, umem, &options)?;
-            let how = if best.is_afxdp { "AF_XDP" } else { "packet socket" };
-            Ok((best.port, format!("{how} ({})", best.reason)))
+            Ok((best.port, best.reason))
         }
     }
 }

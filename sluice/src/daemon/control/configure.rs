@@ -1,0 +1,143 @@
+//! From the configuration file to bridges, ports and connections.
+//!
+//! Purpose: carry out the steps from one desired state to the next.
+//! Invariant: a file that cannot be used changes nothing; a step that fails is logged and the rest
+//! goes on, because half a switch is better than none.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use sluice_engine::Settings;
+use sluice_flow::fdb::Versions;
+use sluice_flow::hash::Seeds;
+use sluice_flow::BridgeIdx;
+use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, Step, Workers};
+
+use super::Control;
+use crate::daemon::host::Touched;
+use crate::stream::target::management_socket;
+
+/// Reads the file.
+pub(super) fn read(path: &Path) -> Result<DesiredState, String> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: cannot read: {e}"))?;
+    parse_toml(&text, &name).map_err(|e| e.to_string())
+}
+
+/// What this version cannot do.
+pub(super) fn check(state: &DesiredState) -> Result<(), String> {
+    if state.workers.count > 1 {
+        return Err(format!("{} workers are asked for, but this version has one; set count = 1 in [workers]", state.workers.count));
+    }
+    Ok(())
+}
+
+/// Seeds that nobody can guess.
+pub(super) fn random_seeds() -> Seeds {
+    Seeds::from_entropy(random())
+}
+
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// How the worker is made.
+pub(super) fn worker_settings(workers: &Workers, seeds: Seeds, versions: Arc<Versions>) -> Settings {
+    Settings { flows: workers.cache_entries as usize, seeds, versions }
+}
+
+impl Control {
+    /// Makes the first state. A bridge that nobody could reach is an error here.
+    pub(super) fn configure_first(&mut self, state: DesiredState) -> Result<(), String> {
+        let now_ms = self.clock.now_ms();
+        let steps = diff(&self.state, &state);
+        self.state = state;
+        for step in steps {
+            self.carry_out(step, now_ms)?;
+        }
+        self.take_host(Touched::ALL, now_ms);
+        Ok(())
+    }
+
+    /// Reads the file again and carries out what differs.
+    pub(super) fn reload(&mut self, now_ms: u64) {
+        let state = match read(&self.args.config).and_then(|s| check(&s).map(|()| s)) {
+            Ok(state) => state,
+            Err(e) => return crate::log!(Error, "sluiced", "configuration not taken: {e}"),
+        };
+        let steps = diff(&self.state, &state);
+        crate::log!(Info, "sluiced", "configuration read again: {} steps", steps.len());
+        self.state = state;
+        for step in steps {
+            if let Err(e) = self.carry_out(step, now_ms) {
+                crate::log!(Error, "sluiced", "{e}");
+            }
+        }
+        self.take_host(Touched::ALL, now_ms);
+    }
+
+    fn carry_out(&mut self, step: Step, now_ms: u64) -> Result<(), String> {
+        match step {
+            Step::RemovePort { bridge, name } => {
+                let place = self.switch.bridge_by_name(&bridge).and_then(|b| Some((b.index, b.port_by_name(&name)?.number)));
+                if let Some((bridge, port)) = place {
+                    self.switch.remove_port(bridge, port);
+                }
+            }
+            Step::RemoveBridge { name } => {
+                if let Some(index) = self.switch.bridge_by_name(&name).map(|b| b.index) {
+                    self.server.forget_bridge(self.poll.registry(), index);
+                    self.switch.remove_bridge(index, now_ms);
+                }
+            }
+            Step::RemoveUnderlay { device } => self.switch.remove_underlay(&device),
+            Step::SetWorkers(_) => crate::log!(Warn, "sluiced", "[workers] takes effect when the daemon is started again"),
+            Step::AddUnderlay(underlay) => self.switch.add_underlay(underlay),
+            Step::AddBridge(bridge) => self.add_bridge(bridge, now_ms)?,
+            Step::ChangeBridge(bridge) => self.change_bridge(bridge, now_ms)?,
+            Step::AddPort { bridge, port } => {
+                let name = port.name.clone();
+                let index = self.switch.bridge_by_name(&bridge).map(|b| b.index);
+                let added = index.and_then(|i| self.switch.add_port(i, port, now_ms));
+                added.ok_or_else(|| format!("port {name}: bridge {bridge} has no OpenFlow number left"))?;
+            }
+            Step::ChangePort { bridge, port } => {
+                if let Some(index) = self.switch.bridge_by_name(&bridge).map(|b| b.index) {
+                    self.switch.change_port(index, port);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_bridge(&mut self, bridge: Bridge, now_ms: u64) -> Result<(), String> {
+        let index = self.switch.add_bridge(bridge.clone(), now_ms);
+        self.open_doors(index, &bridge, now_ms)
+    }
+
+    fn change_bridge(&mut self, bridge: Bridge, now_ms: u64) -> Result<(), String> {
+        let Some(old) = self.switch.bridge_by_name(&bridge.name) else { return Ok(()) };
+        let index = old.index;
+        let same = old.wanted.controllers == bridge.controllers && old.wanted.protocols == bridge.protocols;
+        self.switch.change_bridge(bridge.clone());
+        if same {
+            return Ok(());
+        }
+        self.server.forget_bridge(self.poll.registry(), index);
+        self.open_doors(index, &bridge, now_ms)
+    }
+
+    /// Listens and connects for a bridge.
+    fn open_doors(&mut self, index: BridgeIdx, bridge: &Bridge, now_ms: u64) -> Result<(), String> {
+        let Some(versions) = self.switch.bridge(index).map(|b| b.versions) else { return Ok(()) };
+        let path = management_socket(self.rundir.path(), &bridge.name);
+        let registry = self.poll.registry();
+        self.server.listen_unix(registry, path, index, versions)?;
+        for target in &bridge.controllers {
+            self.server.add_target(registry, target, index, versions, now_ms)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! The control thread.
+//!
+//! Purpose: one loop over connections, the host, signals, the worker and time.
+//! Invariant: nothing in it waits but the poll itself; an idle daemon sleeps until something is due.
+//! Deliberately does not know: packets.
+
+mod configure;
+mod guard;
+mod timers;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use sluice_flow::Event;
+use sluice_ovsdb_bridge::DesiredState;
+use sluice_port::netlink::Host;
+
+use super::args::Args;
+use super::clock::Clock;
+use super::host::{underlay, Touched};
+use super::ofserver::Server;
+use super::rundir::RunDirectory;
+use super::signals::Signals;
+use super::switch::link::{speed_of, LinkFacts};
+use super::switch::Switch;
+use super::worker::Worker;
+
+const WAKE: Token = Token(0);
+const STOP: Token = Token(1);
+const RELOAD: Token = Token(2);
+const HOST: Token = Token(3);
+/// Buffers of the worker.
+const BUFFERS: usize = 1 << 15;
+
+/// The daemon.
+pub struct Control {
+    args: Args,
+    rundir: RunDirectory,
+    state: DesiredState,
+    poll: Poll,
+    clock: Clock,
+    signals: Signals,
+    host: Host,
+    guard: guard::Guard,
+    timers: timers::Timers,
+    switch: Switch,
+    server: Server,
+}
+
+/// Runs until a signal ends it.
+pub fn run(args: Args) -> Result<(), String> {
+    let state = configure::read(&args.config)?;
+    configure::check(&state)?;
+    let rundir = RunDirectory::claim(&args.rundir).map_err(|e| e.to_string())?;
+    let mut control = Control::new(args, rundir, &state)?;
+    let result = control.configure_first(state).and_then(|()| control.serve());
+    control.switch.dismiss();
+    result
+}
+
+impl Control {
+    fn new(args: Args, rundir: RunDirectory, state: &DesiredState) -> Result<Control, String> {
+        let cannot = |what: &'static str| move |e: io::Error| format!("cannot {what}: {e}");
+        let poll = Poll::new().map_err(cannot("wait for events"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(cannot("be woken by the worker"))?);
+        let mut signals = Signals::install().map_err(cannot("take signals"))?;
+        let readable = Interest::READABLE;
+        let registry = poll.registry();
+        registry.register(&mut signals.stop, STOP, readable).map_err(cannot("wait for signals"))?;
+        registry.register(&mut signals.reload, RELOAD, readable).map_err(cannot("wait for signals"))?;
+        let host = Host::open().map_err(|e| e.to_string())?;
+        registry.register(&mut SourceFd(&host.poll_fd()), HOST, readable).map_err(cannot("follow the host"))?;
+        let clock = Clock::start();
+        let seeds = configure::random_seeds();
+        let mut switch = Switch::new(seeds);
+        let settings = configure::worker_settings(&state.workers, seeds, switch.versions());
+        let cpu = state.workers.cpus.first().copied();
+        let worker = Worker::start(settings, BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
+        switch.employ(worker);
+        Ok(Control {
+            args,
+            rundir,
+            state: DesiredState { workers: state.workers.clone(), ..DesiredState::default() },
+            poll,
+            clock,
+            signals,
+            host,
+            guard: guard::Guard::default(),
+            timers: timers::Timers::default(),
+            switch,
+            server: Server::new(),
+        })
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
+        crate::log!(Info, "sluiced", "serving in {}, pid {}", self.rundir.path().display(), std::process::id());
+        let mut events = Events::with_capacity(256);
+        let mut more = true;
+        loop {
+            let timeout = if more { Some(Duration::ZERO) } else { self.time_to_next() };
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(format!("cannot wait for events: {e}")),
+            }
+            let now_ms = self.clock.now_ms();
+            self.switch.set_time(now_ms);
+            let mut host_changed = false;
+            for event in &events {
+                match event.token() {
+                    HOST => host_changed = true,
+                    WAKE | STOP | RELOAD => {}
+                    _ => self.server.take_event(self.poll.registry(), event, now_ms),
+                }
+            }
+            let wishes = self.signals.take();
+            if wishes.stop {
+                crate::log!(Info, "sluiced", "stopping");
+                return Ok(());
+            }
+            if wishes.reload {
+                self.reload(now_ms);
+            }
+            if host_changed {
+                self.follow_host(now_ms);
+            }
+            more = self.work(now_ms)?;
+        }
+    }
+
+    /// Everything that is due; true when there is more to do at once.
+    fn work(&mut self, now_ms: u64) -> Result<bool, String> {
+        let news = self.switch.take_news(now_ms);
+        if self.switch.has_lost_its_worker() {
+            return Err("the worker thread ended unexpectedly; see above for why".to_string());
+        }
+        self.grant_wishes(now_ms);
+        self.do_timers(now_ms);
+        while let Some(notice) = self.switch.next_notice() {
+            self.server.tell(&notice, &self.switch);
+        }
+        let more = self.server.turn(self.poll.registry(), &mut self.switch, now_ms);
+        Ok(more || news)
+    }
+
+    /// What deciding asked for.
+    fn grant_wishes(&mut self, now_ms: u64) {
+        for wish in self.switch.take_wishes() {
+            match wish {
+                Event::Learned { bridge, learn, key } => self.switch.learn(bridge, &learn, &key, now_ms),
+                Event::Resolve { device, address } => self.resolve(device, address),
+            }
+        }
+    }
+
+    fn resolve(&mut self, device: usize, address: std::net::IpAddr) {
+        let name = self.switch.underlay_device(device).unwrap_or_default();
+        let Some(link) = self.host.tables().link_by_name(name).map(|l| l.index) else { return };
+        if let Err(e) = self.host.request_neighbour(link, address) {
+            crate::log!(Debug, name, "{e}");
+        }
+    }
+
+    fn follow_host(&mut self, now_ms: u64) {
+        let mut changes = Vec::new();
+        if let Err(e) = self.host.follow(&mut changes) {
+            crate::log!(Warn, "host", "{e}");
+        }
+        let touched = Touched::by(&changes);
+        if touched.any() {
+            self.take_host(touched, now_ms);
+        }
+    }
+
+    fn take_host(&mut self, touched: Touched, now_ms: u64) {
+        let tables = self.host.tables();
+        if touched.links {
+            self.switch.refresh_links(|device| {
+                let link = tables.link_by_name(device)?;
+                Some(LinkFacts::with_speed(link.up, link.running, Some(speed_of(device))))
+            });
+            self.switch.hurry(|device| tables.link_by_name(device).is_some(), now_ms);
+        }
+        if touched.underlay {
+            let underlay = underlay(tables, |name| self.switch.exit_of(name));
+            self.switch.set_underlay(underlay);
+            self.guard.keep(self.switch.tunnel_ends());
+        }
+        self.switch.publish();
+    }
+}

@@ -1,0 +1,143 @@
+//! Messages that change something.
+//!
+//! Purpose: flow-mods, port-mods, table-mods, packet-outs; and a clear refusal of what does not
+//! exist yet: groups, meters, tunnel option mappings.
+
+use std::sync::Arc;
+
+use sluice_flow::program::Miss;
+use sluice_openflow::action::Place;
+use sluice_openflow::message::{
+    port_config, GroupCommand, GroupMod, MeterCommand, MeterMod, PacketOut, PortMod, TableMod,
+    TlvTableCommand, TlvTableMod, NO_BUFFER,
+};
+use sluice_openflow::{FlowMod, Message, OfpError, PortNo, Version};
+
+use super::{told, Effect, Session, Turn, Wait};
+use crate::daemon::worker::Injection;
+
+/// Whether a secondary controller may not send this.
+pub(super) fn needs_authority(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::FlowMod(_)
+            | Message::PortMod(_)
+            | Message::TableMod(_)
+            | Message::GroupMod(_)
+            | Message::MeterMod(_)
+            | Message::PacketOut(_)
+            | Message::SetConfig(_)
+            | Message::BundleControl(_)
+            | Message::BundleAdd(_)
+            | Message::TlvTableMod(_)
+            | Message::CtFlushZone(_)
+    )
+}
+
+/// Groups do not exist yet: deleting none works, adding is refused.
+pub(super) fn group_mod(gm: &GroupMod) -> Result<Effect, OfpError> {
+    match gm.command {
+        GroupCommand::Delete => Ok(Effect::None),
+        GroupCommand::Add | GroupCommand::AddOrModify => Err(OfpError::OFPGMFC_OUT_OF_GROUPS),
+        _ => Err(OfpError::OFPGMFC_UNKNOWN_GROUP),
+    }
+}
+
+/// Meters do not exist yet: deleting none works, adding is refused.
+pub(super) fn meter_mod(mm: &MeterMod) -> Result<Effect, OfpError> {
+    match mm.command {
+        MeterCommand::Delete => Ok(Effect::None),
+        MeterCommand::Add => Err(OfpError::OFPMMFC_OUT_OF_METERS),
+        MeterCommand::Modify => Err(OfpError::OFPMMFC_UNKNOWN_METER),
+    }
+}
+
+/// There is no room for tunnel options yet.
+pub(super) fn tlv_table_mod(tm: &TlvTableMod) -> Result<Effect, OfpError> {
+    match tm.command {
+        TlvTableCommand::Add => Err(OfpError::NXTTMFC_TABLE_FULL),
+        TlvTableCommand::Delete | TlvTableCommand::Clear => Ok(Effect::None),
+    }
+}
+
+impl Session {
+    pub(super) fn flow_mod(&mut self, fm: &FlowMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        turn.switch.flow_mod(self.bridge, fm, self.protocol.version, turn.now_ms).map_err(told)?;
+        // No packet is ever kept, so no number of one is known.
+        match fm.buffer_id {
+            NO_BUFFER => Ok(Effect::None),
+            _ => Err(OfpError::OFPBRC_BUFFER_UNKNOWN),
+        }
+    }
+
+    pub(super) fn check_port_mod(&self, pm: &PortMod, turn: &Turn<'_>) -> Result<(), OfpError> {
+        let port = turn.switch.bridge(self.bridge).and_then(|b| b.ports.get(&pm.port));
+        let port = port.ok_or(OfpError::OFPPMFC_BAD_PORT)?;
+        if port.hw_addr != pm.hw_addr {
+            return Err(OfpError::OFPPMFC_BAD_HW_ADDR);
+        }
+        Ok(())
+    }
+
+    pub(super) fn port_mod(&mut self, pm: &PortMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        self.check_port_mod(pm, turn)?;
+        turn.switch.configure_port(self.bridge, pm.port, pm.config, pm.mask);
+        if pm.mask & port_config::PORT_DOWN != 0 {
+            let up = pm.config & port_config::PORT_DOWN == 0;
+            turn.switch.set_port_up(self.bridge, pm.port, up).map_err(|why| {
+                crate::log!(Warn, "openflow", "{why}");
+                OfpError::OFPPMFC_EPERM
+            })?;
+        }
+        Ok(Effect::None)
+    }
+
+    pub(super) fn table_mod(&mut self, tm: &TableMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        if self.protocol.version >= Version::V14 && (tm.config & 0xc != 0 || tm.vacancy.is_some()) {
+            crate::log!(Info, "openflow", "eviction and vacancy events are not supported yet: refused");
+            return Err(OfpError::OFPTMFC_BAD_CONFIG);
+        }
+        if !matches!(self.protocol.version, Version::V11 | Version::V12) {
+            return Ok(Effect::None);
+        }
+        let miss = match tm.config & 3 {
+            0 => Miss::Controller,
+            1 => Miss::Continue,
+            2 => Miss::Drop,
+            _ => return Err(OfpError::OFPTMFC_BAD_CONFIG),
+        };
+        turn.switch.set_miss(self.bridge, tm.table, miss);
+        Ok(Effect::None)
+    }
+
+    pub(super) fn packet_out(&mut self, po: PacketOut, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        let injection = self.injection(po)?;
+        self.wait = self.end_of(Wait::Published(injection), turn);
+        Ok(Effect::None)
+    }
+
+    /// What the worker has to do for a packet-out.
+    pub(super) fn injection(&self, po: PacketOut) -> Result<Injection, OfpError> {
+        if po.buffer_id != NO_BUFFER {
+            return Err(OfpError::OFPBRC_BUFFER_UNKNOWN);
+        }
+        let in_port = po.in_port();
+        let ordinary = in_port.0 < PortNo::MAX.0;
+        let reserved = [PortNo::LOCAL, PortNo::NONE, PortNo::CONTROLLER];
+        if !ordinary && !reserved.contains(&in_port) {
+            return Err(OfpError::OFPBRC_BAD_PORT);
+        }
+        let version = self.protocol.version;
+        let matching = sluice_openflow::Match::ANY;
+        sluice_compiler::check::check_actions(&po.actions, &matching, None, Place::PacketOut, version).map_err(told)?;
+        sluice_compiler::check::check_references(&po.actions).map_err(told)?;
+        let mut learns = 0;
+        let lowered = sluice_compiler::lower::lower(&po.actions, &mut learns);
+        Ok(Injection {
+            bridge: self.bridge,
+            in_port: in_port.0,
+            actions: Arc::clone(&lowered.actions),
+            packet: po.packet,
+        })
+    }
+}

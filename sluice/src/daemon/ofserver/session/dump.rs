@@ -1,0 +1,90 @@
+//! Rules, told in parts.
+//!
+//! Purpose: a dump of a million rules takes no more memory than the numbers of the rules and one
+//! part; it goes on as fast as the peer reads.
+//! Invariant: a rule that goes while it is told of is left out; the last part says that it is the
+//! last.
+
+use std::collections::VecDeque;
+
+use sluice_compiler::{Filter, FlowStats as Rule};
+use sluice_flow::RuleId;
+use sluice_openflow::message::{FlowStats, FlowStatsRequest, StatsReply};
+use sluice_openflow::Message;
+
+use super::{Session, Turn};
+
+/// Rules that are tried in one part.
+const PART: usize = 128;
+
+/// A dump that is under way.
+pub(super) struct FlowDump {
+    xid: u32,
+    nxm: bool,
+    left: VecDeque<RuleId>,
+}
+
+/// Which rules a request is about.
+pub(super) fn filter(request: &FlowStatsRequest) -> Filter {
+    Filter {
+        table: request.table,
+        matching: request.matching,
+        cookie: request.cookie,
+        cookie_mask: request.cookie_mask,
+        out_port: request.out_port,
+        out_group: request.out_group,
+    }
+}
+
+impl Session {
+    pub(super) fn start_dump(&mut self, request: &FlowStatsRequest, xid: u32, turn: &mut Turn<'_>) {
+        let filter = filter(request);
+        let left = turn.switch.rules.dump(self.bridge, &filter).map(|r| r.id).collect();
+        let dump = FlowDump { xid, nxm: request.nxm, left };
+        self.dump = self.continue_dump(dump, turn);
+    }
+
+    /// Tells of more rules, until the peer has to read first.
+    pub(super) fn continue_dump(&mut self, mut dump: FlowDump, turn: &mut Turn<'_>) -> Option<FlowDump> {
+        while !turn.output.is_congested() {
+            let part: Vec<FlowStats> = dump
+                .left
+                .iter()
+                .take(PART)
+                .filter_map(|id| turn.switch.rules.rule(*id))
+                .map(|rule| told(&rule, turn.now_ms))
+                .collect();
+            dump.left.drain(..PART.min(dump.left.len()));
+            let more = !dump.left.is_empty();
+            let reply = StatsReply::Flow { nxm: dump.nxm, more, flows: part };
+            self.reply(&Message::StatsReply(reply), dump.xid, turn);
+            if !more {
+                return None;
+            }
+        }
+        Some(dump)
+    }
+}
+
+/// A rule as it is told.
+fn told(rule: &Rule, now_ms: u64) -> FlowStats {
+    let age = now_ms.saturating_sub(rule.created);
+    let seconds = |since: u64| Some(u16::try_from(now_ms.saturating_sub(since) / 1000).unwrap_or(u16::MAX));
+    FlowStats {
+        table: rule.table,
+        priority: rule.priority(),
+        cookie: rule.cookie,
+        matching: rule.matching(),
+        duration_sec: u32::try_from(age / 1000).unwrap_or(u32::MAX),
+        duration_nsec: (age % 1000) as u32 * 1_000_000,
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
+        idle_age: seconds(rule.used),
+        hard_age: seconds(rule.modified),
+        importance: rule.importance,
+        flags: rule.flags,
+        packets: Some(rule.packets),
+        bytes: Some(rule.bytes),
+        actions: rule.actions.to_vec(),
+    }
+}

@@ -1,0 +1,202 @@
+//! Questions about counts and descriptions.
+//!
+//! Purpose: what the workers count is asked of them first, so that an answer is as of the question.
+//! Invariant: a reply never exceeds a message; long ones come in parts.
+
+use sluice_openflow::message::{
+    Aggregate, FlowStatsRequest, GroupFeatures, MeterFeatures, PortStats, QueueStatsRequest, StatsReply,
+    StatsRequest, TableDesc, TableStats, UNKNOWN_COUNT,
+};
+use sluice_openflow::{Message, OfpError, PortNo, Version};
+
+use super::features::{description, TABLES};
+use super::{dump, table_features, Effect, Session, Turn, Wait};
+use crate::daemon::switch::bridge::{Attachment, PortState};
+use crate::daemon::switch::Switch;
+
+/// All groups, all meters.
+const ALL_GROUPS: u32 = 0xffff_fffc;
+const ALL_METERS: u32 = 0xffff_ffff;
+/// Every queue.
+const ALL_QUEUES: u32 = 0xffff_ffff;
+/// Rules that a table is said to hold at most; there is no limit.
+const MAX_ENTRIES: u32 = 1_000_000;
+/// Entries in one part; the largest, a port with its properties, is about 200 bytes.
+const PART: usize = 200;
+
+impl Session {
+    pub(super) fn statistics(&mut self, request: StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        match request {
+            StatsRequest::Flow(_) | StatsRequest::Aggregate(_) | StatsRequest::Table | StatsRequest::Port(_) => {
+                let ticket = turn.switch.request_report();
+                self.wait = self.end_of(Wait::Report { ticket, xid, request }, turn);
+                Ok(Effect::None)
+            }
+            StatsRequest::Desc => {
+                let name = turn.switch.bridge(self.bridge).map_or("None", |b| &b.name);
+                let reply = StatsReply::Desc(description(name));
+                self.answer_stats(reply, xid, turn)
+            }
+            StatsRequest::PortDesc(port) => self.describe_ports(port, xid, turn),
+            StatsRequest::Queue(request) => self.queues(request, xid, turn),
+            StatsRequest::QueueDesc(request) => {
+                self.check_queue(request, turn)?;
+                self.answer_stats(StatsReply::QueueDesc { more: false, body: Vec::new() }, xid, turn)
+            }
+            StatsRequest::TableDesc => self.describe_tables(xid, turn),
+            StatsRequest::TableFeatures(wish) if wish.is_empty() => self.table_features(xid, turn),
+            StatsRequest::TableFeatures(_) => Err(OfpError::OFPTFFC_EPERM),
+            other => self.absent(&other, xid, turn),
+        }
+    }
+
+    /// What does not exist yet: groups and meters.
+    fn absent(&mut self, request: &StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        let reply = match request {
+            StatsRequest::Group(ALL_GROUPS) => StatsReply::Group { more: false, groups: Vec::new() },
+            StatsRequest::Group(_) => StatsReply::Group { more: false, groups: Vec::new() },
+            StatsRequest::GroupDesc(_) => StatsReply::GroupDesc { more: false, groups: Vec::new() },
+            StatsRequest::GroupFeatures => StatsReply::GroupFeatures(GroupFeatures::default()),
+            StatsRequest::Meter(ALL_METERS) => StatsReply::Meter { more: false, meters: Vec::new() },
+            StatsRequest::MeterConfig(ALL_METERS) => StatsReply::MeterConfig { more: false, meters: Vec::new() },
+            StatsRequest::Meter(_) | StatsRequest::MeterConfig(_) => return Err(OfpError::OFPMMFC_UNKNOWN_METER),
+            StatsRequest::MeterFeatures => StatsReply::MeterFeatures(MeterFeatures::default()),
+            _ => return Err(OfpError::OFPBRC_BAD_STAT),
+        };
+        self.answer_stats(reply, xid, turn)
+    }
+
+    /// Answers with the counts that have come.
+    pub(super) fn answer_counted(&mut self, request: StatsRequest, xid: u32, turn: &mut Turn<'_>) {
+        match request {
+            StatsRequest::Flow(request) => self.start_dump(&request, xid, turn),
+            StatsRequest::Aggregate(request) => self.aggregate(&request, xid, turn),
+            StatsRequest::Table => self.tables(xid, turn),
+            StatsRequest::Port(port) => self.port_counts(port, xid, turn),
+            _ => {}
+        }
+    }
+
+    fn aggregate(&mut self, request: &FlowStatsRequest, xid: u32, turn: &mut Turn<'_>) {
+        let sums = turn.switch.rules.aggregate(self.bridge, &dump::filter(request));
+        let sums = Aggregate { packets: sums.packets, bytes: sums.bytes, flows: sums.flows };
+        self.reply(&Message::StatsReply(StatsReply::Aggregate { nxm: request.nxm, sums }), xid, turn);
+    }
+
+    fn tables(&mut self, xid: u32, turn: &mut Turn<'_>) {
+        let rules = &turn.switch.rules;
+        let all: Vec<TableStats> = (0..TABLES)
+            .map(|table| {
+                let stats = rules.table_stats(self.bridge, table);
+                TableStats {
+                    table,
+                    name: String::new(),
+                    max_entries: MAX_ENTRIES,
+                    active: stats.active,
+                    lookups: stats.lookups,
+                    matched: stats.matched,
+                    config: 0,
+                    abilities: Vec::new(),
+                }
+            })
+            .collect();
+        self.in_parts(all, |more, tables| StatsReply::Table { more, tables }, xid, turn);
+    }
+
+    fn port_counts(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) {
+        let wanted = |p: &&PortState| port == PortNo::NONE || p.number == port;
+        let bridge = turn.switch.bridge(self.bridge);
+        let ports = bridge.into_iter().flat_map(|b| b.ports.values()).filter(wanted);
+        let all: Vec<PortStats> = ports.map(|p| port_stats(p, turn.switch, turn.now_ms)).collect();
+        self.in_parts(all, |more, ports| StatsReply::Port { more, ports }, xid, turn);
+    }
+
+    fn describe_ports(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        let mut all = turn.switch.describe_ports(self.bridge);
+        if port != PortNo::NONE && self.protocol.version == Version::V15 {
+            all.retain(|p| p.number == port);
+        }
+        self.in_parts(all, |more, ports| StatsReply::PortDesc { more, ports }, xid, turn);
+        Ok(Effect::None)
+    }
+
+    fn describe_tables(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        const ANY_REASON: u32 = 7;
+        let describe = |table| TableDesc { table, config: 0, eviction: Some(ANY_REASON), vacancy: None };
+        let all: Vec<TableDesc> = (0..TABLES).map(describe).collect();
+        self.in_parts(all, |more, tables| StatsReply::TableDesc { more, tables }, xid, turn);
+        Ok(Effect::None)
+    }
+
+    fn table_features(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        let parts = table_features::parts(self.protocol.version, TABLES);
+        let last = parts.len().saturating_sub(1);
+        for (i, body) in parts.into_iter().enumerate() {
+            let reply = StatsReply::TableFeatures { more: i < last, body };
+            self.reply(&Message::StatsReply(reply), xid, turn);
+        }
+        Ok(Effect::None)
+    }
+
+    fn check_queue(&self, request: QueueStatsRequest, turn: &Turn<'_>) -> Result<(), OfpError> {
+        let all = [PortNo::ALL, PortNo::NONE].contains(&request.port);
+        let known = turn.switch.bridge(self.bridge).is_some_and(|b| b.ports.contains_key(&request.port));
+        match (all || known, request.queue) {
+            (false, _) => Err(OfpError::OFPQOFC_BAD_PORT),
+            (true, ALL_QUEUES) => Ok(()),
+            (true, _) => Err(OfpError::OFPQOFC_BAD_QUEUE),
+        }
+    }
+
+    fn queues(&mut self, request: QueueStatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        self.check_queue(request, turn)?;
+        self.answer_stats(StatsReply::Queue { more: false, queues: Vec::new() }, xid, turn)
+    }
+
+    pub(super) fn queue_config(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        self.check_queue(QueueStatsRequest { port, queue: ALL_QUEUES }, turn)?;
+        self.answer(Message::QueueGetConfigReply(port), xid, turn)
+    }
+
+    fn in_parts<T: Clone>(&mut self, all: Vec<T>, reply: impl Fn(bool, Vec<T>) -> StatsReply, xid: u32, turn: &mut Turn<'_>) {
+        let parts = all.len().div_ceil(PART).max(1);
+        for i in 0..parts {
+            let part = all.iter().skip(i * PART).take(PART).cloned().collect();
+            self.reply(&Message::StatsReply(reply(i + 1 < parts, part)), xid, turn);
+        }
+    }
+}
+
+fn port_stats(port: &PortState, switch: &Switch, now_ms: u64) -> PortStats {
+    let age = now_ms.saturating_sub(port.since_ms);
+    let mut stats = PortStats {
+        port: port.number,
+        rx_packets: port.crossed[0].packets,
+        tx_packets: port.crossed[1].packets,
+        rx_bytes: port.crossed[0].bytes,
+        tx_bytes: port.crossed[1].bytes,
+        rx_dropped: 0,
+        tx_dropped: 0,
+        rx_errors: 0,
+        tx_errors: 0,
+        rx_frame_errors: 0,
+        rx_over_errors: 0,
+        rx_crc_errors: 0,
+        collisions: 0,
+        duration_sec: u32::try_from(age / 1000).unwrap_or(u32::MAX),
+        duration_nsec: (age % 1000) as u32 * 1_000_000,
+    };
+    if let Attachment::Device { device, .. } = port.attachment {
+        let count = switch.device_count(device);
+        stats.rx_packets += count.rx_packets;
+        stats.rx_bytes += count.rx_bytes;
+        stats.tx_packets += count.tx_packets;
+        stats.tx_bytes += count.tx_bytes;
+        stats.tx_dropped += count.tx_dropped;
+    } else if port.wanted.is_some() {
+        // Nothing is queued there, so nothing is lost there.
+        stats.rx_errors = UNKNOWN_COUNT;
+        stats.tx_errors = UNKNOWN_COUNT;
+    }
+    stats
+}
