@@ -9,8 +9,8 @@ mod crc32c;
 
 pub use crc32c::crc32c;
 
-/// Bytes whose 32-bit words cannot overflow a 64-bit sum; a multiple of every word's size.
-const BLOCK: usize = 1 << 20;
+/// Bytes summed at once by wide instructions.
+const BLOCK: usize = 64;
 
 /// One's complement sum of the big-endian 16-bit words of `bytes`, not folded.
 ///
@@ -19,26 +19,39 @@ const BLOCK: usize = 1 << 20;
 pub fn sum(bytes: &[u8]) -> u64 {
     // The sum does not depend on the byte order but for a swap of its halves (RFC 1071, section 2), and
     // 2^16 = 1 modulo 0xffff: so native words of any width add up to the same sum once folded.
-    let native = bytes.chunks(BLOCK).fold(0, |total, block| add(total, native_sum(block)));
-    u64::from(u16::from_be(fold(native)))
+    let mut total = 0;
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
+        total = add(total, block_sum(block));
+        rest = behind;
+    }
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        total = add(total, u64::from_ne_bytes(*word));
+        rest = behind;
+    }
+    u64::from(u16::from_be(fold(add(total, tail_sum(rest)))))
 }
 
+/// Sixteen 32-bit words, which cannot overflow 64 bits.
 #[inline(always)]
-fn native_sum(block: &[u8]) -> u64 {
-    let mut total = 0u64;
-    let mut words = block.chunks_exact(4);
-    for word in &mut words {
-        if let Some(word) = word.first_chunk() {
-            total += u64::from(u32::from_ne_bytes(*word));
-        }
-    }
-    let tail = match *words.remainder() {
-        [a, b, c] => [a, b, c, 0],
-        [a, b] => [a, b, 0, 0],
-        [a] => [a, 0, 0, 0],
-        _ => [0; 4],
-    };
-    total + u64::from(u32::from_ne_bytes(tail))
+fn block_sum(block: &[u8; BLOCK]) -> u64 {
+    let words = block.chunks_exact(4).filter_map(<[u8]>::first_chunk);
+    words.map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
+}
+
+/// Up to seven bytes, as one word that ends in zeros.
+#[inline(always)]
+fn tail_sum(tail: &[u8]) -> u64 {
+    u64::from_ne_bytes(match *tail {
+        [a, b, c, d, e, f, g, ..] => [a, b, c, d, e, f, g, 0],
+        [a, b, c, d, e, f] => [a, b, c, d, e, f, 0, 0],
+        [a, b, c, d, e] => [a, b, c, d, e, 0, 0, 0],
+        [a, b, c, d] => [a, b, c, d, 0, 0, 0, 0],
+        [a, b, c] => [a, b, c, 0, 0, 0, 0, 0],
+        [a, b] => [a, b, 0, 0, 0, 0, 0, 0],
+        [a] => [a, 0, 0, 0, 0, 0, 0, 0],
+        [] => return 0,
+    })
 }
 
 /// The sum of two sums.
