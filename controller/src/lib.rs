@@ -7,8 +7,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod client;
 pub mod desired;
+pub mod explain;
+pub mod keeper;
 pub mod model;
 pub mod reconcile;
 pub mod rules;
+pub mod source;
+pub mod text;
+pub mod walk;
 pub mod yaml;

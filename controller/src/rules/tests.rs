@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use sluice_openflow::Field;
 use std::net::IpAddr;
 
-#[path = "walk.rs"]
-mod walk;
-use walk::{Packet, Walk};
+#[path = "test_packets.rs"]
+mod test_packets;
+use test_packets::{Packet, Walk};
 
 const CLOUD: &str = r#"
 networks: [{name: n, vni: 123}]
