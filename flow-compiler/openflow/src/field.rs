@@ -173,6 +173,7 @@ impl Field {
     /// Bytes that a value of the field takes on the wire.
     pub fn n_bytes(self) -> u16 {
         match self.info().n_bits {
+            _ if self == Field::TUN_FLAGS => 2,
             bits @ (0..=8 | 48 | 129..) => bits.div_ceil(8),
             bits => bits.div_ceil(8).next_power_of_two(),
         }
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn widths_on_the_wire_are_those_of_the_formats() {
         let widths = [
-            (Field::TUN_FLAGS, 1),
+            (Field::TUN_FLAGS, 2),
             (Field::VLAN_VID, 2),
             (Field::MPLS_LABEL, 4),
             (Field::NSH_SPI, 4),

@@ -7,7 +7,6 @@ use super::action::Around;
 use super::buf::{Put, Reader};
 use super::{header, instruction, matches};
 use super::kinds::Kind;
-use super::normal::normalize;
 use crate::action::{FlowFlags, FlowMod, FlowModCommand, PortNo};
 use crate::error::OfpError;
 use crate::field::Prereq;
@@ -145,8 +144,7 @@ fn old(p: Protocol, code: u16, matching: Match, cookie: u64) -> Result<FlowMod, 
 fn version10(p: Protocol, r: &mut Reader<'_>) -> Result<(FlowMod, u16), OfpError> {
     const ALL_WILDCARDS: u32 = (1 << 22) - 1;
     let wildcards = Reader::request(r.rest()).u32()?;
-    let mut matching = matches::decode10(r)?;
-    normalize(&mut matching);
+    let matching = matches::decode10(r)?.normalized();
     let (cookie, code) = (r.u64()?, r.u16()?);
     let mut fm = old(p, code, matching, cookie)?;
     fm.idle_timeout = r.u16()?;

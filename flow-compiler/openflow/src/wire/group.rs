@@ -270,8 +270,11 @@ fn put_buckets(
 
 fn put_bucket_properties(out: &mut Vec<u8>, group: u8, b: &Bucket) -> Result<(), EncodeError> {
     use super::prop::put;
-    if b.weight != 1 || group == kind::SELECT {
-        put(out, part::WEIGHT, |o| o.u16(b.weight))?;
+    if b.weight != 0 || group == kind::SELECT {
+        put(out, part::WEIGHT, |o| {
+            o.u16(b.weight);
+            o.zeros(2);
+        })?;
     }
     if b.watch_port != PortNo::NONE {
         put(out, part::WATCH_PORT, |o| o.u32(b.watch_port.0))?;

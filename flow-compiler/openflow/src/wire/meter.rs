@@ -12,7 +12,6 @@ use crate::message::{
 mod flag {
     pub const KBPS: u16 = 1;
     pub const PKTPS: u16 = 2;
-    pub const BURST: u16 = 4;
     pub const ALL: u16 = 15;
 }
 
@@ -67,7 +66,7 @@ fn put_bands(out: &mut Vec<u8>, c: &MeterConfig) {
         });
         out.u16(16);
         out.u32(b.rate);
-        out.u32(if c.flags & flag::BURST != 0 { b.burst_size } else { 0 });
+        out.u32(b.burst_size);
         match b.kind {
             MeterBandKind::Drop => out.u8(0),
             MeterBandKind::DscpRemark(level) => out.u8(level),

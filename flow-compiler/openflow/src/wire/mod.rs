@@ -17,7 +17,6 @@ mod instruction;
 mod kinds;
 mod matches;
 mod meter;
-mod normal;
 mod nxm;
 mod oxm;
 mod oxs;
@@ -30,4 +29,3 @@ mod table;
 
 pub use framer::{Framer, FramingError};
 pub use matches::fits_10;
-pub use normal::normalize;

@@ -71,14 +71,14 @@ pub(super) fn encode(out: &mut Vec<u8>, s: &Stats) {
     if let Some(t) = s.idle_time {
         header(field::IDLE_TIME, 8, (t as u64) << 32);
     }
-    if let Some(n) = s.flows {
-        header(field::FLOW_COUNT, 4, n as u64);
-    }
     if let Some(n) = s.packets {
         header(field::PACKET_COUNT, 8, n);
     }
     if let Some(n) = s.bytes {
         header(field::BYTE_COUNT, 8, n);
+    }
+    if let Some(n) = s.flows {
+        header(field::FLOW_COUNT, 4, n as u64);
     }
     out.u16(0);
     out.u16((fields.len() + 4) as u16);
