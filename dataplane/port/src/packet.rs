@@ -32,6 +32,8 @@ pub struct PacketPort {
     landing: Landing,
     vectors: Vectors,
     pieces: Vec<Frame>,
+    /// Pieces of a frame that was cut on receive and found no room in the last batch, last first.
+    waiting: Vec<Frame>,
     stats: PortStats,
     /// Frames that the kernel dropped because the socket's queue was full.
     overruns: Cell<u64>,
@@ -74,6 +76,7 @@ impl PacketPort {
             landing: Landing::default(),
             vectors: Vectors::default(),
             pieces: Vec::new(),
+            waiting: Vec::new(),
             stats: PortStats::default(),
             overruns: Cell::new(0),
         })
@@ -122,6 +125,17 @@ impl PacketPort {
             }
             return Ok(Some(frame));
         }
+    }
+
+    /// Cuts a large frame that is inside of a tunnel: its record says nothing of the outer headers, so
+    /// that no other port could send it right.
+    fn cut_tunnelled(&mut self, pool: &mut Pool, frame: Frame) {
+        if offload::cut(pool, &frame, true, &mut self.waiting).is_err() {
+            self.waiting.drain(..).for_each(|piece| pool.free(piece));
+            self.stats.rx_dropped += 1;
+        }
+        self.waiting.reverse();
+        pool.free(frame);
     }
 
     /// Reads one message into the landing.
@@ -206,8 +220,18 @@ impl Port for PacketPort {
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {
         let mut n = 0;
         let mut result = Ok(());
-        while n < max && self.landing.prepare(pool) {
+        while n < max {
+            if let Some(frame) = self.waiting.pop() {
+                self.stats.count_rx(frame.len());
+                out.push(frame);
+                n += 1;
+                continue;
+            }
+            if !self.landing.prepare(pool) {
+                break;
+            }
             match self.read() {
+                Ok(Some(frame)) if offload::is_tunnelled(&frame) => self.cut_tunnelled(pool, frame),
                 Ok(Some(frame)) => {
                     self.stats.count_rx(frame.len());
                     out.push(frame);
@@ -251,5 +275,9 @@ impl Port for PacketPort {
 
     fn offloads(&self) -> Offloads {
         Offloads::ALL
+    }
+
+    fn close(mut self: Box<Self>, pool: &mut Pool) {
+        self.waiting.drain(..).for_each(|piece| pool.free(piece));
     }
 }

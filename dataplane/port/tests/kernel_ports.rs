@@ -221,3 +221,32 @@ fn a_packet_socket_says_what_it_cannot_send_and_when_its_device_is_gone() {
     assert_eq!(port.stats().tx_dropped, 2);
     assert_eq!(pool.outstanding(), 0);
 }
+
+#[test]
+fn the_kernels_own_vxlan_crosses_packet_sockets_though_its_frames_are_large() {
+    for (v6, checksum) in [(false, "noudpcsum"), (false, "udpcsum"), (true, "noudp6zerocsumtx"), (true, "udp6zerocsumtx")] {
+        let test = "vxlan over packet sockets";
+        let (Some(a), Some(s), Some(b)) = (Namespace::new(test), Namespace::new(test), Namespace::new(test)) else { return };
+        a.veth("a0", &s, "a1");
+        b.veth("b0", &s, "b1");
+        let (net, len) = if v6 { ("fd82::", "64 nodad") } else { ("10.82.0.", "24") };
+        for (ns, device, me, peer) in [(&a, "a0", 1, 2), (&b, "b0", 2, 1)] {
+            ns.run(&format!("sysctl -qw net.ipv6.conf.{device}.disable_ipv6=0"));
+            ns.ip(&format!("addr add {net}{me}/{len} dev {device}"));
+            let zero = if v6 { " udp6zerocsumrx" } else { "" };
+            ns.ip(&format!(
+                "link add vx type vxlan id 123 remote {net}{peer} local {net}{me} dstport 4789 dev {device} {checksum}{zero}"
+            ));
+            ns.ip("link set vx up");
+            ns.ip(&format!("addr add 10.83.0.{me}/24 dev vx"));
+        }
+        let mut pool = Pool::new(4096, 4096).unwrap();
+        let (mut pa, mut pb) = s.inside(|| (PacketPort::open("a1").unwrap(), PacketPort::open("b1").unwrap()));
+        let mut longest = 0;
+        transfer(&a, &b, "10.83.0.2", |done| longest = wire(&mut pa, &mut pb, &mut pool, |_, _| (), done));
+        println!("{checksum}: longest frame {longest}, {:?}", pa.stats());
+        assert!(longest <= 1514, "a large tunnel frame was handed in uncut");
+        assert_eq!(pa.stats().rx_dropped, 0);
+        assert_eq!(pool.outstanding(), 0);
+    }
+}

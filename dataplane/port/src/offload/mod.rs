@@ -4,11 +4,13 @@
 //! undone; a frame that goes from one capable port to another is never touched.
 //! Invariant: every frame that comes out of [`complete`] is ready for a receiver with the given
 //! abilities; a frame whose headers do not fit what it asks for is refused, never sent half done.
-//! Deliberately does not know: tunnels (cut a frame before it is encapsulated), devices.
+//! Deliberately does not know: devices. A frame must be cut before it is encapsulated; only what came
+//! in encapsulated and uncut is cut as it is.
 
 mod checksum;
 mod restore;
 mod segment;
+mod tunnel;
 
 use sluice_frame::{Frame, Gso, Meta, Pool};
 
@@ -16,6 +18,8 @@ use crate::{Offloads, SendDrop};
 
 pub use checksum::fill;
 pub use restore::restore;
+pub(crate) use segment::cut;
+pub(crate) use tunnel::is_tunnelled;
 
 /// Can a frame with this record go as it is to a receiver that accepts `accepts`?
 #[inline]

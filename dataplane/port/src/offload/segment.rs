@@ -3,11 +3,12 @@
 use sluice_frame::{Frame, Gso, Meta, Pool};
 
 use super::checksum::{add, fill, fold, get16, put16};
+use super::tunnel::Outer;
 use crate::SendDrop;
 
 const ETHERNET: usize = 14;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 const FIN_AND_PSH: u8 = 0x09;
 const CWR: u8 = 0x80;
 /// VLAN tags and IPv6 extension headers that are walked before giving up.
@@ -17,18 +18,20 @@ const PIECES_MAX: usize = 1024;
 
 /// Where the headers of a frame that is to be cut lie.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+pub(super) struct Layout {
     v6: bool,
     l3: usize,
     l4: usize,
     protocol: u8,
     /// Bytes of all headers.
     headers: usize,
+    /// What is in front of the inner frame, in a tunnel.
+    outer: Option<Outer>,
 }
 
 /// Appends the pieces of `frame` to `out`; on error some may be there already.
-pub(super) fn cut(pool: &mut Pool, frame: &Frame, partial: bool, out: &mut Vec<Frame>) -> Result<(), SendDrop> {
-    let layout = Layout::of(frame).ok_or(SendDrop::BadOffload)?;
+pub(crate) fn cut(pool: &mut Pool, frame: &Frame, partial: bool, out: &mut Vec<Frame>) -> Result<(), SendDrop> {
+    let layout = Layout::plain(frame).or_else(|| Layout::inside_tunnel(frame)).ok_or(SendDrop::BadOffload)?;
     let size = usize::from(frame.meta.gso_size);
     let payload = frame.len() - layout.headers;
     if size == 0 || payload.div_ceil(size) > PIECES_MAX || layout.headers > pool.chunk_payload() {
@@ -42,7 +45,9 @@ pub(super) fn cut(pool: &mut Pool, frame: &Frame, partial: bool, out: &mut Vec<F
         let mut piece =
             pool.copy_range(frame, index * size, layout.headers + n).ok_or(SendDrop::NoMemory)?;
         let place = Place { index, offset: (index * size) as u32, payload: n, last: index + 1 == count };
-        let done = layout.write(frame, &mut piece, place, pseudo) && (partial || fill(&mut piece));
+        let done = layout.write(frame, &mut piece, place, pseudo)
+            && layout.outer.is_none_or(|outer| outer.write(&mut piece, index))
+            && (partial || fill(&mut piece));
         out.push(piece);
         if !done {
             return Err(SendDrop::BadOffload);
@@ -61,7 +66,8 @@ struct Place {
 }
 
 impl Layout {
-    fn of(frame: &Frame) -> Option<Layout> {
+    /// The layout of a large frame that is in no tunnel.
+    pub(super) fn plain(frame: &Frame) -> Option<Layout> {
         let bytes = frame.head();
         let (l3, ethertype) = network(bytes)?;
         let (v6, protocol, l4) = match ethertype {
@@ -80,6 +86,22 @@ impl Layout {
             }
             _ => return None,
         };
+        if frame.meta.needs_csum && usize::from(frame.meta.csum_start) != l4 {
+            return None;
+        }
+        Layout::behind(frame, v6, l3, l4, protocol, None)
+    }
+
+    /// The layout with the transport header looked at, if it is of the kind that the record says.
+    pub(super) fn behind(
+        frame: &Frame,
+        v6: bool,
+        l3: usize,
+        l4: usize,
+        protocol: u8,
+        outer: Option<Outer>,
+    ) -> Option<Layout> {
+        let bytes = frame.head();
         let transport = match (frame.meta.gso, protocol, v6) {
             (Gso::Tcp4, TCP, false) | (Gso::Tcp6, TCP, true) => {
                 let header = usize::from(bytes.get(l4 + 12)? >> 4) * 4;
@@ -88,11 +110,8 @@ impl Layout {
             (Gso::UdpL4, UDP, _) => 8,
             _ => return None,
         };
-        if frame.meta.needs_csum && usize::from(frame.meta.csum_start) != l4 {
-            return None;
-        }
         let headers = l4 + transport;
-        (headers <= bytes.len()).then_some(Layout { v6, l3, l4, protocol, headers })
+        (headers <= bytes.len()).then_some(Layout { v6, l3, l4, protocol, headers, outer })
     }
 
     fn checksum_offset(&self) -> usize {
