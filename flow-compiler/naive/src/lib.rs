@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod generate;
 mod learn;
 mod normal;
 pub mod rules;

@@ -52,7 +52,8 @@ impl Walk<'_> {
         let inner = saved.get(1..).unwrap_or(&[]).to_vec();
         let pcp = tag.map_or(0, |t| t.tci & 0xe000);
         self.frame.tags = inner;
-        if spec.access.is_none() && vlan != 0 {
+        // A tag that would say nothing, neither an id nor a priority, is left out.
+        if spec.access.is_none() && (vlan | pcp) != 0 {
             let tpid = tag.map_or(0x8100, |t| t.tpid);
             self.frame.tags.insert(0, Tag { tpid, tci: vlan | pcp | 0x1000 });
         }

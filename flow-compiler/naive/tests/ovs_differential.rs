@@ -1,0 +1,96 @@
+//! On made-up rules and packets the naive interpreter does what a stock Open vSwitch does: the same
+//! bytes leave by the same ports, and the same rules count the same packets, learned ones included.
+//!
+//! `SLUICE_PAIRS=100000` makes the long form of it.
+
+mod ovs;
+
+use std::collections::BTreeMap;
+
+use ovs::Ovs;
+use sluice_naive::generate::scenario;
+use sluice_naive::{by_port, NaiveSwitch, Output, RuleHits, Subject};
+
+const RULES: usize = 40;
+const PACKETS: usize = 50;
+
+fn pairs() -> usize {
+    std::env::var("SLUICE_PAIRS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+}
+
+fn first_seed() -> u64 {
+    std::env::var("SLUICE_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+#[test]
+fn the_naive_interpreter_agrees_with_a_stock_switch() {
+    if !Ovs::installed() {
+        println!("SKIPPED: no stock Open vSwitch here (apt-get install openvswitch-switch)");
+        return;
+    }
+    let mut ovs = Ovs::start("naive").unwrap();
+    let mut naive = NaiveSwitch::default();
+    let scenarios = pairs().div_ceil(PACKETS) as u64;
+    let (mut compared, mut skipped, mut wrong) = (0, 0, Vec::new());
+    for seed in first_seed()..first_seed() + scenarios {
+        let s = scenario(seed, RULES, PACKETS).unwrap();
+        naive.load(&s.world).unwrap();
+        ovs.load(&s.world).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let mut comparable = true;
+        for (i, p) in s.packets.iter().enumerate() {
+            let mine = by_port(naive.packet(p, i as u64).unwrap());
+            let theirs = by_port(ovs.packet(p, i as u64).unwrap());
+            if let Some(why) = naive.unsupported {
+                println!("seed {seed} packet {i}: {why}");
+                (comparable, skipped) = (false, skipped + 1);
+                continue;
+            }
+            compared += 1;
+            if mine != theirs {
+                println!("seed {seed} packet {i} in br{}:{}", p.bridge, p.port);
+                println!(" naive {}\n stock {}", show(&mine), show(&theirs));
+                println!("{}", ovs.trace(p).unwrap());
+                wrong.push((seed, i));
+                comparable = false;
+                break;
+            }
+        }
+        if comparable {
+            let (mine, theirs) = (counts(naive.hits().unwrap()), counts(ovs.hits().unwrap()));
+            if mine != theirs {
+                let differing: Vec<_> = mine.iter().filter(|(k, v)| theirs.get(*k) != Some(v)).collect();
+                println!("seed {seed}: counters differ: naive {differing:?}");
+                for (k, _) in &differing {
+                    println!("  stock {k:?}: {:?}", theirs.get(*k));
+                }
+                wrong.push((seed, usize::MAX));
+            }
+        }
+        if wrong.len() >= 5 {
+            break;
+        }
+    }
+    println!("{compared} pairs compared, {skipped} skipped, {} differ", wrong.len());
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(compared * 10 >= (compared + skipped) * 9);
+}
+
+type Counts = BTreeMap<(usize, u8, u16), Vec<u64>>;
+
+/// Packets of each rule; rules that share table and priority are told apart by their counts only.
+fn counts(hits: Option<Vec<RuleHits>>) -> Counts {
+    let mut all = Counts::new();
+    for h in hits.unwrap_or_default() {
+        all.entry((h.bridge, h.table, h.priority)).or_default().push(h.packets);
+    }
+    all.values_mut().for_each(|v| v.sort_unstable());
+    all
+}
+
+fn show(outputs: &[Output]) -> String {
+    let line = |o: &Output| {
+        let hex: String = o.bytes.iter().map(|b| format!("{b:02x}")).collect();
+        format!("\n   br{}:{} {hex}", o.bridge, o.port as i32)
+    };
+    outputs.iter().map(line).collect()
+}
