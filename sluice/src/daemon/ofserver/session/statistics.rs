@@ -1,7 +1,7 @@
 //! Questions about counts and descriptions.
 //!
 //! Purpose: what the workers count is asked of them first, so that an answer is as of the question.
-//! Invariant: a reply never exceeds a message; long ones come in parts.
+//! Invariant: what does not fit a message is told in parts (encoding sees to it).
 
 use sluice_openflow::message::{
     Aggregate, FlowStatsRequest, GroupFeatures, MeterFeatures, PortStats, QueueStatsRequest, StatsReply,
@@ -21,8 +21,6 @@ const ALL_METERS: u32 = 0xffff_ffff;
 const ALL_QUEUES: u32 = 0xffff_ffff;
 /// Rules that a table is said to hold at most; there is no limit.
 const MAX_ENTRIES: u32 = 1_000_000;
-/// Entries in one part; the largest, a port with its properties, is about 200 bytes.
-const PART: usize = 200;
 
 impl Session {
     pub(super) fn statistics(&mut self, request: StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
@@ -100,7 +98,7 @@ impl Session {
                 }
             })
             .collect();
-        self.in_parts(all, |more, tables| StatsReply::Table { more, tables }, xid, turn);
+        self.reply(&Message::StatsReply(StatsReply::Table { more: false, tables: all }), xid, turn);
     }
 
     fn port_counts(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) {
@@ -108,7 +106,7 @@ impl Session {
         let bridge = turn.switch.bridge(self.bridge);
         let ports = bridge.into_iter().flat_map(|b| b.ports.values()).filter(wanted);
         let all: Vec<PortStats> = ports.map(|p| port_stats(p, turn.switch, turn.now_ms)).collect();
-        self.in_parts(all, |more, ports| StatsReply::Port { more, ports }, xid, turn);
+        self.reply(&Message::StatsReply(StatsReply::Port { more: false, ports: all }), xid, turn);
     }
 
     fn describe_ports(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
@@ -116,16 +114,14 @@ impl Session {
         if port != PortNo::NONE && self.protocol.version == Version::V15 {
             all.retain(|p| p.number == port);
         }
-        self.in_parts(all, |more, ports| StatsReply::PortDesc { more, ports }, xid, turn);
-        Ok(Effect::None)
+        self.answer_stats(StatsReply::PortDesc { more: false, ports: all }, xid, turn)
     }
 
     fn describe_tables(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         const ANY_REASON: u32 = 7;
         let describe = |table| TableDesc { table, config: 0, eviction: Some(ANY_REASON), vacancy: None };
         let all: Vec<TableDesc> = (0..TABLES).map(describe).collect();
-        self.in_parts(all, |more, tables| StatsReply::TableDesc { more, tables }, xid, turn);
-        Ok(Effect::None)
+        self.answer_stats(StatsReply::TableDesc { more: false, tables: all }, xid, turn)
     }
 
     fn table_features(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
@@ -156,14 +152,6 @@ impl Session {
     pub(super) fn queue_config(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         self.check_queue(QueueStatsRequest { port, queue: ALL_QUEUES }, turn)?;
         self.answer(Message::QueueGetConfigReply(port), xid, turn)
-    }
-
-    fn in_parts<T: Clone>(&mut self, all: Vec<T>, reply: impl Fn(bool, Vec<T>) -> StatsReply, xid: u32, turn: &mut Turn<'_>) {
-        let parts = all.len().div_ceil(PART).max(1);
-        for i in 0..parts {
-            let part = all.iter().skip(i * PART).take(PART).cloned().collect();
-            self.reply(&Message::StatsReply(reply(i + 1 < parts, part)), xid, turn);
-        }
     }
 }
 
