@@ -99,6 +99,37 @@ fn jumbo_frames_cross_in_several_buffers() {
 }
 
 #[test]
+fn every_queue_of_a_device_is_served() {
+    let Some(mut rig) = Rig::new("afxdp queues") else { return };
+    rig.switch.ip("link add q0 numrxqueues 4 numtxqueues 4 type veth peer name q1 numrxqueues 4 numtxqueues 4");
+    for device in ["q0", "q1"] {
+        rig.switch.run(&format!("ethtool -L {device} rx 4 tx 4"));
+        rig.switch.ip(&format!("link set {device} up"));
+    }
+    let mut port = rig.open("q1", &XdpOptions { ring: 512, ..XdpOptions::default() });
+    assert!(port.description().contains("4 queues"), "{}", port.description());
+    let mut peer = rig.switch.inside(|| PacketPort::open("q0").unwrap());
+    // The kernel chooses the queue by the flow: many flows meet all of them.
+    let flows = 200u32;
+    for n in 0..flows {
+        let mut packet = vec![0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        packet.extend([(n >> 8) as u8 | 0x40, n as u8, 0, 9, 0, 26, 0, 0]);
+        packet.resize(46, n as u8);
+        assert_eq!(send(&mut peer, &mut rig.pool, &[&ethernet(0x0800, &packet)]).sent, 1);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < flows as usize {
+        let f = receive_until(&mut port, &mut rig.pool, |b| b[12..14] == [8, 0]);
+        seen.insert(f.to_vec());
+        rig.pool.free(f);
+    }
+    assert_eq!(send(&mut port, &mut rig.pool, &[&numbered(5, 100)]).sent, 1);
+    let f = receive_until(&mut peer, &mut rig.pool, |b| *b == numbered(5, 100));
+    rig.pool.free(f);
+    rig.close(vec![port]);
+}
+
+#[test]
 fn two_devices_share_one_memory_and_tcp_crosses_them() {
     let Some(mut rig) = Rig::new("afxdp tcp") else { return };
     let Some(other) = Namespace::new("afxdp tcp") else { return };
