@@ -1,1 +1,12 @@
-//! Benchmarks: replay, scale, attack, control.
+//! What the benchmarks share: traffic, the switch under test, the clock that counts.
+//!
+//! Purpose: one cell (rules, flows, source) is built here once and measured by several programs.
+//! Invariant: the same cell has the same frames in the same order in every run.
+//! Deliberately does not know: other switches; `peers/` runs them.
+
+#![forbid(unsafe_code)]
+
+pub mod cell;
+pub mod clock;
+pub mod traffic;
+pub mod vary;

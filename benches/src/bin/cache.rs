@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_benches::clock::cpu_ns;
 use sluice_engine::{Settings, Worker};
 use sluice_flow::action::Action;
 use sluice_flow::fdb::{Fdb, Versions};
@@ -24,17 +25,10 @@ fn frame(flow: u32) -> Vec<u8> {
     f
 }
 
-fn cpu_ns() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `t` is a valid place for the answer.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
-}
-
 fn run(name: &str, flows: u32, on: &[Slot]) {
     let versions = Versions::new(Seeds::FIXED);
     let settings = Settings { flows: 1 << 21, seeds: Seeds::FIXED, versions: versions.clone() };
-    let Ok(pool) = Pool::new(2048, 512) else { return };
+    let Ok(pool) = Pool::new(4096, 512) else { return };
     let mut worker = Worker::new(pool, settings);
     let mut source = PcapPort::new("in", Repeat::Forever, Output::Discard);
     let mut x = 1u64;

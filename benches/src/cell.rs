@@ -1,0 +1,109 @@
+//! The switch under test: rules, ports and a source.
+//!
+//! Purpose: the same arrangement for measuring, counting instructions and counting allocations.
+//! Invariant: port 1 is the source, port 2 the sink; port 8 is a tunnel whose packets use port 9.
+//! Deliberately does not know: time and figures.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use sluice::inline::Inline;
+use sluice_flow::program::{Ingress, Port, PortKind, Tunnel};
+use sluice_flow::underlay::{Device, Exit, Route, Underlay};
+use sluice_flow::verdict::{OuterTos, OuterTtl};
+use sluice_flow::{Change, PortIdx};
+use sluice_openflow::text::{parse_flow_file, Names};
+use sluice_openflow::version::Version;
+use sluice_port::pcap::{Output, PcapPort, Repeat};
+
+/// Chunks of frame memory and their size: what the replay command has.
+const CHUNKS: usize = 2048;
+const CHUNK: usize = 4096;
+/// Flows that the cache may hold.
+const FLOWS: usize = 1 << 21;
+const SOURCE: u32 = 1;
+const SINK: u32 = 2;
+const TUNNEL: u32 = 8;
+const UNDERLAY: u32 = 9;
+const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0xff, 2];
+const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0xff, 1];
+const VXLAN_PORT: u16 = 4789;
+
+/// Where frames come from and how they leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// From port 1 to port 2.
+    Plain,
+    /// From port 1 into the tunnel.
+    Encap,
+    /// Out of the tunnel to port 2.
+    Decap,
+}
+
+impl Shape {
+    /// By its name on a command line.
+    pub fn named(name: &str) -> Option<Shape> {
+        match name {
+            "plain" => Some(Shape::Plain),
+            "encap" => Some(Shape::Encap),
+            "decap" => Some(Shape::Decap),
+            _ => None,
+        }
+    }
+}
+
+/// A switch with these rules and this source, ready to turn.
+pub fn build(shape: Shape, rules: &str, source: Box<dyn sluice_port::Port>) -> Result<Inline, String> {
+    let mods = parse_flow_file(rules, &Names::new()).map_err(|e| e.to_string())?;
+    let mut switch = Inline::new(CHUNK, CHUNKS, FLOWS).map_err(|e| e.to_string())?;
+    switch.add_bridge(0);
+    let (first, underlay) = match shape {
+        Shape::Decap => (sink(), source),
+        _ => (source, sink()),
+    };
+    switch.add_device(0, SOURCE, first);
+    switch.add_device(0, SINK, sink());
+    if shape != Shape::Plain {
+        let idx = switch.add_device(0, UNDERLAY, underlay);
+        add_tunnel(&mut switch, idx);
+    }
+    switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
+    Ok(switch)
+}
+
+fn sink() -> Box<dyn sluice_port::Port> {
+    Box::new(PcapPort::new("sink", Repeat::Times(0), Output::Discard))
+}
+
+fn add_tunnel(switch: &mut Inline, by: PortIdx) {
+    let (own, peer) = (IpAddr::V4(OWN), IpAddr::V4(PEER));
+    let mut underlay = Underlay::default();
+    underlay.devices.push(Device {
+        name: "underlay".into(),
+        mac: OWN_MAC,
+        addresses: vec![own],
+        exit: Exit::Port(by),
+        mtu: 9000,
+    });
+    underlay.routes.push(Route { prefix: peer, len: 32, device: 0, gateway: None, source: Some(own) });
+    underlay.neighbours.insert((0, peer), PEER_MAC);
+    let tunnel = Tunnel {
+        key: None,
+        remote: Some(peer),
+        local: Some(own),
+        dst_port: VXLAN_PORT,
+        tos: OuterTos::Set(0),
+        ttl: OuterTtl::Set(64),
+        df: true,
+        csum: false,
+        gbp: false,
+    };
+    let to = Some(Port { kind: PortKind::Tunnel(Arc::new(tunnel)), ..Port::device(0) });
+    switch.change(&[
+        Change::SetPort { bridge: 0, port: TUNNEL, to },
+        Change::SetIngress { device: by, to: Some(Ingress::Underlay) },
+    ]);
+    switch.set_underlay(underlay);
+}
