@@ -12,6 +12,7 @@ mod count;
 mod device;
 mod error;
 pub mod fault;
+mod filter;
 mod landing;
 pub mod netlink;
 pub mod offload;

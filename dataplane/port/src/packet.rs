@@ -11,7 +11,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use sluice_frame::{Frame, Pool};
 
+use crate::afxdp::Take;
 use crate::device::Device;
+use crate::filter;
 use crate::landing::{gather, Landing};
 use crate::sys::{bind, get_option, retry, set_option, socket};
 use crate::tap::{send_drop, Vectors};
@@ -42,6 +44,11 @@ pub struct PacketPort {
 impl PacketPort {
     /// Opens a socket on a device of the calling thread's network namespace, in promiscuous mode.
     pub fn open(name: &str) -> Result<PacketPort, PortError> {
+        PacketPort::open_for(name, &Take::Everything)
+    }
+
+    /// Opens a socket that sees only some frames. The host sees them as well.
+    pub fn open_for(name: &str, take: &Take) -> Result<PacketPort, PortError> {
         let device = Device::open(name)?;
         let fail = |doing: &'static str| move |e| PortError::io(name, doing, e);
         // No protocol yet: nothing is queued before the options are set.
@@ -53,13 +60,10 @@ impl PacketPort {
         ] {
             set_option(&fd, libc::SOL_PACKET, option, &1i32).map_err(fail(doing))?;
         }
-        let member = libc::packet_mreq {
-            mr_ifindex: device.index() as i32,
-            mr_type: libc::PACKET_MR_PROMISC as u16,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        set_option(&fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &member).map_err(fail("enter promiscuous mode"))?;
+        filter::attach(&fd, take).map_err(fail("filter frames"))?;
+        if *take == Take::Everything {
+            be_promiscuous(&fd, device.index()).map_err(fail("enter promiscuous mode"))?;
+        }
         // Larger buffers only help; without the right to force them the usual ones stay.
         for option in [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
             let _ = set_option(&fd, libc::SOL_SOCKET, option, &BUFFER);
@@ -85,6 +89,11 @@ impl PacketPort {
     /// The device, to be asked and configured.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Changes which frames are seen, without a gap.
+    pub fn retake(&mut self, take: &Take) -> Result<(), PortError> {
+        filter::attach(&self.fd, take).map_err(|e| PortError::io(self.device.name(), "filter frames", e))
     }
 
     /// Reads one frame; `Ok(None)` when none waits.
@@ -152,6 +161,17 @@ impl PacketPort {
         let n = retry(|| unsafe { libc::recvmsg(fd, &mut message, 0) })?;
         Ok(Received { bytes: n, flags: message.msg_flags, tag: kept_tag(&message) })
     }
+}
+
+/// Has the device take frames for other addresses as well, as long as the socket is open.
+fn be_promiscuous(fd: &OwnedFd, device: u32) -> std::io::Result<()> {
+    let member = libc::packet_mreq {
+        mr_ifindex: device as i32,
+        mr_type: libc::PACKET_MR_PROMISC as u16,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_option(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &member)
 }
 
 /// One message of the socket.

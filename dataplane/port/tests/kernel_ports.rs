@@ -5,6 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use sluice_frame::{Frame, Gso, Pool};
+use sluice_port::afxdp::Take;
 use sluice_port::packet::PacketPort;
 use sluice_port::tap::{self, TapOptions, TapPort};
 use sluice_port::{offload, Offloads, Port, SendDrop};
@@ -249,4 +250,36 @@ fn the_kernels_own_vxlan_crosses_packet_sockets_though_its_frames_are_large() {
         assert_eq!(pa.stats().rx_dropped, 0);
         assert_eq!(pool.outstanding(), 0);
     }
+}
+
+#[test]
+fn a_packet_socket_for_tunnels_sees_tunnel_packets_to_our_addresses_only() {
+    let (Some(a), Some(s)) = (Namespace::new("packet filter"), Namespace::new("packet filter")) else { return };
+    a.veth("a0", &s, "a1");
+    a.ip("addr add 10.85.0.1/24 dev a0");
+    for last in 2..=9 {
+        s.ip(&format!("addr add 10.85.0.{last}/24 dev a1"));
+    }
+    let take = |last: std::ops::RangeInclusive<u8>| Take::Tunnel {
+        local: last.map(|l| [10, 85, 0, l].into()).collect(),
+        udp_port: 4789,
+    };
+    let mut port = s.inside(|| PacketPort::open_for("a1", &take(2..=8)).unwrap());
+    let socket = a.inside(|| std::net::UdpSocket::bind("10.85.0.1:5555").unwrap());
+    let mut pool = Pool::new(2048, 256).unwrap();
+    let mut expect = |port: &mut PacketPort, last: u8| {
+        // Neither the ARP for it, nor another port, nor another address, nor a fragment is seen.
+        for (to, text) in [("10.85.0.2:4790", &b"other port"[..]), ("10.85.0.9:4789", b"other address"), ("10.85.0.2:4789", &[7; 3000])] {
+            socket.send_to(text, to).unwrap();
+        }
+        socket.send_to(b"ours", format!("10.85.0.{last}:4789")).unwrap();
+        let f = receive_until(port, &mut pool, |_| true);
+        assert!(f.to_vec().ends_with(b"ours"), "{:x?}", f.to_vec());
+        pool.free(f);
+    };
+    for last in [2, 3, 8] {
+        expect(&mut port, last);
+    }
+    port.retake(&take(5..=5)).unwrap();
+    expect(&mut port, 5);
 }

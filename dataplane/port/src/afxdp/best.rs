@@ -30,14 +30,13 @@ pub fn open_best(name: &str, pool: &mut Pool, umem: &Arc<Umem>, options: &XdpOpt
             Err(e) => format!("AF_XDP refused: {}", e.why()),
         },
     };
-    if let Take::Tunnel { .. } = options.take {
-        // A packet socket sees all frames and the host sees them too; the switch must tell them apart.
-        let port = PacketPort::open(name)?;
-        let reason = format!("packet socket beside the host's stack ({why_not})");
-        return Ok(Best { port: Box::new(port), is_afxdp: false, reason });
-    }
-    let port = PacketPort::open(name)?;
-    Ok(Best { port: Box::new(port), is_afxdp: false, reason: format!("packet socket ({why_not})") })
+    let port = PacketPort::open_for(name, &options.take)?;
+    let beside = match options.take {
+        Take::Everything => "",
+        // The host sees tunnel packets too, and would answer that nobody listens.
+        Take::Tunnel { .. } => " beside the host's stack; hold a UDP socket on the tunnel port",
+    };
+    Ok(Best { port: Box::new(port), is_afxdp: false, reason: format!("packet socket{beside} ({why_not})") })
 }
 
 /// Why AF_XDP would lose something on this device.
