@@ -22,8 +22,15 @@ pub fn check_actions(
     table: Option<u8>,
 ) -> Result<Formats, OfpError> {
     let tags = u8::from(matching.value.get(slot::VLAN_PRESENT) == 1);
-    let state = State { seen: *matching, tags };
-    let mut check = Check { state, table, formats: Formats::ANY };
+    let state = State {
+        seen: *matching,
+        tags,
+    };
+    let mut check = Check {
+        state,
+        table,
+        formats: Formats::ANY,
+    };
     check.list(actions)?;
     Ok(check.formats)
 }
@@ -40,6 +47,10 @@ struct Check {
     table: Option<u8>,
     formats: Formats,
 }
+
+/// Ports that name application protocols in `ct(alg=)`.
+const FTP: u16 = 21;
+const TFTP: u16 = 69;
 
 const INCONSISTENT: OfpError = OfpError::OFPBAC_MATCH_INCONSISTENT;
 
@@ -77,7 +88,10 @@ impl Check {
                 if let Some(dst) = b.dst {
                     self.target(dst)?;
                 }
-                b.members.iter().filter(|p| **p != PortNo::NONE).try_for_each(|p| output_port(*p))
+                b.members
+                    .iter()
+                    .filter(|p| **p != PortNo::NONE)
+                    .try_for_each(|p| output_port(*p))
             }
             Action::SetField(set) => self.set_field(set.field, &set.value),
             Action::Move { src, dst } => {
@@ -94,9 +108,11 @@ impl Check {
             Action::Encap(encap) => self.encap(encap),
             Action::Decap { .. } => self.decap(),
             Action::DecNshTtl => self.expect(self.met(Prereq::Nsh)),
-            Action::Resubmit { with_ct_orig: true, .. } => {
-                connection_known(&self.state.seen).then_some(()).ok_or(INCONSISTENT)
-            }
+            Action::Resubmit {
+                with_ct_orig: true, ..
+            } => connection_known(&self.state.seen)
+                .then_some(())
+                .ok_or(INCONSISTENT),
             Action::DeleteField(field) => {
                 let first = Field::TUN_METADATA0;
                 let variable = (first..first.plus(64)).contains(field);
@@ -116,8 +132,14 @@ impl Check {
     /// Actions that write a header of a fixed kind.
     fn headers(&mut self, action: &Action) -> Result<(), OfpError> {
         match action {
-            Action::SetVlanVid { push_vlan_if_needed, .. }
-            | Action::SetVlanPcp { push_vlan_if_needed, .. } => {
+            Action::SetVlanVid {
+                push_vlan_if_needed,
+                ..
+            }
+            | Action::SetVlanPcp {
+                push_vlan_if_needed,
+                ..
+            } => {
                 self.expect(self.state.tags > 0 || *push_vlan_if_needed)?;
                 self.set_tags(self.state.tags.max(1));
                 Ok(())
@@ -147,13 +169,14 @@ impl Check {
             | Action::SetMplsTtl(_)
             | Action::DecMplsTtl => self.expect(self.met(Prereq::Mpls)),
             Action::PushMpls(ethertype) => {
+                self.expect(self.met(Prereq::Ethernet))?;
                 self.set_eth_type(*ethertype);
                 // What lies behind the label stack is no longer in sight.
                 self.state.seen.clear(slot::NW_PROTO);
                 Ok(())
             }
             Action::PopMpls(ethertype) => {
-                self.expect(self.met(Prereq::Mpls))?;
+                self.expect(self.met(Prereq::Mpls) && self.met(Prereq::Ethernet))?;
                 self.set_eth_type(*ethertype);
                 Ok(())
             }
@@ -163,16 +186,23 @@ impl Check {
 
     fn set_tags(&mut self, tags: u8) {
         self.state.tags = tags;
-        self.state.seen.set_exact(slot::VLAN_PRESENT, u128::from(tags > 0));
+        self.state
+            .seen
+            .set_exact(slot::VLAN_PRESENT, u128::from(tags > 0));
     }
 
     fn set_eth_type(&mut self, ethertype: u16) {
         self.state.seen.clear(slot::PACKET_TYPE);
-        self.state.seen.set_exact(slot::ETH_TYPE, u128::from(ethertype));
+        self.state
+            .seen
+            .set_exact(slot::ETH_TYPE, u128::from(ethertype));
     }
 
     fn source(&self, src: SubField) -> Result<(), OfpError> {
-        src.field.prereqs_met(&self.state.seen).then_some(()).ok_or(INCONSISTENT)
+        src.field
+            .prereqs_met(&self.state.seen)
+            .then_some(())
+            .ok_or(INCONSISTENT)
     }
 
     fn target(&self, dst: SubField) -> Result<(), OfpError> {
@@ -205,8 +235,14 @@ impl Check {
         // What the learned rule will be certain of.
         let mut learned = Match::ANY;
         for spec in &learn.specs {
-            if let LearnSpec::Match { src: LearnSource::Field(src), .. }
-            | LearnSpec::Load { src: LearnSource::Field(src), .. }
+            if let LearnSpec::Match {
+                src: LearnSource::Field(src),
+                ..
+            }
+            | LearnSpec::Load {
+                src: LearnSource::Field(src),
+                ..
+            }
             | LearnSpec::Output(src) = spec
             {
                 self.source(*src)?;
@@ -242,6 +278,14 @@ impl Check {
         if let CtZone::Field(zone) = ct.zone {
             self.source(zone)?;
         }
+        let suits = match ct.alg {
+            FTP => self.met(Prereq::Tcp),
+            TFTP => self.met(Prereq::Udp),
+            _ => true,
+        };
+        if !suits {
+            return Err(INCONSISTENT);
+        }
         self.nested(&ct.actions)
     }
 
@@ -255,31 +299,52 @@ impl Check {
     }
 
     fn encap(&mut self, encap: &Encap) -> Result<(), OfpError> {
-        let seen = &mut self.state.seen;
-        seen.clear(slot::ETH_TYPE);
-        seen.clear(slot::NW_PROTO);
-        seen.set_field(Field::PACKET_TYPE, u128::from(encap.new_packet_type), u128::MAX);
-        self.set_tags(0);
+        let kind = encap.new_packet_type;
+        self.set_packet_type(kind);
+        if kind >> 16 == 1 {
+            self.state
+                .seen
+                .set_exact(slot::ETH_TYPE, u128::from(kind & 0xffff));
+        }
+        if !self.met(Prereq::Ip) {
+            self.state.seen.clear(slot::NW_PROTO);
+        }
         Ok(())
     }
 
     fn decap(&mut self) -> Result<(), OfpError> {
-        // From here on the kind of the packet is found out anew.
-        let seen = &mut self.state.seen;
-        seen.clear(slot::ETH_TYPE);
-        seen.clear(slot::NW_PROTO);
-        seen.set_field(Field::PACKET_TYPE, 0xfffe_0000, u128::MAX);
-        self.set_tags(0);
+        if self.met(Prereq::Ethernet) {
+            let eth_type = self.state.seen.value.get(slot::ETH_TYPE) as u32;
+            self.set_packet_type(1 << 16 | eth_type);
+            self.set_tags(0);
+        } else {
+            // From here on the kind of the packet is found out anew.
+            const UNKNOWN: u32 = 0xfffe_0000;
+            self.set_packet_type(UNKNOWN);
+            self.state.seen.clear(slot::ETH_TYPE);
+        }
         Ok(())
+    }
+
+    fn set_packet_type(&mut self, kind: u32) {
+        self.state
+            .seen
+            .set_field(Field::PACKET_TYPE, u128::from(kind), u128::MAX);
     }
 }
 
 fn ones(width: u16) -> u128 {
-    1u128.checked_shl(u32::from(width)).map_or(u128::MAX, |v| v - 1)
+    1u128
+        .checked_shl(u32::from(width))
+        .map_or(u128::MAX, |v| v - 1)
 }
 
 fn writable(field: Field) -> Result<(), OfpError> {
-    field.info().writable.then_some(()).ok_or(OfpError::OFPBAC_BAD_SET_ARGUMENT)
+    field
+        .info()
+        .writable
+        .then_some(())
+        .ok_or(OfpError::OFPBAC_BAD_SET_ARGUMENT)
 }
 
 fn output_port(port: PortNo) -> Result<(), OfpError> {

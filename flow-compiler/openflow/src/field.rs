@@ -167,7 +167,10 @@ impl Field {
     /// The name by which a slice of it is printed: `NXM_OF_ETH_SRC`, and its own where it has no id.
     pub fn wire_name(self) -> &'static str {
         let i = self.info();
-        [i.nxm_name, i.oxm_name].into_iter().find(|n| !n.is_empty()).unwrap_or(i.name)
+        [i.nxm_name, i.oxm_name]
+            .into_iter()
+            .find(|n| !n.is_empty())
+            .unwrap_or(i.name)
     }
 
     /// Bytes that a value of the field takes on the wire.
@@ -201,7 +204,11 @@ impl Field {
 
     /// The whole field as a [`SubField`].
     pub fn whole(self) -> SubField {
-        SubField { field: self, start: 0, width: self.info().n_bits }
+        SubField {
+            field: self,
+            start: 0,
+            width: self.info().n_bits,
+        }
     }
 }
 
@@ -228,13 +235,25 @@ impl Index {
         let (mut names, mut wire_names, mut ids) = (HashMap::new(), HashMap::new(), HashMap::new());
         for field in Field::all() {
             let i = field.info();
-            names.extend([i.name, i.alias].into_iter().filter(|n| !n.is_empty()).map(|n| (n, field)));
+            names.extend(
+                [i.name, i.alias]
+                    .into_iter()
+                    .filter(|n| !n.is_empty())
+                    .map(|n| (n, field)),
+            );
             wire_names.extend(
-                [i.nxm_name, i.oxm_name].into_iter().filter(|n| !n.is_empty()).map(|n| (n, field)),
+                [i.nxm_name, i.oxm_name]
+                    .into_iter()
+                    .filter(|n| !n.is_empty())
+                    .map(|n| (n, field)),
             );
             ids.extend([i.nxm, i.oxm].into_iter().flatten().map(|id| (id, field)));
         }
-        Index { names, wire_names, ids }
+        Index {
+            names,
+            wire_names,
+            ids,
+        }
     }
 }
 
@@ -247,7 +266,10 @@ mod tests {
         for field in Field::all() {
             let i = field.info();
             assert_eq!(Field::by_name(i.name), Some(field));
-            for name in [i.nxm_name, i.oxm_name].into_iter().filter(|n| !n.is_empty()) {
+            for name in [i.nxm_name, i.oxm_name]
+                .into_iter()
+                .filter(|n| !n.is_empty())
+            {
                 assert_eq!(Field::by_wire_name(name), Some(field), "{name}");
             }
             for id in [i.nxm, i.oxm].into_iter().flatten() {

@@ -17,7 +17,10 @@ pub struct Match {
 
 impl Match {
     /// Matches every packet.
-    pub const ANY: Match = Match { value: Key::ZERO, mask: Key::ZERO };
+    pub const ANY: Match = Match {
+        value: Key::ZERO,
+        mask: Key::ZERO,
+    };
 
     /// Adds a condition: `slot` under `mask` equals `value`. All right-aligned.
     pub fn set(&mut self, slot: Slot, value: u128, mask: u128) {
@@ -44,7 +47,9 @@ impl Match {
     /// Ports are given in their 32-bit form, `vlan_vid` with its "a tag is present" bit. Returns
     /// false, and changes nothing, for a field that the flow key does not hold.
     pub fn set_field(&mut self, field: Field, value: u128, mask: u128) -> bool {
-        let Some(place) = field.info().slot else { return false };
+        let Some(place) = field.info().slot else {
+            return false;
+        };
         match field {
             Field::DL_VLAN if mask != 0 => self.set_vlan_id(value),
             Field::DL_VLAN_PCP | Field::VLAN_PCP if mask != 0 => {
@@ -99,7 +104,10 @@ impl Match {
 
 impl std::fmt::Debug for Match {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Match").field("value", &self.value).field("mask", &self.mask).finish()
+        f.debug_struct("Match")
+            .field("value", &self.value)
+            .field("mask", &self.mask)
+            .finish()
     }
 }
 

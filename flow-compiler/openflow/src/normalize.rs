@@ -27,7 +27,10 @@ struct May {
 impl May {
     fn of(m: &Match) -> May {
         let packet_type = m.value.get(slot::PACKET_TYPE);
-        let plain = May { ethernet: packet_type == 0, ..May::default() };
+        let plain = May {
+            ethernet: packet_type == 0,
+            ..May::default()
+        };
         if packet_type != 0 && packet_type >> 16 != 1 {
             return plain;
         }
@@ -56,10 +59,17 @@ impl May {
                     ..plain
                 }
             }
-            0x0806 | 0x8035 => {
-                May { protocol: true, addresses: true, arp_sha: true, arp_tha: true, ..plain }
-            }
-            0x8847 | 0x8848 => May { mpls: true, ..plain },
+            0x0806 | 0x8035 => May {
+                protocol: true,
+                addresses: true,
+                arp_sha: true,
+                arp_tha: true,
+                ..plain
+            },
+            0x8847 | 0x8848 => May {
+                mpls: true,
+                ..plain
+            },
             _ => plain,
         }
     }
@@ -80,9 +90,15 @@ impl Match {
         keep(may.ip, &[slot::NW_TOS, slot::NW_TTL]);
         keep(may.arp_sha, &[slot::ARP_SHA]);
         keep(may.arp_tha, &[slot::ARP_THA]);
-        keep(may.ipv6, &[slot::IPV6_SRC, slot::IPV6_DST, slot::IPV6_LABEL]);
+        keep(
+            may.ipv6,
+            &[slot::IPV6_SRC, slot::IPV6_DST, slot::IPV6_LABEL],
+        );
         keep(may.target, &[slot::ND_TARGET]);
-        keep(may.mpls, &[slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2]);
+        keep(
+            may.mpls,
+            &[slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2],
+        );
         m
     }
 }
@@ -105,18 +121,29 @@ mod tests {
                 "icmp6,icmp_type=136,nd_sll=1:2:3:4:5:6,nd_target=::1",
                 "icmp6,icmp_type=136,nd_target=::1",
             ),
-            ("icmp6,icmp_type=135,nd_tll=1:2:3:4:5:6", "icmp6,icmp_type=135"),
+            (
+                "icmp6,icmp_type=135,nd_tll=1:2:3:4:5:6",
+                "icmp6,icmp_type=135",
+            ),
             ("mpls,nw_src=1.1.1.1,mpls_label=3", "mpls,mpls_label=3"),
             ("mpls_label=3", ""),
             ("nw_ttl=4,nw_ecn=3,nw_tos=4,nw_proto=3", ""),
-            ("packet_type=(1,0x800),dl_src=1:2:3:4:5:6,nw_src=1.1.1.1", "packet_type=(1,0x800),nw_src=1.1.1.1"),
+            (
+                "packet_type=(1,0x800),dl_src=1:2:3:4:5:6,nw_src=1.1.1.1",
+                "packet_type=(1,0x800),nw_src=1.1.1.1",
+            ),
             ("dl_type=0x1234,nw_src=1.1.1.1", "dl_type=0x1234"),
             ("sctp6,tp_src=5", "sctp6,tp_src=5"),
             ("tcp,tp_dst=80,reg0=1", "tcp,reg0=0x1,tp_dst=80"),
-            ("rarp,arp_op=1,nw_src=1.1.1.1", "rarp,arp_spa=1.1.1.1,arp_op=1"),
+            (
+                "rarp,arp_op=1,nw_src=1.1.1.1",
+                "rarp,arp_spa=1.1.1.1,arp_op=1",
+            ),
         ];
         for (text, expected) in cases {
-            let m = parse_match(text, &Names::new()).unwrap_or_default().normalized();
+            let m = parse_match(text, &Names::new())
+                .unwrap_or_default()
+                .normalized();
             assert_eq!(format_match(&m, &Names::new()), expected, "{text}");
             assert_eq!(m.normalized(), m);
         }

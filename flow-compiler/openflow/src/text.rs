@@ -33,8 +33,8 @@ pub use action_print::format_actions;
 pub use error::TextError;
 pub use file::{parse_flow_file, parse_flow_file_formats, FileError};
 pub use flow_parse::{
-    parse_actions, parse_flow, parse_flow_formats, parse_flow_line, parse_instructions, parse_match,
-    DEFAULT_PRIORITY,
+    parse_actions, parse_flow, parse_flow_formats, parse_flow_line, parse_instructions,
+    parse_match, DEFAULT_PRIORITY,
 };
 pub use flow_print::{format_duration, format_flow_mod, format_flow_stats, FlowCounters, FlowLine};
 pub use formats::Formats;

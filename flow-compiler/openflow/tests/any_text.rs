@@ -9,15 +9,91 @@ use sluice_openflow::{Field, FlowModCommand, Match};
 
 /// Pieces of the language, so that random texts get past the first word.
 const PIECES: &[&str] = &[
-    "ip", "tcp", "arp", "table", "priority", "cookie", "actions", "output", "learn", "ct", "nat",
-    "exec", "commit", "zone", "load", "set_field", "move", "clone", "write_actions", "conjunction",
-    "resubmit", "reg0", "NXM_NX_REG0[]", "NXM_OF_ETH_SRC[0..3]", "in_port", "nw_src", "ipv6_src",
-    "dl_vlan", "vlan_tci", "tp_dst", "ct_state", "tcp_flags", "nw_frag", "packet_type", "note",
-    "bundle", "multipath", "controller", "userdata", "sample", "encap", "nsh", "tlv", "decap",
-    "enqueue", "dec_ttl", "check_pkt_larger", "members", "->", "=", ":", ",", "(", ")", "[", "]",
-    "..", "/", "-", "+", "|", "0x", "1", "65535", "4294967295", "18446744073709551616", "10.0.0.0",
-    "::1", "ff:ff:ff:ff:ff:ff", "LOCAL", "drop", "goto_table", "é", "\"", "\\", " ", "\t", "#",
-    "tun_metadata0", "xxreg0[64..127]", "ct_label", "mpls_label", "nd_target", "0/0", "*",
+    "ip",
+    "tcp",
+    "arp",
+    "table",
+    "priority",
+    "cookie",
+    "actions",
+    "output",
+    "learn",
+    "ct",
+    "nat",
+    "exec",
+    "commit",
+    "zone",
+    "load",
+    "set_field",
+    "move",
+    "clone",
+    "write_actions",
+    "conjunction",
+    "resubmit",
+    "reg0",
+    "NXM_NX_REG0[]",
+    "NXM_OF_ETH_SRC[0..3]",
+    "in_port",
+    "nw_src",
+    "ipv6_src",
+    "dl_vlan",
+    "vlan_tci",
+    "tp_dst",
+    "ct_state",
+    "tcp_flags",
+    "nw_frag",
+    "packet_type",
+    "note",
+    "bundle",
+    "multipath",
+    "controller",
+    "userdata",
+    "sample",
+    "encap",
+    "nsh",
+    "tlv",
+    "decap",
+    "enqueue",
+    "dec_ttl",
+    "check_pkt_larger",
+    "members",
+    "->",
+    "=",
+    ":",
+    ",",
+    "(",
+    ")",
+    "[",
+    "]",
+    "..",
+    "/",
+    "-",
+    "+",
+    "|",
+    "0x",
+    "1",
+    "65535",
+    "4294967295",
+    "18446744073709551616",
+    "10.0.0.0",
+    "::1",
+    "ff:ff:ff:ff:ff:ff",
+    "LOCAL",
+    "drop",
+    "goto_table",
+    "é",
+    "\"",
+    "\\",
+    " ",
+    "\t",
+    "#",
+    "tun_metadata0",
+    "xxreg0[64..127]",
+    "ct_label",
+    "mpls_label",
+    "nd_target",
+    "0/0",
+    "*",
 ];
 
 fn texts() -> impl Strategy<Value = String> {
@@ -30,9 +106,14 @@ fn texts() -> impl Strategy<Value = String> {
 
 /// A match in which a few random fields are asked for under random masks.
 fn matches() -> impl Strategy<Value = Match> {
-    let fields: Vec<Field> =
-        Field::all().filter(|f| f.info().slot.is_some() && f.info().maskable).collect();
-    let condition = (proptest::sample::select(fields), any::<u128>(), any::<u128>());
+    let fields: Vec<Field> = Field::all()
+        .filter(|f| f.info().slot.is_some() && f.info().maskable)
+        .collect();
+    let condition = (
+        proptest::sample::select(fields),
+        any::<u128>(),
+        any::<u128>(),
+    );
     proptest::collection::vec(condition, 0..5).prop_map(|conditions| {
         let mut m = Match::ANY;
         for (field, value, mask) in conditions {
@@ -96,6 +177,9 @@ fn deep_nesting_is_refused_and_not_followed() {
     for (open, close) in [("clone(", ")"), ("ct(exec(", "))"), ("write_actions(", ")")] {
         let text = open.repeat(100_000) + &close.repeat(100_000);
         let error = parse_instructions(&text, &Names::new()).err();
-        assert_eq!(error.map(|e| e.message).as_deref(), Some("Action nested too deeply"));
+        assert_eq!(
+            error.map(|e| e.message).as_deref(),
+            Some("Action nested too deeply")
+        );
     }
 }

@@ -24,9 +24,9 @@ const CHANGED_BY_ENCODING: [&str; 10] = [
 ];
 
 fn recordings() -> Option<PathBuf> {
-    let shared = std::env::var("SLUICE_SHARED").map(PathBuf::from).unwrap_or_else(|_| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared")
-    });
+    let shared = std::env::var("SLUICE_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
     let folder = shared.join("corpus");
     folder.is_dir().then_some(folder)
 }
@@ -41,9 +41,10 @@ fn steps(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for line in text.lines() {
         match line.strip_prefix("$ ") {
-            Some(command) => {
-                steps.push(Step { command: command.to_string(), output: Vec::new() })
-            }
+            Some(command) => steps.push(Step {
+                command: command.to_string(),
+                output: Vec::new(),
+            }),
             None => {
                 if let Some(step) = steps.last_mut() {
                     step.output.push(line.to_string());
@@ -109,7 +110,8 @@ struct Tally {
 impl Tally {
     fn compare(&mut self, case: &str, ours: &str, theirs: &str) {
         if ours != theirs {
-            self.failures.push(format!("{case}\n  ours:   {ours}\n  theirs: {theirs}"));
+            self.failures
+                .push(format!("{case}\n  ours:   {ours}\n  theirs: {theirs}"));
         }
     }
 
@@ -118,7 +120,9 @@ impl Tally {
         let ours = parse_flow(text, FlowModCommand::Add, &bridge());
         if let Some(message) = output.iter().find_map(|l| l.strip_prefix("ovs-ofctl: ")) {
             self.refusals += 1;
-            let error = ours.err().map_or("(accepted)".to_string(), |e| e.ovs_text().to_string());
+            let error = ours
+                .err()
+                .map_or("(accepted)".to_string(), |e| e.ovs_text().to_string());
             self.compare(case, &error, message);
             return None;
         }
@@ -151,22 +155,28 @@ impl Tally {
         let only_additions = steps.iter().all(|s| {
             let words = words(&s.command);
             words.iter().any(|w| w == "add-flow")
-                || (words.iter().any(|w| w == "dump-flows") && words.last().is_some_and(|w| w == "br0"))
+                || (words.iter().any(|w| w == "dump-flows")
+                    && words.last().is_some_and(|w| w == "br0"))
         });
         let mut table: BTreeMap<String, FlowMod> = BTreeMap::new();
         for step in &steps {
             let words = words(&step.command);
             let has = |word: &str| words.iter().any(|w| w == word);
             if has("add-flow") && has("br0") {
-                let Some(flow) =
-                    words.last().and_then(|text| self.addition(case, text, &step.output))
+                let Some(flow) = words
+                    .last()
+                    .and_then(|text| self.addition(case, text, &step.output))
                 else {
                     continue;
                 };
                 let place = format!("{:?} {} {:?}", flow.table, flow.priority, flow.matching);
                 table.insert(place, flow);
             } else if has("dump-flows") && has("--no-stats") {
-                let names = if has("--names") { bridge() } else { Names::new() };
+                let names = if has("--names") {
+                    bridge()
+                } else {
+                    Names::new()
+                };
                 self.read_back(case, &step.output, &names);
                 if !only_additions || CHANGED_BY_ENCODING.contains(&case) {
                     self.skipped += 1;
@@ -193,8 +203,14 @@ fn rules_are_printed_and_refused_as_open_vswitch_does() {
     let mut files = 0;
     for entry in std::fs::read_dir(folder).expect("folder").flatten() {
         let path = entry.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
-        let wanted = ["a-", "b-", "c-", "d-", "e-", "g-", "h-"].iter().any(|g| name.starts_with(g));
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_string();
+        let wanted = ["a-", "b-", "c-", "d-", "e-", "g-", "h-"]
+            .iter()
+            .any(|g| name.starts_with(g));
         if wanted && path.extension().is_some_and(|e| e == "out") {
             files += 1;
             tally.case(&name, &std::fs::read_to_string(&path).expect("recording"));

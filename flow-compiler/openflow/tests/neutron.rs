@@ -6,10 +6,12 @@ use sluice_openflow::text::{format_flow_stats, parse_flow_file, FlowLine, Names}
 use std::path::{Path, PathBuf};
 
 fn tables() -> Vec<PathBuf> {
-    let shared = std::env::var("SLUICE_SHARED").map(PathBuf::from).unwrap_or_else(|_| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared")
-    });
-    let Ok(folder) = std::fs::read_dir(shared.join("neutron")) else { return Vec::new() };
+    let shared = std::env::var("SLUICE_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let Ok(folder) = std::fs::read_dir(shared.join("neutron")) else {
+        return Vec::new();
+    };
     let mut paths: Vec<PathBuf> = folder.flatten().map(|e| e.path()).collect();
     paths.retain(|p| p.to_string_lossy().contains(".flows"));
     paths.sort();
@@ -20,8 +22,15 @@ fn read(path: &Path) -> Option<String> {
     if path.extension().is_some_and(|e| e == "flows") {
         return std::fs::read_to_string(path).ok();
     }
-    let output = std::process::Command::new("zstd").arg("-dc").arg(path).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = std::process::Command::new("zstd")
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]
@@ -54,7 +63,12 @@ fn every_rule_of_neutron_comes_out_as_it_went_in() {
                 flags: flow.flags,
                 counters: None,
             };
-            assert_eq!(format_flow_stats(&shown, &names), line.trim(), "{}", path.display());
+            assert_eq!(
+                format_flow_stats(&shown, &names),
+                line.trim(),
+                "{}",
+                path.display()
+            );
             rules += 1;
         }
     }

@@ -40,9 +40,8 @@ impl Prereq {
         let value = |s| m.value.get(s);
         let eth_type = eth_type(m);
         let ip = eth_type == eth::IPV4 || eth_type == eth::IPV6;
-        let first_of = |protocol| {
-            ip && value(slot::NW_PROTO) == protocol && !(value(slot::NW_FRAG) & 2 != 0)
-        };
+        let first_of =
+            |protocol| ip && value(slot::NW_PROTO) == protocol && value(slot::NW_FRAG) & 2 == 0;
         match self {
             Prereq::None => true,
             Prereq::Ethernet => value(slot::PACKET_TYPE) == 0,

@@ -10,11 +10,19 @@ use sluice_flow::Slot;
 const NO: Option<OxmId> = None;
 
 const fn std(class: u16, number: u8) -> Option<OxmId> {
-    Some(OxmId { class, number, experimenter: 0 })
+    Some(OxmId {
+        class,
+        number,
+        experimenter: 0,
+    })
 }
 
 const fn exp(experimenter: u32, number: u8) -> Option<OxmId> {
-    Some(OxmId { class: 0xffff, number, experimenter })
+    Some(OxmId {
+        class: 0xffff,
+        number,
+        experimenter,
+    })
 }
 
 #[allow(clippy::too_many_arguments)]

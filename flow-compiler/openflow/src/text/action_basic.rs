@@ -22,7 +22,10 @@ pub(super) fn output(token: Token<'_>, names: &Names) -> Parsed {
         return Ok(output_to(port));
     }
     match subfield::parse(token) {
-        Ok(src) => Ok(Action::OutputReg { src, max_len: CONTROLLER_WHOLE_PACKET }),
+        Ok(src) => Ok(Action::OutputReg {
+            src,
+            max_len: CONTROLLER_WHOLE_PACKET,
+        }),
         Err(_) => Err(token.error(format!("{text}: output to unknown port"))),
     }
 }
@@ -67,15 +70,17 @@ pub(super) fn enqueue(token: Token<'_>, names: &Names) -> Parsed {
     let (port, queue) = match inner.split_any(BETWEEN) {
         (port, Some(queue)) if !port.is_empty() && !queue.is_empty() => (port, queue),
         _ => {
-            return Err(token.error(
-                "\"enqueue\" syntax is \"enqueue:PORT:QUEUE\" or \"enqueue(PORT,QUEUE)\"",
-            ))
+            return Err(token
+                .error("\"enqueue\" syntax is \"enqueue:PORT:QUEUE\" or \"enqueue(PORT,QUEUE)\""))
         }
     };
     let Some(number) = names.port_token(port) else {
         return Err(port.error(format!("{}: enqueue to unknown port", port.text())));
     };
-    Ok(Action::Enqueue { port: number, queue: number::u32(queue)? })
+    Ok(Action::Enqueue {
+        port: number,
+        queue: number::u32(queue)?,
+    })
 }
 
 pub(super) fn vlan_vid(token: Token<'_>, push_vlan_if_needed: bool) -> Parsed {
@@ -83,7 +88,10 @@ pub(super) fn vlan_vid(token: Token<'_>, push_vlan_if_needed: bool) -> Parsed {
     if vid > 0xfff {
         return Err(token.error(format!("{}: not a valid VLAN VID", token.text())));
     }
-    Ok(Action::SetVlanVid { vid, push_vlan_if_needed })
+    Ok(Action::SetVlanVid {
+        vid,
+        push_vlan_if_needed,
+    })
 }
 
 pub(super) fn vlan_pcp(token: Token<'_>, push_vlan_if_needed: bool) -> Parsed {
@@ -91,7 +99,10 @@ pub(super) fn vlan_pcp(token: Token<'_>, push_vlan_if_needed: bool) -> Parsed {
     if pcp > 7 {
         return Err(token.error(format!("{}: not a valid VLAN PCP", token.text())));
     }
-    Ok(Action::SetVlanPcp { pcp, push_vlan_if_needed })
+    Ok(Action::SetVlanPcp {
+        pcp,
+        push_vlan_if_needed,
+    })
 }
 
 pub(super) fn push_vlan(token: Token<'_>) -> Parsed {
@@ -128,7 +139,10 @@ pub(super) fn ecn(token: Token<'_>) -> Parsed {
 /// Nothing, or ids of controllers.
 pub(super) fn dec_ttl(token: Token<'_>) -> Parsed {
     if token.is_empty() {
-        return Ok(Action::DecTtl { controllers: vec![0], with_ids: false });
+        return Ok(Action::DecTtl {
+            controllers: vec![0],
+            with_ids: false,
+        });
     }
     let mut controllers = Vec::new();
     for word in token.words(&[' ', ',']) {
@@ -137,35 +151,46 @@ pub(super) fn dec_ttl(token: Token<'_>) -> Parsed {
     if controllers.is_empty() {
         return Err(token.error("dec_ttl_cnt_ids: expected at least one controller id."));
     }
-    Ok(Action::DecTtl { controllers, with_ids: true })
-}
-
-/// A number of an MPLS label stack entry, at most `most`; read as C does: what is no digit ends it.
-fn mpls_number(token: Token<'_>, what: &str, name: &str, most: i64) -> Result<u32, TextError> {
-    if token.is_empty() {
-        return Err(token.error(format!("set_mpls_{what}: expected {what}.")));
-    }
-    match number::atoi(token.text()) {
-        value if (0..=most).contains(&value) => Ok(value as u32),
-        _ => Err(token.error(format!("{}: not a valid MPLS {name}", token.text()))),
-    }
+    Ok(Action::DecTtl {
+        controllers,
+        with_ids: true,
+    })
 }
 
 pub(super) fn mpls_label(token: Token<'_>) -> Parsed {
-    mpls_number(token, "label", "label", 0xf_ffff).map(Action::SetMplsLabel)
+    missing_mpls(token, "label")?;
+    match number::u64(token)? {
+        label @ 0..=0xf_ffff => Ok(Action::SetMplsLabel(label as u32)),
+        _ => Err(token.error(format!("{}: not a valid MPLS label", token.text()))),
+    }
 }
 
 pub(super) fn mpls_tc(token: Token<'_>) -> Parsed {
-    mpls_number(token, "tc", "TC", 7).map(|v| Action::SetMplsTc(v as u8))
+    missing_mpls(token, "tc")?;
+    match number::u8(token, "MPLS TC")? {
+        tc @ 0..=7 => Ok(Action::SetMplsTc(tc)),
+        _ => Err(token.error(format!("{}: not a valid MPLS TC", token.text()))),
+    }
 }
 
 pub(super) fn mpls_ttl(token: Token<'_>) -> Parsed {
-    mpls_number(token, "ttl", "TTL", 255).map(|v| Action::SetMplsTtl(v as u8))
+    missing_mpls(token, "ttl")?;
+    number::u8(token, "MPLS TTL").map(Action::SetMplsTtl)
+}
+
+fn missing_mpls(token: Token<'_>, what: &str) -> Result<(), TextError> {
+    if token.is_empty() {
+        return Err(token.error(format!("set_mpls_{what}: expected {what}.")));
+    }
+    Ok(())
 }
 
 pub(super) fn set_tunnel(token: Token<'_>, wide: bool) -> Parsed {
     let id = number::u64(token)?;
-    Ok(Action::SetTunnel { id, wide: wide || id > u64::from(u32::MAX) })
+    Ok(Action::SetTunnel {
+        id,
+        wide: wide || id > u64::from(u32::MAX),
+    })
 }
 
 /// `PORT`, or `[PORT],[TABLE][,ct]`.
@@ -191,8 +216,9 @@ pub(super) fn resubmit(token: Token<'_>, names: &Names) -> Parsed {
         Some(t) => return Err(t.error(format!("{}: unknown parameter", t.text()))),
     };
     if in_port == PortNo::IN_PORT && table_id == 255 {
-        return Err(token
-            .error("at least one \"in_port\" or \"table\" must be specified on resubmit"));
+        return Err(
+            token.error("at least one \"in_port\" or \"table\" must be specified on resubmit")
+        );
     }
     Ok(Action::Resubmit {
         in_port: (in_port != PortNo::IN_PORT).then_some(in_port),
@@ -217,7 +243,10 @@ pub(super) fn write_metadata(token: Token<'_>) -> Parsed {
         Some(mask) => number::u64(mask)?,
         None => u64::MAX,
     };
-    Ok(Action::WriteMetadata { value: number::u64(value)?, mask })
+    Ok(Action::WriteMetadata {
+        value: number::u64(value)?,
+        mask,
+    })
 }
 
 pub(super) fn goto_table(token: Token<'_>, names: &Names) -> Parsed {

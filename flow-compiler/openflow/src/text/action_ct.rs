@@ -34,9 +34,7 @@ pub(super) fn ct(token: Token<'_>, text: &mut ActionText<'_>) -> Result<Action, 
             "alg" => ct.alg = alg(v)?,
             "nat" => ct.actions.push(Action::Nat(Box::new(nat(v)?))),
             "exec" => ct.actions.extend(text.list(v, Inside::Ct)?),
-            other => {
-                return Err(key.error(format!("invalid argument to \"ct\" action: `{other}'")))
-            }
+            other => return Err(key.error(format!("invalid argument to \"ct\" action: `{other}'"))),
         }
     }
     if ct.force && !ct.commit {
@@ -77,9 +75,7 @@ pub(super) fn nat(token: Token<'_>) -> Result<Nat, TextError> {
             "persistent" => nat.persistent = true,
             "hash" => nat.hash = true,
             "random" => nat.random = true,
-            other => {
-                return Err(key.error(format!("invalid key \"{other}\" in \"nat\" argument")))
-            }
+            other => return Err(key.error(format!("invalid key \"{other}\" in \"nat\" argument"))),
         }
     }
     if nat.src && nat.dst {
@@ -122,7 +118,9 @@ fn range(token: Token<'_>, nat: &mut Nat) -> Result<(), TextError> {
         return Ok(());
     }
     let position = text.len() - rest.len();
-    Err(token.error(format!("garbage ({rest}) after nat range \"{text}\" (pos: {position})")))
+    Err(token.error(format!(
+        "garbage ({rest}) after nat range \"{text}\" (pos: {position})"
+    )))
 }
 
 /// What stands behind a hyphen, if there is one.
@@ -143,7 +141,9 @@ fn address(text: &mut &str) -> Option<IpAddr> {
         *text = rest;
         return address.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     }
-    let of_v4 = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let of_v4 = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let of_v6 = text
         .find(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':')
         .unwrap_or(text.len());
@@ -160,7 +160,9 @@ fn address(text: &mut &str) -> Option<IpAddr> {
 
 /// Takes a port from the front.
 fn port(text: &mut &str) -> Option<u16> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     *text = rest;
     digits.parse().ok()

@@ -16,8 +16,12 @@ const NSH: u32 = 0x0001_894f;
 const MPLS: u32 = 0x0001_8847;
 const MPLS_MULTICAST: u32 = 0x0001_8848;
 /// Headers that can be put on.
-const HEADERS: [(&str, u32); 4] =
-    [("ethernet", ETHERNET), ("nsh", NSH), ("mpls", MPLS), ("mpls_mc", MPLS_MULTICAST)];
+const HEADERS: [(&str, u32); 4] = [
+    ("ethernet", ETHERNET),
+    ("nsh", NSH),
+    ("mpls", MPLS),
+    ("mpls_mc", MPLS_MULTICAST),
+];
 /// Class of the properties of a service header.
 const CLASS_NSH: u16 = 4;
 const MD_TYPE: u8 = 1;
@@ -39,7 +43,11 @@ pub(in super::super) fn encap(token: Token<'_>) -> Parsed {
             (_, other) => return Err(name.error(format!("Invalid property: {other}"))),
         });
     }
-    Ok(Action::Encap(Box::new(Encap { new_packet_type: *kind, hdr_size: 0, properties })))
+    Ok(Action::Encap(Box::new(Encap {
+        new_packet_type: *kind,
+        hdr_size: 0,
+        properties,
+    })))
 }
 
 fn md_type(token: Token<'_>) -> Result<Vec<u8>, TextError> {
@@ -67,7 +75,9 @@ fn tlv(token: Token<'_>) -> Result<Vec<u8>, TextError> {
         .chunks_exact(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
-    let bytes = bytes.filter(|b| !b.is_empty() && b.len() <= 252).ok_or_else(bad)?;
+    let bytes = bytes
+        .filter(|b| !b.is_empty() && b.len() <= 252)
+        .ok_or_else(bad)?;
     let [high, low] = class.to_be_bytes();
     let mut out = vec![high, low, kind, bytes.len() as u8];
     out.extend(bytes);
@@ -104,7 +114,10 @@ fn packet_type(token: Token<'_>) -> Result<u32, TextError> {
 /// Prints `encap(...)`.
 pub(in super::super) fn write_encap(out: &mut String, encap: &Encap) {
     out.push_str("encap(");
-    match HEADERS.iter().find(|(_, kind)| *kind == encap.new_packet_type) {
+    match HEADERS
+        .iter()
+        .find(|(_, kind)| *kind == encap.new_packet_type)
+    {
         Some((name, _)) => out.push_str(name),
         None => {
             let kind = encap.new_packet_type;
@@ -146,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_class_is_a_number_of_sixteen_bits() {
-        assert_eq!(tlv(Token::new("0x1000,10,0x1234")).ok(), Some(vec![0x10, 0, 10, 2, 0x12, 0x34]));
+        assert_eq!(
+            tlv(Token::new("0x1000,10,0x1234")).ok(),
+            Some(vec![0x10, 0, 10, 2, 0x12, 0x34])
+        );
         assert!(tlv(Token::new("4096,10,0x1234")).is_err());
         assert!(tlv(Token::new("0x1000,10,é0")).is_err());
     }

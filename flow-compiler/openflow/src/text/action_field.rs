@@ -18,8 +18,9 @@ type Parsed = Result<Action, TextError>;
 /// `VALUE->FIELD`
 fn split_arrow(token: Token<'_>) -> Result<(Token<'_>, Token<'_>), TextError> {
     let text = token.text();
-    let (value, target) =
-        token.split_once("->").ok_or_else(|| token.error(format!("{text}: missing `->'")))?;
+    let (value, target) = token
+        .split_once("->")
+        .ok_or_else(|| token.error(format!("{text}: missing `->'")))?;
     if target.is_empty() {
         return Err(token.error(format!("{text}: missing field name following `->'")));
     }
@@ -38,8 +39,9 @@ pub(super) fn load(token: Token<'_>) -> Parsed {
     if !fits(v, dst) {
         let printed = print_value(dst.field, v);
         let width = dst.width;
-        return Err(number
-            .error(format!("{text}: value {printed} does not fit into {width} bits")));
+        return Err(number.error(format!(
+            "{text}: value {printed} does not fit into {width} bits"
+        )));
     }
     if dst.start + dst.width > 128 {
         let name = dst.field.info().name;
@@ -67,7 +69,9 @@ pub(super) fn print_value(field: Field, v: u128) -> String {
 }
 
 fn width_ones(width: u16) -> u128 {
-    1u128.checked_shl(u32::from(width)).map_or(u128::MAX, |v| v - 1)
+    1u128
+        .checked_shl(u32::from(width))
+        .map_or(u128::MAX, |v| v - 1)
 }
 
 /// `VALUE[/MASK]->FIELD`
@@ -83,8 +87,10 @@ pub(super) fn set_field(token: Token<'_>, text: &mut ActionText<'_>) -> Parsed {
     subfield::nameable(field, target)?;
     let (v, mask) = value::parse(field, value_text, text.names)?;
     if !field.accepts(v & mask) {
-        return Err(value_text
-            .error(format!("{} is not a valid value for field {name}", value_text.text())));
+        return Err(value_text.error(format!(
+            "{} is not a valid value for field {name}",
+            value_text.text()
+        )));
     }
     text.formats &= formats::Formats::of_match(field, u128::MAX, true);
     let mask = mask & field.ones();
@@ -130,7 +136,10 @@ pub(super) fn check_pkt_larger(token: Token<'_>) -> Parsed {
     if dst.width != 1 {
         return Err(target.error("Only 1-bit destination field is allowed"));
     }
-    Ok(Action::CheckPktLarger { len: number::u16(length, "check_pkt_larger")?, dst })
+    Ok(Action::CheckPktLarger {
+        len: number::u16(length, "check_pkt_larger")?,
+        dst,
+    })
 }
 
 /// `FIELD`

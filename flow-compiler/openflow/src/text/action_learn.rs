@@ -14,7 +14,11 @@ use crate::field::{Field, SubField};
 
 /// What stands in `learn(...)`.
 pub(super) fn learn(token: Token<'_>, names: &Names) -> Result<Action, TextError> {
-    let mut learn = Learn { table: 1, priority: 0x8000, ..Learn::default() };
+    let mut learn = Learn {
+        table: 1,
+        priority: 0x8000,
+        ..Learn::default()
+    };
     for (key, v) in token.pairs() {
         match key.text() {
             "table" => learn.table = table(token, v, names)?,
@@ -36,9 +40,10 @@ pub(super) fn learn(token: Token<'_>, names: &Names) -> Result<Action, TextError
 
 fn table(whole: Token<'_>, v: Token<'_>, names: &Names) -> Result<u8, TextError> {
     match names.table(v.text()) {
-        Some(255) => {
-            Err(v.error(format!("{}: table id 255 not valid for `learn' action", whole.text())))
-        }
+        Some(255) => Err(v.error(format!(
+            "{}: table id 255 not valid for `learn' action",
+            whole.text()
+        ))),
         Some(table) => Ok(table),
         None => Err(v.error(format!("unknown table \"{}\"", v.text()))),
     }
@@ -84,12 +89,15 @@ fn match_part(
     let has_id = dst.field.info().nxm.is_some()
         || dst.field.info().oxm.is_some_and(|id| id.experimenter == 0);
     if !has_id {
-        return Err(
-            key.error(format!("{orig}: experimenter OXM field '{name}' not supported"))
-        );
+        return Err(key.error(format!(
+            "{orig}: experimenter OXM field '{name}' not supported"
+        )));
     }
     if v.is_empty() {
-        return Ok(LearnSpec::Match { src: LearnSource::Field(dst), dst });
+        return Ok(LearnSpec::Match {
+            src: LearnSource::Field(dst),
+            dst,
+        });
     }
     let not_a_slice = match subfield::parse(v) {
         Ok(src) if src.width != dst.width => {
@@ -100,7 +108,12 @@ fn match_part(
                 dst.width
             )))
         }
-        Ok(src) => return Ok(LearnSpec::Match { src: LearnSource::Field(src), dst }),
+        Ok(src) => {
+            return Ok(LearnSpec::Match {
+                src: LearnSource::Field(src),
+                dst,
+            })
+        }
         Err(e) => e.message,
     };
     let value = immediate(whole, v, dst, names).map_err(|e| {
@@ -111,7 +124,13 @@ fn match_part(
             e.message
         ))
     })?;
-    Ok(LearnSpec::Match { src: LearnSource::Value { n_bits: dst.width, value }, dst })
+    Ok(LearnSpec::Match {
+        src: LearnSource::Value {
+            n_bits: dst.width,
+            value,
+        },
+        dst,
+    })
 }
 
 fn immediate(
@@ -135,7 +154,9 @@ fn fitting(v: Token<'_>, orig: &str, value: u128, dst: SubField) -> Result<u128,
         return Ok(value);
     }
     let (printed, width) = (print_value(dst.field, value), dst.width);
-    Err(v.error(format!("{orig}: value {printed} does not fit into {width} bits")))
+    Err(v.error(format!(
+        "{orig}: value {printed} does not fit into {width} bits"
+    )))
 }
 
 /// `VALUE->DST` or `SRC->DST`
@@ -151,7 +172,10 @@ fn load_part(key: Token<'_>, v: Token<'_>) -> Result<LearnSpec, TextError> {
         Ok((value, taken)) if taken == source.text().len() => value,
         _ => {
             let (src, dst) = move_slices(v)?;
-            return Ok(LearnSpec::Load { src: LearnSource::Field(src), dst });
+            return Ok(LearnSpec::Load {
+                src: LearnSource::Field(src),
+                dst,
+            });
         }
     };
     let dst = subfield::parse(target)?;
@@ -159,5 +183,11 @@ fn load_part(key: Token<'_>, v: Token<'_>) -> Result<LearnSpec, TextError> {
         let width = dst.width;
         return Err(source.error(format!("{text}: value does not fit into {width} bits")));
     }
-    Ok(LearnSpec::Load { src: LearnSource::Value { n_bits: dst.width, value }, dst })
+    Ok(LearnSpec::Load {
+        src: LearnSource::Value {
+            n_bits: dst.width,
+            value,
+        },
+        dst,
+    })
 }

@@ -17,8 +17,14 @@ use crate::action::{
 type Parsed = Result<Action, TextError>;
 
 /// Why a packet goes to the controller, in the order of the protocol's numbers.
-pub(super) const REASONS: [&str; 6] =
-    ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"];
+pub(super) const REASONS: [&str; 6] = [
+    "no_match",
+    "action",
+    "invalid_ttl",
+    "action_set",
+    "group",
+    "packet_out",
+];
 /// The reason that goes without saying.
 pub(super) const REASON_ACTION: u8 = 1;
 
@@ -33,7 +39,8 @@ pub(super) const HASHES: [(HashFields, &str); 7] = [
     (HashFields::SymmetricL3, "symmetric_l3"),
 ];
 /// How `multipath` chooses a link.
-pub(super) const MULTIPATH_ALGORITHMS: [&str; 4] = ["modulo_n", "hash_threshold", "hrw", "iter_hash"];
+pub(super) const MULTIPATH_ALGORITHMS: [&str; 4] =
+    ["modulo_n", "hash_threshold", "hrw", "iter_hash"];
 /// How `bundle` chooses a member.
 pub(super) const BUNDLE_ALGORITHMS: [&str; 2] = ["active_backup", "hrw"];
 
@@ -49,12 +56,17 @@ pub(super) fn controller(token: Token<'_>) -> Parsed {
     };
     if !token.is_empty() && token.text().bytes().all(|b| b.is_ascii_digit()) {
         c.max_len = number::u16(token, "max_len")?;
-        return Ok(Action::Output { port: PortNo::CONTROLLER, max_len: c.max_len });
+        return Ok(Action::Output {
+            port: PortNo::CONTROLLER,
+            max_len: c.max_len,
+        });
     }
     for (key, v) in token.pairs() {
         match key.text() {
             "reason" => {
-                let reason = REASONS.iter().position(|r| r.eq_ignore_ascii_case(v.text()));
+                let reason = REASONS
+                    .iter()
+                    .position(|r| r.eq_ignore_ascii_case(v.text()));
                 c.reason = reason
                     .ok_or_else(|| v.error(format!("unknown reason \"{}\"", v.text())))?
                     as u8;
@@ -62,15 +74,13 @@ pub(super) fn controller(token: Token<'_>) -> Parsed {
             "max_len" => c.max_len = number::u16(v, "max_len")?,
             "id" => c.id = number::u16(v, "id")?,
             "userdata" => {
-                c.userdata =
-                    bytes(v).ok_or_else(|| v.error("bad hex digit in `controller' action `userdata'"))?
+                c.userdata = bytes(v)
+                    .ok_or_else(|| v.error("bad hex digit in `controller' action `userdata'"))?
             }
             "pause" => c.pause = true,
             "meter_id" => c.meter_id = Some(number::u32(v)?),
             other => {
-                return Err(
-                    key.error(format!("unknown key \"{other}\" parsing controller action"))
-                )
+                return Err(key.error(format!("unknown key \"{other}\" parsing controller action")))
             }
         }
     }
@@ -80,7 +90,10 @@ pub(super) fn controller(token: Token<'_>) -> Parsed {
         && !c.pause
         && c.meter_id.is_none()
     {
-        return Ok(Action::Output { port: PortNo::CONTROLLER, max_len: c.max_len });
+        return Ok(Action::Output {
+            port: PortNo::CONTROLLER,
+            max_len: c.max_len,
+        });
     }
     Ok(Action::Controller(Box::new(c)))
 }
@@ -94,7 +107,9 @@ fn bytes(token: Token<'_>) -> Option<Vec<u8>> {
         if rest.is_empty() {
             return Some(out);
         }
-        let pair = rest.get(..2).filter(|p| p.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let pair = rest
+            .get(..2)
+            .filter(|p| p.bytes().all(|b| b.is_ascii_hexdigit()))?;
         out.push(u8::from_str_radix(pair, 16).ok()?);
         rest = rest.get(2..)?;
     }
@@ -116,8 +131,12 @@ pub(super) fn conjunction(token: Token<'_>) -> Parsed {
         Ok((value, taken)) if taken == t.text().trim().len() => Some(value),
         _ => None,
     };
-    let id = read(id).and_then(|v| u32::try_from(v).ok()).ok_or_else(syntax)?;
-    let (Some(k), Some(n)) = (read(clause), read(of)) else { return Err(syntax()) };
+    let id = read(id)
+        .and_then(|v| u32::try_from(v).ok())
+        .ok_or_else(syntax)?;
+    let (Some(k), Some(n)) = (read(clause), read(of)) else {
+        return Err(syntax());
+    };
     if n < 2 {
         return Err(of.error("conjunction must have at least 2 clauses"));
     }
@@ -130,7 +149,11 @@ pub(super) fn conjunction(token: Token<'_>) -> Parsed {
     if k > n {
         return Err(clause.error("clause index must be less than or equal to number of clauses"));
     }
-    Ok(Action::Conjunction { id, clause: (k - 1) as u8, n_clauses: n as u8 })
+    Ok(Action::Conjunction {
+        id,
+        clause: (k - 1) as u8,
+        n_clauses: n as u8,
+    })
 }
 
 fn hash_fields(token: Token<'_>, whole: &str) -> Result<HashFields, TextError> {
@@ -157,9 +180,9 @@ pub(super) fn multipath(token: Token<'_>) -> Parsed {
     let whole = token.text();
     let mut words = token.words(&[',', ' ']);
     let mut next = || {
-        words
-            .next()
-            .ok_or_else(|| token.error(format!("{whole}: not enough arguments to multipath action")))
+        words.next().ok_or_else(|| {
+            token.error(format!("{whole}: not enough arguments to multipath action"))
+        })
     };
     let (fields, basis, name, links, arg, dst) =
         (next()?, next()?, next()?, next()?, next()?, next()?);
@@ -206,7 +229,10 @@ pub(super) fn bundle(token: Token<'_>, load: bool, names: &Names) -> Parsed {
     if !kind.text().eq_ignore_ascii_case("ofport") {
         return Err(kind.error(format!("{whole}: unknown member_type `{}'", kind.text())));
     }
-    if !["members", "slaves"].iter().any(|w| w.eq_ignore_ascii_case(delimiter.text())) {
+    if !["members", "slaves"]
+        .iter()
+        .any(|w| w.eq_ignore_ascii_case(delimiter.text()))
+    {
         return Err(delimiter.error(format!(
             "{whole}: missing member delimiter, expected `members', got `{}'",
             delimiter.text()

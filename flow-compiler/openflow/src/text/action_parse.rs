@@ -40,7 +40,11 @@ pub(super) struct ActionText<'a> {
 
 impl<'a> ActionText<'a> {
     pub fn new(names: &'a Names) -> ActionText<'a> {
-        ActionText { names, formats: Formats::ANY, depth: 0 }
+        ActionText {
+            names,
+            formats: Formats::ANY,
+            depth: 0,
+        }
     }
 
     /// Reads a list.
@@ -60,9 +64,9 @@ impl<'a> ActionText<'a> {
         }
         self.depth -= 1;
         if let Some(word) = drop.filter(|_| !actions.is_empty()) {
-            return Err(word.error(
-                "\"drop\" must not be accompanied by any other action or instruction",
-            ));
+            return Err(
+                word.error("\"drop\" must not be accompanied by any other action or instruction")
+            );
         }
         order::verify(&actions, inside).map_err(|(index, message)| {
             places.get(index).copied().unwrap_or(token).error(message)
@@ -137,8 +141,11 @@ impl<'a> ActionText<'a> {
             "debug_recirc" => Ok(Action::DebugRecirc),
             "debug_slow" => Ok(Action::DebugSlow),
             "meter" => {
-                self.formats &=
-                    if inside == Inside::Rule { Formats::FROM_13 } else { Formats::OXM15 };
+                self.formats &= if inside == Inside::Rule {
+                    Formats::FROM_13
+                } else {
+                    Formats::OXM15
+                };
                 super::number::u32(v).map(Action::Meter)
             }
             "clear_actions" => Ok(Action::ClearActions),
@@ -159,6 +166,10 @@ impl<'a> ActionText<'a> {
 
 /// `output` to a port, with the length that a controller gets.
 pub(super) fn output_to(port: PortNo) -> Action {
-    let max_len = if port == PortNo::CONTROLLER { CONTROLLER_WHOLE_PACKET } else { 0 };
+    let max_len = if port == PortNo::CONTROLLER {
+        CONTROLLER_WHOLE_PACKET
+    } else {
+        0
+    };
     Action::Output { port, max_len }
 }

@@ -56,10 +56,16 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         Action::SetQueue(queue) => put!(out, "set_queue:{queue}"),
         Action::PopQueue => out.push_str("pop_queue"),
         Action::Group(group) => put!(out, "group:{group}"),
-        Action::SetVlanVid { vid, push_vlan_if_needed } => {
+        Action::SetVlanVid {
+            vid,
+            push_vlan_if_needed,
+        } => {
             put!(out, "{}_vlan_vid:{vid}", set_or_mod(*push_vlan_if_needed))
         }
-        Action::SetVlanPcp { pcp, push_vlan_if_needed } => {
+        Action::SetVlanPcp {
+            pcp,
+            push_vlan_if_needed,
+        } => {
             put!(out, "{}_vlan_pcp:{pcp}", set_or_mod(*push_vlan_if_needed))
         }
         Action::StripVlan { pop } => out.push_str(if *pop { "pop_vlan" } else { "strip_vlan" }),
@@ -80,7 +86,10 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         }
         Action::StackPush(src) => slice(out, "push:", *src),
         Action::StackPop(dst) => slice(out, "pop:", *dst),
-        Action::DecTtl { controllers, with_ids: true } => {
+        Action::DecTtl {
+            controllers,
+            with_ids: true,
+        } => {
             out.push_str("dec_ttl(");
             separated(out, controllers, |out, id| put!(out, "{id}"));
             out.push(')');
@@ -93,15 +102,29 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         Action::PushMpls(ethertype) => put!(out, "push_mpls:0x{ethertype:04x}"),
         Action::PopMpls(ethertype) => put!(out, "pop_mpls:0x{ethertype:04x}"),
         Action::SetTunnel { id, wide } => {
-            out.push_str(if *wide { "set_tunnel64:" } else { "set_tunnel:" });
+            out.push_str(if *wide {
+                "set_tunnel64:"
+            } else {
+                "set_tunnel:"
+            });
             value_print::hexadecimal(out, u128::from(*id));
         }
-        Action::Resubmit { in_port, table, with_ct_orig } => {
-            resubmit(out, *in_port, *table, *with_ct_orig, names)
-        }
+        Action::Resubmit {
+            in_port,
+            table,
+            with_ct_orig,
+        } => resubmit(out, *in_port, *table, *with_ct_orig, names),
         Action::Learn(l) => learn(out, l, names),
-        Action::Conjunction { id, clause, n_clauses } => {
-            put!(out, "conjunction({id},{}/{n_clauses})", u16::from(*clause) + 1)
+        Action::Conjunction {
+            id,
+            clause,
+            n_clauses,
+        } => {
+            put!(
+                out,
+                "conjunction({id},{}/{n_clauses})",
+                u16::from(*clause) + 1
+            )
         }
         Action::Multipath(m) => multipath(out, m),
         Action::Bundle(b) => bundle(out, b, names),
@@ -117,8 +140,12 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         Action::CtClear => out.push_str("ct_clear"),
         Action::Clone(actions) => wrapped(out, "clone(", actions, names),
         Action::Encap(e) => write_encap(out, e),
-        Action::Decap { new_packet_type: None } => out.push_str("decap()"),
-        Action::Decap { new_packet_type: Some(kind) } => {
+        Action::Decap {
+            new_packet_type: None,
+        } => out.push_str("decap()"),
+        Action::Decap {
+            new_packet_type: Some(kind),
+        } => {
             put!(out, "decap(packet_type(ns={},type=", kind >> 16);
             value_print::hexadecimal(out, u128::from(kind & 0xffff));
             out.push_str("))");
@@ -272,7 +299,11 @@ fn loads(out: &mut String, set: &SetField, value: u128, mask: u128) {
         let bits = u128::MAX >> (128 - width);
         put!(out, "{between}load:");
         value_print::hexadecimal(out, value >> start & bits);
-        let dst = SubField { field: set.field, start: start as u16, width: width as u16 };
+        let dst = SubField {
+            field: set.field,
+            start: start as u16,
+            width: width as u16,
+        };
         slice(out, "->", dst);
         rest &= !(bits << start);
         between = ",";

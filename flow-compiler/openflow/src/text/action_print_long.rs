@@ -44,18 +44,25 @@ pub(super) fn learn(out: &mut String, l: &Learn, names: &Names) {
 
 fn learn_spec(out: &mut String, spec: &LearnSpec, names: &Names) {
     match spec {
-        LearnSpec::Match { src: LearnSource::Value { value, .. }, dst }
-            if *dst == dst.field.whole() =>
-        {
+        LearnSpec::Match {
+            src: LearnSource::Value { value, .. },
+            dst,
+        } if *dst == dst.field.whole() => {
             put!(out, "{}=", dst.field.info().name);
             value_print::write(out, dst.field, *value, u128::MAX, names);
         }
-        LearnSpec::Match { src: LearnSource::Value { value, .. }, dst } => {
+        LearnSpec::Match {
+            src: LearnSource::Value { value, .. },
+            dst,
+        } => {
             slice(out, "", *dst);
             out.push('=');
             value_print::hexadecimal(out, *value);
         }
-        LearnSpec::Match { src: LearnSource::Field(src), dst } => {
+        LearnSpec::Match {
+            src: LearnSource::Field(src),
+            dst,
+        } => {
             slice(out, "", *dst);
             if src.field != dst.field || src.start != dst.start {
                 slice(out, "=", *src);
@@ -74,7 +81,10 @@ fn learn_spec(out: &mut String, spec: &LearnSpec, names: &Names) {
 }
 
 fn hash_name(fields: HashFields) -> &'static str {
-    misc::HASHES.iter().find(|(f, _)| *f == fields).map_or("eth_src", |(_, name)| name)
+    misc::HASHES
+        .iter()
+        .find(|(f, _)| *f == fields)
+        .map_or("eth_src", |(_, name)| name)
 }
 
 fn algorithm_name(algorithm: u16, names: &[&'static str]) -> String {
@@ -87,15 +97,29 @@ fn algorithm_name(algorithm: u16, names: &[&'static str]) -> String {
 pub(super) fn multipath(out: &mut String, m: &Multipath) {
     let algorithm = algorithm_name(m.algorithm, &misc::MULTIPATH_ALGORITHMS);
     let (fields, basis) = (hash_name(m.fields), m.basis);
-    put!(out, "multipath({fields},{basis},{algorithm},{},{},", m.n_links, m.arg);
+    put!(
+        out,
+        "multipath({fields},{basis},{algorithm},{},{},",
+        m.n_links,
+        m.arg
+    );
     subfield::write(out, m.dst);
     out.push(')');
 }
 
 pub(super) fn bundle(out: &mut String, b: &Bundle, names: &Names) {
     let algorithm = algorithm_name(b.algorithm, &misc::BUNDLE_ALGORITHMS);
-    let word = if b.dst.is_some() { "bundle_load" } else { "bundle" };
-    put!(out, "{word}({},{},{algorithm},ofport,", hash_name(b.fields), b.basis);
+    let word = if b.dst.is_some() {
+        "bundle_load"
+    } else {
+        "bundle"
+    };
+    put!(
+        out,
+        "{word}({},{},{algorithm},ofport,",
+        hash_name(b.fields),
+        b.basis
+    );
     if let Some(dst) = b.dst {
         subfield::write(out, dst);
         out.push(',');
@@ -198,7 +222,11 @@ pub(super) fn nat(out: &mut String, n: &Nat) {
             }
         }
     }
-    for (set, word) in [(n.persistent, ",persistent"), (n.hash, ",hash"), (n.random, ",random")] {
+    for (set, word) in [
+        (n.persistent, ",persistent"),
+        (n.hash, ",hash"),
+        (n.random, ",random"),
+    ] {
         if set {
             out.push_str(word);
         }

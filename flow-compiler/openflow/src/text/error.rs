@@ -29,7 +29,11 @@ impl TextError {
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}, at \"{}\": {}", self.column, self.token, self.message)
+        write!(
+            f,
+            "column {}, at \"{}\": {}",
+            self.column, self.token, self.message
+        )
     }
 }
 

@@ -74,7 +74,10 @@ mod tests {
                     modify ip,actions=drop\ndelete\ndelete_strict priority=7\n\t\n";
         let flows = parse_flow_file(text, &Names::new()).map_err(|e| e.to_string());
         let commands: Vec<C> = flows.into_iter().flatten().map(|f| f.command).collect();
-        assert_eq!(commands, [C::Add, C::Add, C::Modify, C::Delete, C::DeleteStrict]);
+        assert_eq!(
+            commands,
+            [C::Add, C::Add, C::Modify, C::Delete, C::DeleteStrict]
+        );
     }
 
     #[test]

@@ -31,7 +31,11 @@ const TCP_FLAGS: FlagNames = FlagNames {
     ],
     allowed: 0xfff,
 };
-const TUNNEL_FLAGS: FlagNames = FlagNames { what: "tunnel", names: &["oam"], allowed: 1 };
+const TUNNEL_FLAGS: FlagNames = FlagNames {
+    what: "tunnel",
+    names: &["oam"],
+    allowed: 1,
+};
 
 impl FlagNames {
     /// The names of a format that has any.
@@ -54,7 +58,11 @@ impl FlagNames {
         let text = token.text();
         if let Some((flags, mask)) = masked_number(text) {
             let fits = (flags | mask) & !u64::from(self.allowed) == 0;
-            return if fits { Ok((flags as u32, mask as u32)) } else { Err(unknown(text)) };
+            return if fits {
+                Ok((flags as u32, mask as u32))
+            } else {
+                Err(unknown(text))
+            };
         }
         if text.starts_with(['+', '-']) {
             return self.parse_signed(token);
@@ -62,7 +70,9 @@ impl FlagNames {
         let mut flags = 0;
         for part in text.split_terminator('|') {
             let bits = match scan_u64(part) {
-                Ok((bits, n)) if n == part.len() && bits & !u64::from(self.allowed) == 0 => bits as u32,
+                Ok((bits, n)) if n == part.len() && bits & !u64::from(self.allowed) == 0 => {
+                    bits as u32
+                }
                 _ => self.bit(part).ok_or_else(|| unknown(text))?,
             };
             flags |= bits;
@@ -84,8 +94,9 @@ impl FlagNames {
             };
             if mask & bit != 0 {
                 let what = self.what;
-                return Err(token
-                    .error(format!("{name_on}: Each {what} flag can be specified only once")));
+                return Err(token.error(format!(
+                    "{name_on}: Each {what} flag can be specified only once"
+                )));
             }
             mask |= bit;
             flags |= if set { bit } else { 0 };
@@ -114,7 +125,12 @@ impl FlagNames {
         }
         let mut between = "";
         let mut unknown = flags;
-        for (i, name) in self.names.iter().enumerate().filter(|(i, _)| flags & (1 << i) != 0) {
+        for (i, name) in self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| flags & (1 << i) != 0)
+        {
             let _ = write!(out, "{between}{name}");
             between = "|";
             unknown &= !(1 << i);
@@ -141,7 +157,14 @@ mod tests {
     fn sets_of_flags_are_read_and_printed() {
         let cases: &[(&FlagNames, &str, u32, u32, u32, &str)] = &[
             (&CT_STATE, "+trk+new", 0x21, 0x21, u32::MAX, "+new+trk"),
-            (&CT_STATE, "+est-rel-rpl", 0x02, 0x0e, u32::MAX, "+est-rel-rpl"),
+            (
+                &CT_STATE,
+                "+est-rel-rpl",
+                0x02,
+                0x0e,
+                u32::MAX,
+                "+est-rel-rpl",
+            ),
             (&CT_STATE, "0x21/0x23", 0x21, 0x23, u32::MAX, "+new-est+trk"),
             (&CT_STATE, "est|trk", 0x22, u32::MAX, u32::MAX, "est|trk"),
             (&CT_STATE, "0", 0, u32::MAX, u32::MAX, "0"),
@@ -150,7 +173,11 @@ mod tests {
             (&TUNNEL_FLAGS, "-oam", 0, 1, 0, "-oam"),
         ];
         for (names, text, flags, mask, full, printed) in cases {
-            assert_eq!(names.parse(Token::new(text)).ok(), Some((*flags, *mask)), "{text}");
+            assert_eq!(
+                names.parse(Token::new(text)).ok(),
+                Some((*flags, *mask)),
+                "{text}"
+            );
             let mut out = String::new();
             names.write(&mut out, *flags, *mask, *full);
             assert_eq!(out, *printed);
@@ -162,8 +189,16 @@ mod tests {
         let cases: &[(&FlagNames, &str, &str)] = &[
             (&CT_STATE, "+foo", "foo: unknown ct_state flag(s)"),
             (&CT_STATE, "foo", "foo: unknown ct_state flag(s)"),
-            (&CT_STATE, "0x100/0x100", "0x100/0x100: unknown ct_state flag(s)"),
-            (&CT_STATE, "+new+new", "new: Each ct_state flag can be specified only once"),
+            (
+                &CT_STATE,
+                "0x100/0x100",
+                "0x100/0x100: unknown ct_state flag(s)",
+            ),
+            (
+                &CT_STATE,
+                "+new+new",
+                "new: Each ct_state flag can be specified only once",
+            ),
             (&TCP_FLAGS, "0x1000", "0x1000: unknown TCP flag(s)"),
             (&TUNNEL_FLAGS, "+df", "df: unknown tunnel flag(s)"),
         ];

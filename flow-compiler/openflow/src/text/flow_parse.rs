@@ -42,7 +42,10 @@ pub fn parse_flow_formats(
 /// `delete_strict`. Without one it is an addition.
 pub fn parse_flow_line(text: &str, names: &Names) -> Result<(FlowMod, Formats), TextError> {
     let token = Token::new(text).trim_start();
-    let end = token.text().find([',', ' ', '\t', '\r', '\n']).unwrap_or(token.text().len());
+    let end = token
+        .text()
+        .find([',', ' ', '\t', '\r', '\n'])
+        .unwrap_or(token.text().len());
     let (word, rest) = token.split_at(end);
     match command(word.text()) {
         Some(command) => read(rest, command, names),
@@ -59,7 +62,10 @@ fn command(word: &str) -> Option<FlowModCommand> {
         ("modify", FlowModCommand::Modify),
         ("modify_strict", FlowModCommand::ModifyStrict),
     ];
-    COMMANDS.into_iter().find(|(name, _)| name.starts_with(word)).map(|(_, command)| command)
+    COMMANDS
+        .into_iter()
+        .find(|(name, _)| name.starts_with(word))
+        .map(|(_, command)| command)
 }
 
 /// Reads a match alone. A priority and other words of rules are refused.
@@ -86,7 +92,10 @@ pub fn parse_instructions(text: &str, names: &Names) -> Result<Vec<Action>, Text
 
 /// A flow-mod that asks for nothing in particular yet.
 fn blank(command: FlowModCommand) -> FlowMod {
-    let modify = matches!(command, FlowModCommand::Modify | FlowModCommand::ModifyStrict);
+    let modify = matches!(
+        command,
+        FlowModCommand::Modify | FlowModCommand::ModifyStrict
+    );
     FlowMod {
         command,
         table: None,
@@ -111,21 +120,33 @@ fn read(
     command: FlowModCommand,
     names: &Names,
 ) -> Result<(FlowMod, Formats), TextError> {
-    let deletes = matches!(command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+    let deletes = matches!(
+        command,
+        FlowModCommand::Delete | FlowModCommand::DeleteStrict
+    );
     let (front, actions) = if deletes {
         (token, None)
     } else {
         let (front, actions) = split_actions(token)?;
         (front, Some(actions))
     };
-    let mut reader = Reader { flow: blank(command), matching: MatchText::new(names), names };
+    let mut reader = Reader {
+        flow: blank(command),
+        matching: MatchText::new(names),
+        names,
+    };
     for (key, value) in front.pairs() {
         reader.take(key, value)?;
     }
-    let Reader { mut flow, matching, .. } = reader;
+    let Reader {
+        mut flow, matching, ..
+    } = reader;
     let mut formats = matching.formats & matching.interplay();
     flow.matching = matching.matching;
-    let modifies = matches!(command, FlowModCommand::Modify | FlowModCommand::ModifyStrict);
+    let modifies = matches!(
+        command,
+        FlowModCommand::Modify | FlowModCommand::ModifyStrict
+    );
     if modifies && flow.cookie_mask == 0 && flow.new_cookie.is_none() {
         flow.new_cookie = Some(0);
     }
@@ -150,7 +171,9 @@ fn consistent(flow: &FlowMod, formats: &mut Formats) -> Result<(), String> {
             "OFPBAC_MATCH_INCONSISTENT"
         }
     };
-    Err(format!("actions are invalid with specified match ({refusal})"))
+    Err(format!(
+        "actions are invalid with specified match ({refusal})"
+    ))
 }
 
 /// What stands before the actions, and they themselves.
@@ -159,7 +182,11 @@ fn split_actions(token: Token<'_>) -> Result<(Token<'_>, Token<'_>), TextError> 
         let (_, actions) = rest.split_once("=")?;
         Some((front, actions))
     });
-    found.ok_or_else(|| token.skip(token.text().len()).error("must specify an action"))
+    found.ok_or_else(|| {
+        token
+            .skip(token.text().len())
+            .error("must specify an action")
+    })
 }
 
 /// A flow-mod that grows word by word.
@@ -195,7 +222,10 @@ impl Reader<'_> {
     }
 
     fn takes_actions(&self) -> bool {
-        !matches!(self.flow.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict)
+        !matches!(
+            self.flow.command,
+            FlowModCommand::Delete | FlowModCommand::DeleteStrict
+        )
     }
 
     fn take_flag(&mut self, name: &str) -> bool {
@@ -266,7 +296,10 @@ impl Reader<'_> {
     /// `cookie=VALUE` sets one, `cookie=VALUE/MASK` asks for some.
     fn cookie(&mut self, v: Token<'_>) -> Result<(), TextError> {
         let flow = &mut self.flow;
-        let deletes = matches!(flow.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        let deletes = matches!(
+            flow.command,
+            FlowModCommand::Delete | FlowModCommand::DeleteStrict
+        );
         if let (value, Some(mask)) = v.split_any(&['/']) {
             if flow.command == FlowModCommand::Add {
                 return Err(v.error("flow additions cannot use a cookie mask"));

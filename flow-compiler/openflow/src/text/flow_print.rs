@@ -67,14 +67,20 @@ pub fn format_flow_stats(line: &FlowLine<'_>, names: &Names) -> String {
     }
     if let Some(c) = line.counters {
         let (duration, packets, bytes) = (format_duration(c.duration), c.n_packets, c.n_bytes);
-        put(&mut out, format_args!("duration={duration}, n_packets={packets}, n_bytes={bytes}, "));
+        put(
+            &mut out,
+            format_args!("duration={duration}, n_packets={packets}, n_bytes={bytes}, "),
+        );
     }
     timeouts(&mut out, line);
     if let Some(c) = line.counters {
         if let Some(age) = c.idle_age {
             put(&mut out, format_args!("idle_age={age}, "));
         }
-        if let Some(age) = c.hard_age.filter(|age| u64::from(*age) != c.duration.as_secs()) {
+        if let Some(age) = c
+            .hard_age
+            .filter(|age| u64::from(*age) != c.duration.as_secs())
+        {
             put(&mut out, format_args!("hard_age={age}, "));
         }
     }
@@ -120,11 +126,14 @@ pub fn format_flow_mod(flow: &FlowMod, names: &Names) -> String {
     if !matching.is_empty() {
         put(&mut out, format_args!("{matching} "));
     }
-    if let Some(cookie) = flow.new_cookie.filter(|c| *c != 0) {
+    if let Some(cookie) = flow.new_cookie.filter(|c| *c != 0 && *c != u64::MAX) {
         put(&mut out, format_args!("cookie:0x{cookie:x} "));
     }
     if flow.cookie_mask != 0 {
-        put(&mut out, format_args!("cookie:0x{:x}/0x{:x} ", flow.cookie, flow.cookie_mask));
+        put(
+            &mut out,
+            format_args!("cookie:0x{:x}/0x{:x} ", flow.cookie, flow.cookie_mask),
+        );
     }
     let numbers = [
         ("idle", flow.idle_timeout),

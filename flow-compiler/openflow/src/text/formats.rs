@@ -90,7 +90,11 @@ impl Formats {
         };
         legacy(i.of10, Formats(0x3))
             | legacy(i.of11, Formats::OPENFLOW11)
-            | if extensible { Formats::EXTENSIBLE } else { Formats::NONE }
+            | if extensible {
+                Formats::EXTENSIBLE
+            } else {
+                Formats::NONE
+            }
     }
 }
 
@@ -142,7 +146,9 @@ impl FromStr for Formats {
     fn from_str(text: &str) -> Result<Formats, String> {
         let mut formats = Formats::NONE;
         for word in text.split([' ', ',']).filter(|w| !w.is_empty()) {
-            let found = NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(word));
+            let found = NAMES
+                .iter()
+                .find(|(_, name)| name.eq_ignore_ascii_case(word));
             let (set, _) = found.ok_or_else(|| format!("{word}: unknown flow protocol"))?;
             formats = formats | *set;
         }
@@ -184,21 +190,46 @@ mod tests {
         let cases = [
             ("actions=1", "any"),
             ("ip,nw_src=10.0.0.0/8,actions=drop", "any"),
-            ("ip,nw_src=10.0.0.1/255.0.255.0,actions=drop", "NXM,OXM,OpenFlow11"),
-            ("dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=1", "NXM,OXM,OpenFlow11"),
-            ("table=1,ip,actions=1", "OXM,OpenFlow10+table_id,NXM+table_id,OpenFlow11"),
-            ("table=1,ip,actions=write_metadata:5", "OXM,NXM+table_id,OpenFlow11"),
-            ("table=1,arp,actions=dec_ttl", "OpenFlow10+table_id,NXM+table_id"),
+            (
+                "ip,nw_src=10.0.0.1/255.0.255.0,actions=drop",
+                "NXM,OXM,OpenFlow11",
+            ),
+            (
+                "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=1",
+                "NXM,OXM,OpenFlow11",
+            ),
+            (
+                "table=1,ip,actions=1",
+                "OXM,OpenFlow10+table_id,NXM+table_id,OpenFlow11",
+            ),
+            (
+                "table=1,ip,actions=write_metadata:5",
+                "OXM,NXM+table_id,OpenFlow11",
+            ),
+            (
+                "table=1,arp,actions=dec_ttl",
+                "OpenFlow10+table_id,NXM+table_id",
+            ),
             ("actions=strip_vlan", "OpenFlow10,NXM"),
             ("actions=push_vlan:0x8100", "OXM,OpenFlow11"),
-            ("actions=meter:1", "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15"),
+            (
+                "actions=meter:1",
+                "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15",
+            ),
             ("reg0=5,actions=1", "NXM,OXM"),
             ("tcp6,tp_dst=80,actions=1", "NXM,OXM"),
-            ("no_byte_counts,actions=1", "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15"),
+            (
+                "no_byte_counts,actions=1",
+                "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15",
+            ),
         ];
         for (text, formats) in cases {
             let carried = parse_flow_formats(text, FlowModCommand::Add, &Names::new());
-            assert_eq!(carried.map(|c| c.1.to_string()), Ok(formats.to_string()), "{text}");
+            assert_eq!(
+                carried.map(|c| c.1.to_string()),
+                Ok(formats.to_string()),
+                "{text}"
+            );
         }
     }
 
@@ -208,6 +239,9 @@ mod tests {
             let formats = Formats(bits);
             assert_eq!(formats.to_string().parse(), Ok(formats));
         }
-        assert_eq!("foo".parse::<Formats>(), Err("foo: unknown flow protocol".to_string()));
+        assert_eq!(
+            "foo".parse::<Formats>(),
+            Err("foo: unknown flow protocol".to_string())
+        );
     }
 }

@@ -45,7 +45,11 @@ pub(super) struct MatchText<'a> {
 
 impl<'a> MatchText<'a> {
     pub fn new(names: &'a Names) -> MatchText<'a> {
-        MatchText { matching: Match::ANY, formats: Formats::ANY, names }
+        MatchText {
+            matching: Match::ANY,
+            formats: Formats::ANY,
+            names,
+        }
     }
 
     /// Takes in a condition; false when the key is no word of a match.
@@ -65,7 +69,13 @@ impl<'a> MatchText<'a> {
 
     /// Formats that can carry all conditions together: only extensible ones look inside IPv6.
     pub fn interplay(&self) -> Formats {
-        let inside = [Field::NW_PROTO, Field::NW_TOS, Field::NW_ECN, Field::TCP_SRC, Field::TCP_DST];
+        let inside = [
+            Field::NW_PROTO,
+            Field::NW_TOS,
+            Field::NW_ECN,
+            Field::TCP_SRC,
+            Field::TCP_DST,
+        ];
         let ipv6 = self.matching.field(Field::ETH_TYPE).0 == 0x86dd;
         if ipv6 && inside.iter().any(|f| self.matching.field(*f).1 != 0) {
             Formats::EXTENSIBLE
@@ -79,10 +89,12 @@ impl<'a> MatchText<'a> {
             return false;
         };
         if *eth_type != 0 {
-            self.matching.set_field(Field::ETH_TYPE, u128::from(*eth_type), u128::MAX);
+            self.matching
+                .set_field(Field::ETH_TYPE, u128::from(*eth_type), u128::MAX);
         }
         if *protocol != 0 {
-            self.matching.set_field(Field::NW_PROTO, u128::from(*protocol), u128::MAX);
+            self.matching
+                .set_field(Field::NW_PROTO, u128::from(*protocol), u128::MAX);
         }
         true
     }
@@ -94,7 +106,11 @@ impl<'a> MatchText<'a> {
         text: Token<'_>,
     ) -> Result<(), TextError> {
         // A field alone asks for nothing of its value.
-        let text = if text.is_empty() { Token::new("0/0") } else { text };
+        let text = if text.is_empty() {
+            Token::new("0/0")
+        } else {
+            text
+        };
         let (v, mask) = value::parse(field, text, self.names).map_err(|mut e| {
             if text.text() == "0/0" {
                 e.column = key.error("").column;
@@ -110,10 +126,18 @@ impl<'a> MatchText<'a> {
         let field = slice.field;
         let (v, taken) = scan_wide(text.text(), field.n_bytes()).unwrap_or((0, usize::MAX));
         if taken != text.text().len() {
-            let message = format!("{}: cannot parse integer value: {}", key.text(), text.text());
+            let message = format!(
+                "{}: cannot parse integer value: {}",
+                key.text(),
+                text.text()
+            );
             return Err(text.error(message));
         }
-        let ones = if slice.width >= 128 { u128::MAX } else { (1 << slice.width) - 1 };
+        let ones = if slice.width >= 128 {
+            u128::MAX
+        } else {
+            (1 << slice.width) - 1
+        };
         if v & !ones != 0 {
             let mut printed = String::new();
             value_print::write(&mut printed, field, v, u128::MAX, &Names::new());
@@ -140,7 +164,9 @@ impl<'a> MatchText<'a> {
         };
         if !self.matching.set_field(field, v, mask) && mask & all != 0 {
             let name = field.info().name;
-            return Err(key.error(format!("{name}: matching on this field is not supported yet")));
+            return Err(key.error(format!(
+                "{name}: matching on this field is not supported yet"
+            )));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::value_print as value;
 use crate::field::{Field, Format};
 use crate::matching::Match;
 use crate::PortNo;
-use sluice_flow::key::slot;
+use sluice_flow::key::{slot, PACKET_WORDS};
 use std::fmt::Write;
 
 const IPV4: u64 = 0x0800;
@@ -21,7 +21,11 @@ const NSH: u64 = 0x894f;
 
 /// Prints a match. Empty for one that takes every packet; no comma at the end.
 pub fn format_match(m: &Match, names: &Names) -> String {
-    let mut p = Printer { m, names, out: String::with_capacity(64) };
+    let mut p = Printer {
+        m,
+        names,
+        out: String::with_capacity(64),
+    };
     p.state();
     p.connection();
     p.packet_type();
@@ -67,6 +71,11 @@ impl Printer<'_> {
 
     fn says(&self, field: Field) -> bool {
         self.m.field(field).1 != 0
+    }
+
+    /// Is anything asked of the frame's own headers?
+    fn says_header(&self) -> bool {
+        self.m.mask.words.iter().take(PACKET_WORDS).any(|w| *w != 0)
     }
 
     fn eth_type(&self) -> u64 {
@@ -152,9 +161,12 @@ impl Printer<'_> {
         self.decimal("ct_zone", Field::CT_ZONE);
         self.hex(Field::CT_MARK);
         self.hex(Field::CT_LABEL);
-        for field in
-            [Field::CT_NW_SRC, Field::CT_IPV6_SRC, Field::CT_NW_DST, Field::CT_IPV6_DST]
-        {
+        for field in [
+            Field::CT_NW_SRC,
+            Field::CT_IPV6_SRC,
+            Field::CT_NW_DST,
+            Field::CT_IPV6_DST,
+        ] {
             self.plain(field.info().name, field);
         }
         self.decimal("ct_nw_proto", Field::CT_NW_PROTO);
@@ -168,18 +180,31 @@ impl Printer<'_> {
             self.out.push_str("packet_type=");
             value::packet_type(&mut self.out, v as u32);
             self.out.push(',');
+        } else if self.says(Field::RECIRC_ID) && self.says_header() {
+            // Only beside a recirculation id is it said that a frame is Ethernet.
+            self.out.push_str("eth,");
         }
     }
 
     fn shorthand(&mut self) -> Said {
         let by_packet_type = self.m.value.get(slot::PACKET_TYPE) >> 16 == 1;
         if !by_packet_type && !self.says(Field::ETH_TYPE) {
-            return Said { eth_type: false, protocol: false };
+            return Said {
+                eth_type: false,
+                protocol: false,
+            };
         }
         if !self.says(Field::ETH_TYPE) {
-            return Said { eth_type: true, protocol: false };
+            return Said {
+                eth_type: true,
+                protocol: false,
+            };
         }
-        let protocol = if self.says(Field::NW_PROTO) { self.protocol() } else { 256 };
+        let protocol = if self.says(Field::NW_PROTO) {
+            self.protocol()
+        } else {
+            256
+        };
         let (word, said_protocol) = match (self.eth_type(), protocol) {
             (IPV4, 1) => ("icmp", true),
             (IPV4, 6) => ("tcp", true),
@@ -195,15 +220,28 @@ impl Printer<'_> {
             (RARP, _) => ("rarp", false),
             (0x8847, _) => ("mpls", false),
             (0x8848, _) => ("mplsm", false),
-            _ => return Said { eth_type: false, protocol: false },
+            _ => {
+                return Said {
+                    eth_type: false,
+                    protocol: false,
+                }
+            }
         };
         self.push(format_args!("{word}"));
-        Said { eth_type: true, protocol: said_protocol }
+        Said {
+            eth_type: true,
+            protocol: said_protocol,
+        }
     }
 
     fn tunnel(&mut self) {
         self.hex(Field::TUN_ID);
-        for field in [Field::TUN_SRC, Field::TUN_DST, Field::TUN_IPV6_SRC, Field::TUN_IPV6_DST] {
+        for field in [
+            Field::TUN_SRC,
+            Field::TUN_DST,
+            Field::TUN_IPV6_SRC,
+            Field::TUN_IPV6_DST,
+        ] {
             self.plain(field.info().name, field);
         }
         self.decimal("tun_gbp_id", Field::TUN_GBP_ID);
@@ -296,7 +334,10 @@ impl Printer<'_> {
         self.decimal("nsh_ttl", Field::NSH_TTL);
         self.decimal("nsh_mdtype", Field::NSH_MDTYPE);
         self.decimal("nsh_np", Field::NSH_NP);
-        self.hex(Field::NSH_SPI);
+        let (spi, mask) = self.m.field(Field::NSH_SPI);
+        if mask != 0 {
+            self.push(format_args!("nsh_spi=0x{spi:x}"));
+        }
         self.decimal("nsh_si", Field::NSH_SI);
         for n in 0..4 {
             self.hex(Field::NSH_C1.plus(n));

@@ -25,7 +25,10 @@ struct Both<N> {
 
 impl<N> Default for Both<N> {
     fn default() -> Self {
-        Both { by_name: HashMap::new(), by_number: HashMap::new() }
+        Both {
+            by_name: HashMap::new(),
+            by_number: HashMap::new(),
+        }
     }
 }
 
@@ -35,7 +38,10 @@ impl<N: Copy + Eq + std::hash::Hash> Both<N> {
         if *same_name != Some(number) {
             *same_name = None;
         }
-        let same_number = self.by_number.entry(number).or_insert_with(|| Some(name.to_string()));
+        let same_number = self
+            .by_number
+            .entry(number)
+            .or_insert_with(|| Some(name.to_string()));
         if same_number.as_deref() != Some(name) {
             *same_number = None;
         }
@@ -94,7 +100,9 @@ impl Names {
                 _ => None,
             };
         }
-        let reserved = RESERVED.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
+        let reserved = RESERVED
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(text));
         if let Some((port, _)) = reserved {
             return Some(*port);
         }
@@ -265,7 +273,17 @@ mod tests {
 
     #[test]
     fn quoted_names_survive_both_ways() {
-        for name in ["a b", "a_b", "_x", "a\"b", "a\\b", "tab\tnl\n", "é", "0p", "\u{1}"] {
+        for name in [
+            "a b",
+            "a_b",
+            "_x",
+            "a\"b",
+            "a\\b",
+            "tab\tnl\n",
+            "é",
+            "0p",
+            "\u{1}",
+        ] {
             let mut names = Names::new();
             names.add_port(PortNo(9), name);
             let mut out = String::new();

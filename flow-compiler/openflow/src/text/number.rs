@@ -25,19 +25,27 @@ pub(super) fn scan_u64(text: &str) -> Result<(u64, usize), NumberError> {
         Some(b'+') => (false, &trimmed[1..]),
         _ => (false, trimmed),
     };
-    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let hex = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
     let (base, digits) = match hex {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_hexdigit()) => (16, rest),
         _ if digits.starts_with('0') => (8, digits),
         _ => (10, digits),
     };
-    let end = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
+    let end = digits
+        .find(|c: char| !c.is_digit(base))
+        .unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
     if digits.is_empty() {
         return Err(NumberError::Syntax);
     }
     let value = u64::from_str_radix(digits, base).map_err(|_| NumberError::Range)?;
-    let value = if negative { value.wrapping_neg() } else { value };
+    let value = if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    };
     Ok((value, text.len() - rest.len()))
 }
 
@@ -48,7 +56,11 @@ pub(super) fn scan_wide(text: &str, bytes: u16) -> Result<(u128, usize), NumberE
     let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) else {
         let (value, taken) = scan_u64(text)?;
         let too_large = bits < 64 && value >> bits != 0;
-        return if too_large { Err(NumberError::Range) } else { Ok((value as u128, taken)) };
+        return if too_large {
+            Err(NumberError::Range)
+        } else {
+            Ok((value as u128, taken))
+        };
     };
     let (mut value, mut taken) = (0u128, 2);
     for c in hex.chars() {
@@ -125,7 +137,9 @@ pub(super) fn atoi(text: &str) -> i64 {
     };
     let mut value = 0i64;
     for digit in digits.bytes().take_while(u8::is_ascii_digit) {
-        value = value.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+        value = value
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
     }
     sign * value
 }
@@ -136,7 +150,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_c_reads_them() {
-        let cases: &[(&str, Result<(u64, usize), NumberError>)] = &[
+        type Answer = Result<(u64, usize), NumberError>;
+        let cases: &[(&str, Answer)] = &[
             ("10", Ok((10, 2))),
             ("0x1F", Ok((31, 4))),
             ("017", Ok((15, 3))),
@@ -160,7 +175,13 @@ mod tests {
         assert_eq!(scan_wide("0x0000000000ff/0xff", 1), Ok((0xff, 14)));
         assert_eq!(scan_wide("0x100", 1), Err(NumberError::Range));
         assert_eq!(scan_wide("256", 1), Err(NumberError::Range));
-        assert_eq!(scan_wide("0x00112233445566778899aabbccddeeff", 16).map(|v| v.0 >> 120), Ok(0));
-        assert_eq!(scan_wide(&format!("0x{}", "f".repeat(33)), 16), Err(NumberError::Range));
+        assert_eq!(
+            scan_wide("0x00112233445566778899aabbccddeeff", 16).map(|v| v.0 >> 120),
+            Ok(0)
+        );
+        assert_eq!(
+            scan_wide(&format!("0x{}", "f".repeat(33)), 16),
+            Err(NumberError::Range)
+        );
     }
 }

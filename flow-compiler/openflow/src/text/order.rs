@@ -107,15 +107,23 @@ fn nested(action: &Action, inside: Inside) -> Result<(), String> {
         };
     }
     match (inside, target) {
-        (Inside::Ct, None) => {
-            Err(format!("ct action doesn't support nested action {}", name(action)))
-        }
+        (Inside::Ct, None) => Err(format!(
+            "ct action doesn't support nested action {}",
+            name(action)
+        )),
         (Inside::Ct, Some(field)) if !of_connection => Err(format!(
             "ct action doesn't support nested modification of {}",
             field.info().name
         )),
-        (Inside::WriteActions, _) if matches!(action, Action::Meter(_)) => {
-            Err("write_actions action doesn't support nested action meter".to_string())
+        (Inside::WriteActions | Inside::Clone, _) if matches!(action, Action::Meter(_)) => {
+            let outer = if inside == Inside::Clone {
+                "clone"
+            } else {
+                "write_actions"
+            };
+            Err(format!(
+                "{outer} action doesn't support nested action meter"
+            ))
         }
         _ => Ok(()),
     }

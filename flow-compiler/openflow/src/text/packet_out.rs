@@ -45,7 +45,12 @@ pub fn parse_packet_out(text: &str, names: &Names) -> Result<PacketOut, TextErro
     };
     let mut metadata = pipeline.matching;
     metadata.set_field(Field::IN_PORT, u128::from(in_port.0), u128::MAX);
-    Ok(PacketOut { packet, buffer_id: NO_BUFFER, metadata, actions })
+    Ok(PacketOut {
+        packet,
+        buffer_id: NO_BUFFER,
+        metadata,
+        actions,
+    })
 }
 
 fn port(v: Token<'_>, names: &Names) -> Result<PortNo, TextError> {
@@ -55,7 +60,9 @@ fn port(v: Token<'_>, names: &Names) -> Result<PortNo, TextError> {
     };
     let sources = [PortNo::LOCAL, PortNo::NONE, PortNo::CONTROLLER];
     if port.0 > PortNo::MAX.0 && !sources.contains(&port) {
-        return Err(v.error(format!("{text} is not a valid OpenFlow port for PACKET_OUT")));
+        return Err(v.error(format!(
+            "{text} is not a valid OpenFlow port for PACKET_OUT"
+        )));
     }
     Ok(port)
 }
@@ -119,7 +126,10 @@ mod tests {
         assert_eq!(out.in_port(), PortNo::LOCAL);
         assert_eq!(out.metadata.field(Field::REG0), (5, 0xffff_ffff));
         assert_eq!(out.packet.len(), 14);
-        assert_eq!(format_actions(&out.actions, &Names::new()), "output:2,set_field:0x1->reg1");
+        assert_eq!(
+            format_actions(&out.actions, &Names::new()),
+            "output:2,set_field:0x1->reg1"
+        );
         let bare = read("packet=FRAME").map(|o| (o.in_port(), o.actions.len()));
         assert_eq!(bare, Ok((PortNo::NONE, 0)));
     }
@@ -127,16 +137,31 @@ mod tests {
     #[test]
     fn what_is_no_packet_out_is_refused() {
         let cases = [
-            ("packet=001122334455", "packet: Packet data too short for Ethernet"),
+            (
+                "packet=001122334455",
+                "packet: Packet data too short for Ethernet",
+            ),
             ("packet=zz", "packet: Trailing garbage in packet data"),
             ("packet=FRAME1", "packet: Trailing garbage in packet data"),
-            ("in_port=foo packet=FRAME", "foo is not a valid OpenFlow port"),
-            ("in_port=NORMAL packet=FRAME", "NORMAL is not a valid OpenFlow port for PACKET_OUT"),
+            (
+                "in_port=foo packet=FRAME",
+                "foo is not a valid OpenFlow port",
+            ),
+            (
+                "in_port=NORMAL packet=FRAME",
+                "NORMAL is not a valid OpenFlow port for PACKET_OUT",
+            ),
             ("in_port=1 actions=2", "must specify packet"),
             ("in_port", "field in_port missing value"),
             ("foo=3,packet=FRAME", "unknown keyword foo"),
-            ("dl_src=1:2:3:4:5:6,packet=FRAME", "dl_src is not a valid pipeline field for PACKET_OUT"),
-            ("packet=FRAME actions=goto_table:1", "goto_table instruction not allowed here"),
+            (
+                "dl_src=1:2:3:4:5:6,packet=FRAME",
+                "dl_src is not a valid pipeline field for PACKET_OUT",
+            ),
+            (
+                "packet=FRAME actions=goto_table:1",
+                "goto_table instruction not allowed here",
+            ),
         ];
         for (text, message) in cases {
             assert_eq!(read(text).err().as_deref(), Some(message), "{text}");

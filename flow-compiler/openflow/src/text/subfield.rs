@@ -47,7 +47,9 @@ pub(super) fn parse_front(token: Token<'_>) -> Result<(SubField, Token<'_>), Tex
     if rest.text().starts_with('[') {
         let (inside, behind) = rest.skip(1).split_once("]").unwrap_or((rest, rest));
         let range = bit_range(inside.text(), bits).ok_or_else(|| {
-            rest.error(format!("{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]"))
+            rest.error(format!(
+                "{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]"
+            ))
         })?;
         (start, last) = range;
         rest = behind;
@@ -63,7 +65,11 @@ pub(super) fn parse_front(token: Token<'_>) -> Result<(SubField, Token<'_>), Tex
     if last >= bits {
         return refuse(format!("ending bit {last} {width}"));
     }
-    let slice = SubField { field, start: start as u16, width: (last - start + 1) as u16 };
+    let slice = SubField {
+        field,
+        start: start as u16,
+        width: (last - start + 1) as u16,
+    };
     Ok((slice, rest))
 }
 
@@ -87,7 +93,12 @@ pub(super) fn write(out: &mut String, slice: SubField) {
     } else if slice.width == 1 {
         write!(out, "[{}]", slice.start)
     } else {
-        write!(out, "[{}..{}]", slice.start, slice.start + slice.width.saturating_sub(1))
+        write!(
+            out,
+            "[{}..{}]",
+            slice.start,
+            slice.start + slice.width.saturating_sub(1)
+        )
     };
 }
 
@@ -122,12 +133,30 @@ mod tests {
     #[test]
     fn slices_outside_their_field_are_refused() {
         let cases = [
-            ("NXM_NX_REG9999[]", "NXM_NX_REG9999[]: unknown field `NXM_NX_REG9999'"),
-            ("reg0[", "reg0[: syntax error expecting [] or [<bit>] or [<start>..<end>]"),
-            ("reg0[a]", "reg0[a]: syntax error expecting [] or [<bit>] or [<start>..<end>]"),
-            ("reg0[5..3]", "reg0[5..3]: starting bit 5 is after ending bit 3"),
-            ("reg0[32]", "reg0[32]: starting bit 32 is not valid because field is only 32 bits wide"),
-            ("reg0[0..32]", "reg0[0..32]: ending bit 32 is not valid because field is only 32 bits wide"),
+            (
+                "NXM_NX_REG9999[]",
+                "NXM_NX_REG9999[]: unknown field `NXM_NX_REG9999'",
+            ),
+            (
+                "reg0[",
+                "reg0[: syntax error expecting [] or [<bit>] or [<start>..<end>]",
+            ),
+            (
+                "reg0[a]",
+                "reg0[a]: syntax error expecting [] or [<bit>] or [<start>..<end>]",
+            ),
+            (
+                "reg0[5..3]",
+                "reg0[5..3]: starting bit 5 is after ending bit 3",
+            ),
+            (
+                "reg0[32]",
+                "reg0[32]: starting bit 32 is not valid because field is only 32 bits wide",
+            ),
+            (
+                "reg0[0..32]",
+                "reg0[0..32]: ending bit 32 is not valid because field is only 32 bits wide",
+            ),
             ("reg0[]x", "unexpected input following field syntax"),
         ];
         for (text, message) in cases {

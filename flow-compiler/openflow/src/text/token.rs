@@ -18,7 +18,11 @@ const SPACE: &[char] = &[' ', '\t', '\r', '\n'];
 
 impl<'a> Token<'a> {
     pub fn new(source: &'a str) -> Token<'a> {
-        Token { source, start: 0, end: source.len() }
+        Token {
+            source,
+            start: 0,
+            end: source.len(),
+        }
     }
 
     pub fn text(self) -> &'a str {
@@ -33,7 +37,16 @@ impl<'a> Token<'a> {
     pub fn split_at(self, n: usize) -> (Token<'a>, Token<'a>) {
         let n = n.min(self.end - self.start);
         let middle = self.start + n;
-        (Token { end: middle, ..self }, Token { start: middle, ..self })
+        (
+            Token {
+                end: middle,
+                ..self
+            },
+            Token {
+                start: middle,
+                ..self
+            },
+        )
     }
 
     /// Without its first `n` bytes.
@@ -102,11 +115,16 @@ impl<'a> Iterator for Pairs<'a> {
     fn next(&mut self) -> Option<(Token<'a>, Token<'a>)> {
         const BETWEEN: &[char] = &[',', ' ', '\t', '\r', '\n'];
         let text = self.rest.text();
-        self.rest = self.rest.skip(text.len() - text.trim_start_matches(BETWEEN).len());
+        self.rest = self
+            .rest
+            .skip(text.len() - text.trim_start_matches(BETWEEN).len());
         if self.rest.is_empty() {
             return None;
         }
-        let end = self.rest.text().find([':', '=', '(', ',', ' ', '\t', '\r', '\n']);
+        let end = self
+            .rest
+            .text()
+            .find([':', '=', '(', ',', ' ', '\t', '\r', '\n']);
         let (key, rest) = self.rest.split_at(end.unwrap_or(usize::MAX));
         let delimiter = rest.text().bytes().next();
         let rest = rest.skip(1);
@@ -152,7 +170,10 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(&str, &str)> {
-        Token::new(text).pairs().map(|(k, v)| (k.text(), v.text())).collect()
+        Token::new(text)
+            .pairs()
+            .map(|(k, v)| (k.text(), v.text()))
+            .collect()
     }
 
     #[test]
@@ -161,11 +182,20 @@ mod tests {
             ("", &[]),
             (" ,, ", &[]),
             ("ip", &[("ip", "")]),
-            ("ip,nw_src=10.0.0.0/8 tcp", &[("ip", ""), ("nw_src", "10.0.0.0/8"), ("tcp", "")]),
+            (
+                "ip,nw_src=10.0.0.0/8 tcp",
+                &[("ip", ""), ("nw_src", "10.0.0.0/8"), ("tcp", "")],
+            ),
             ("output:1,2", &[("output", "1"), ("2", "")]),
-            ("ct(commit,exec(load:1->x[])),drop", &[("ct", "commit,exec(load:1->x[])"), ("drop", "")]),
+            (
+                "ct(commit,exec(load:1->x[])),drop",
+                &[("ct", "commit,exec(load:1->x[])"), ("drop", "")],
+            ),
             ("a=b(c,d)e,f", &[("a", "b(c,d)e"), ("f", "")]),
-            ("check(5)->reg0[1],x", &[("check", "5)->reg0[1]"), ("x", "")]),
+            (
+                "check(5)->reg0[1],x",
+                &[("check", "5)->reg0[1]"), ("x", "")],
+            ),
             ("open(a,b", &[("open", "a,b")]),
             ("=5", &[("", "5")]),
             ("key=", &[("key", "")]),
@@ -180,6 +210,9 @@ mod tests {
     fn errors_count_characters_from_one() {
         let token = Token::new("é,abc").split_once(",").map(|t| t.1);
         let error = token.map(|t| t.error("bad"));
-        assert_eq!(error.map(|e| (e.column, e.token)), Some((3, "abc".to_string())));
+        assert_eq!(
+            error.map(|e| (e.column, e.token)),
+            Some((3, "abc".to_string()))
+        );
     }
 }

@@ -30,13 +30,23 @@ pub(super) fn parse(field: Field, token: Token<'_>, names: &Names) -> Result<Mas
         format @ (Format::CtState | Format::TcpFlags | Format::TunnelFlags) => {
             let names = FlagNames::of(format).ok_or_else(|| token.error("no such flags"))?;
             let (flags, mask) = names.parse(token)?;
-            (u128::from(flags), if mask == u32::MAX { u128::MAX } else { u128::from(mask) })
+            (
+                u128::from(flags),
+                if mask == u32::MAX {
+                    u128::MAX
+                } else {
+                    u128::from(mask)
+                },
+            )
         }
     };
     let exact = mask & all_bytes(field) == all_bytes(field);
     if !field.info().maskable && !exact && mask != 0 {
         let text = token.text();
-        return Err(token.error(format!("{text}: invalid mask for field {}", field.info().name)));
+        return Err(token.error(format!(
+            "{text}: invalid mask for field {}",
+            field.info().name
+        )));
     }
     Ok((value, mask))
 }
@@ -79,7 +89,9 @@ fn integer(field: Field, token: Token<'_>) -> Result<Masked, TextError> {
     if rest.is_empty() {
         return Ok((value, u128::MAX));
     }
-    let mask_text = rest.strip_prefix('/').ok_or_else(|| refuse(NumberError::Syntax, "value"))?;
+    let mask_text = rest
+        .strip_prefix('/')
+        .ok_or_else(|| refuse(NumberError::Syntax, "value"))?;
     let (mask, taken) = scan_wide(mask_text, bytes).map_err(|e| refuse(e, "mask"))?;
     if taken != mask_text.len() {
         return Err(refuse(NumberError::Syntax, "mask"));
@@ -179,7 +191,7 @@ fn ipv6(token: Token<'_>) -> Result<Masked, TextError> {
                 "{text}: IPv6 network prefix bits not between 0 and 128, inclusive"
             )))
         }
-        None => address(mask).ok_or_else(bad)?,
+        None => address(mask).ok_or_else(|| token.error(format!("{text}: Invalid IPv6 mask")))?,
     };
     Ok((value, mask))
 }
@@ -230,9 +242,12 @@ fn fragment(token: Token<'_>) -> Result<Masked, TextError> {
 
 /// `(NAMESPACE,TYPE)`
 fn packet_type(token: Token<'_>) -> Result<Masked, TextError> {
-    let bad = |at: &str, what: &str| token.error(format!("{at}: bad syntax for packet type {what}"));
+    let bad =
+        |at: &str, what: &str| token.error(format!("{at}: bad syntax for packet type {what}"));
     let text = token.text();
-    let rest = text.strip_prefix('(').ok_or_else(|| bad(text, "missing '('"))?;
+    let rest = text
+        .strip_prefix('(')
+        .ok_or_else(|| bad(text, "missing '('"))?;
     let (space, rest) = packet_number(rest).ok_or_else(|| bad(rest, "ns"))?;
     let rest = rest.strip_prefix(',').unwrap_or(rest);
     let (kind, end) = packet_number(rest).ok_or_else(|| bad(rest, "ns_type"))?;
