@@ -10,6 +10,7 @@ use super::match_print::format_match;
 use super::names::Names;
 use crate::action::{Action, FlowFlags, FlowMod, FlowModCommand, PortNo};
 use crate::matching::Match;
+use crate::version::Version;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -60,16 +61,22 @@ pub fn format_flow_stats(line: &FlowLine<'_>, names: &Names) -> String {
     if stats || line.cookie != 0 {
         put(&mut out, format_args!("cookie=0x{:x}, ", line.cookie));
     }
+    if let Some(c) = line.counters {
+        put(
+            &mut out,
+            format_args!("duration={}, ", format_duration(c.duration)),
+        );
+    }
     if stats || line.table != 0 || names.has_table(line.table) {
         out.push_str("table=");
         names.write_table(&mut out, line.table);
         out.push_str(", ");
     }
     if let Some(c) = line.counters {
-        let (duration, packets, bytes) = (format_duration(c.duration), c.n_packets, c.n_bytes);
+        let (packets, bytes) = (c.n_packets, c.n_bytes);
         put(
             &mut out,
-            format_args!("duration={duration}, n_packets={packets}, n_bytes={bytes}, "),
+            format_args!("n_packets={packets}, n_bytes={bytes}, "),
         );
     }
     timeouts(&mut out, line);
@@ -160,13 +167,27 @@ pub fn format_flow_mod(flow: &FlowMod, names: &Names) -> String {
     out
 }
 
+/// Like [`format_flow_mod`], for one that came in a message of this version: what the version implies
+/// is not printed.
+pub fn format_flow_mod_in(version: Version, flow: &FlowMod, names: &Names) -> String {
+    let mut flow = flow.clone();
+    if version <= Version::V11 {
+        // Every addition and modification resets counters there.
+        flow.flags.reset_counts = false;
+    }
+    format_flow_mod(&flow, names)
+}
+
 /// `12s`, `12.345s` or, where milliseconds do not say it all, `12.345678901s`.
 pub fn format_duration(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
     match nanos {
         0 => format!("{seconds}s"),
         _ if nanos % 1_000_000 == 0 => format!("{seconds}.{:03}s", nanos / 1_000_000),
-        _ => format!("{seconds}.{nanos:09}s"),
+        _ => {
+            let decimals = format!("{nanos:09}");
+            format!("{seconds}.{}s", decimals.trim_end_matches('0'))
+        }
     }
 }
 

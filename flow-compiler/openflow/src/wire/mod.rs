@@ -23,9 +23,11 @@ mod oxs;
 mod packet;
 mod port;
 mod prop;
+mod selection;
 mod stats;
 mod switch;
 mod table;
 
 pub use framer::{Framer, FramingError};
 pub use matches::fits_10;
+pub use selection::SelectionMethod;

@@ -1,0 +1,48 @@
+//! How a select group chooses its bucket: an experimenter's property of OpenFlow 1.5.
+//!
+//! Purpose: read the method, its parameter and its fields from a group's raw properties.
+//! Deliberately does not know: hashing.
+
+use super::buf::Reader;
+use super::oxm::Header;
+use crate::error::OfpError;
+use crate::field::Field;
+
+/// What a select group was told of choosing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SelectionMethod {
+    /// `hash`, `dp_hash`.
+    pub method: String,
+    /// Argument of the method.
+    pub parameter: u64,
+    /// Fields to hash, where named.
+    pub fields: Vec<Field>,
+}
+
+/// Experimenters that define it: Netronome's number, and one used by mistake for it.
+const EXPERIMENTERS: [u32; 2] = [0x0000_154d, 0x0000_1540];
+
+impl SelectionMethod {
+    /// The first selection method among a group's properties.
+    pub fn find(properties: &[(u16, Vec<u8>)]) -> Option<SelectionMethod> {
+        properties.iter().filter(|(kind, _)| *kind == 0xffff).find_map(|(_, v)| read(v).ok())
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<SelectionMethod, OfpError> {
+    let mut r = Reader::new(bytes, OfpError::OFPBPC_BAD_LEN);
+    let (experimenter, kind) = (r.u32()?, r.u32()?);
+    if !EXPERIMENTERS.contains(&experimenter) || kind != 1 {
+        return Err(OfpError::OFPBPC_BAD_EXPERIMENTER);
+    }
+    r.skip(4)?;
+    let (method, parameter) = (r.string(16)?, r.u64()?);
+    let mut fields = Vec::new();
+    while r.len() >= 4 {
+        let header = Header::read(&mut r)?;
+        fields.push(header.field().ok_or(OfpError::OFPBPC_BAD_VALUE)?);
+        r.skip(header.payload)?;
+    }
+    fields.sort();
+    Ok(SelectionMethod { method, parameter, fields })
+}
