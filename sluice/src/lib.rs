@@ -4,5 +4,6 @@
 
 pub mod daemon;
 pub mod inline;
+pub mod ofctl;
 pub mod replay;
 pub mod stream;

@@ -1,13 +1,41 @@
-//! `sluice`: the command line.
+//! The command line: `sluice replay`, `sluice ofctl`; `ovs-ofctl` when called by that name.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+const USAGE: &str = "\
+usage: sluice COMMAND [ARG...]
+
+  replay   runs the engine from capture to capture, and measures it
+  ofctl    programs and asks a switch over OpenFlow; also when called as ovs-ofctl
+
+Each command explains itself with --help.
+";
+
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.split_first() {
-        Some((command, rest)) if command == "replay" => sluice::replay::main(rest),
-        _ => {
-            eprintln!("usage: sluice replay|ofctl …");
+    let mut words: Vec<String> = std::env::args_os().map(|w| w.to_string_lossy().into_owned()).collect();
+    let called = if words.is_empty() { String::new() } else { words.remove(0) };
+    if Path::new(&called).file_name().is_some_and(|name| name == "ovs-ofctl") {
+        return sluice::ofctl::main("ovs-ofctl", &words);
+    }
+    let command = if words.is_empty() { String::new() } else { words.remove(0) };
+    match command.as_str() {
+        "replay" => sluice::replay::main(&words),
+        "ofctl" => sluice::ofctl::main("sluice ofctl", &words),
+        "--help" | "-h" | "help" => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        "--version" | "-V" => {
+            println!("sluice {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        "" => {
+            eprint!("{USAGE}");
+            ExitCode::FAILURE
+        }
+        other => {
+            eprintln!("sluice: unknown command '{other}'; use --help for help");
             ExitCode::FAILURE
         }
     }

@@ -64,6 +64,11 @@ pub fn write(level: Level, subject: &str, what: std::fmt::Arguments<'_>) {
     let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), line.as_bytes());
 }
 
+/// `2026-01-31T12:00:00Z`.
+pub fn utc_seconds(seconds: u64) -> String {
+    utc(seconds, 0).replace(".000Z", "Z")
+}
+
 /// `2026-01-31T12:00:00.000Z`.
 fn utc(seconds: u64, millis: u32) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);

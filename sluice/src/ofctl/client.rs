@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sluice_openflow::message::{BundleControl, BundleKind, ErrorMessage, StatsReply, StatsRequest};
-use sluice_openflow::wire::{self, Framer};
+use sluice_openflow::wire::Framer;
 use sluice_openflow::{Message, Protocol, Version, VersionSet};
 
 use super::fatal::Fatal;
@@ -158,34 +158,6 @@ impl Client {
         }
     }
 
-    /// Sends many messages and a barrier; gives every error.
-    pub fn transact_many(&mut self, requests: &[Message]) -> Result<Vec<Received>, Fatal> {
-        let mut xids = std::collections::HashSet::new();
-        let mut errors = Vec::new();
-        for chunk in requests.chunks(PIPELINE) {
-            for request in chunk {
-                let xid = next_xid();
-                xids.insert(xid);
-                self.send(request, xid)?;
-            }
-            let barrier = next_xid();
-            self.send(&Message::BarrierRequest, barrier)?;
-            loop {
-                let received = self.receive()?;
-                if received.xid == barrier {
-                    break;
-                }
-                if xids.contains(&received.xid) {
-                    errors.push(received);
-                }
-            }
-            if !errors.is_empty() {
-                break;
-            }
-        }
-        Ok(errors)
-    }
-
     /// Asks for statistics; gives every part.
     pub fn dump(&mut self, request: StatsRequest) -> Result<Vec<Received>, Fatal> {
         let xid = next_xid();
@@ -221,10 +193,6 @@ impl Client {
         self.transact(&Message::BundleControl(BundleControl { id, kind, flags: BUNDLE_FLAGS }))
     }
 }
-
-/// Messages between two barriers: enough to keep the switch busy, and never so many that both ends
-/// wait for the other to read.
-const PIPELINE: usize = 512;
 
 /// Atomic and in order.
 pub const BUNDLE_FLAGS: u16 = 3;

@@ -1,0 +1,166 @@
+//! Commands that change rules.
+
+use std::io::Read;
+
+use sluice_openflow::message::{BundleAdd, BundleKind, ErrorMessage};
+use sluice_openflow::text::{parse_flow_formats, parse_flow_line, Formats, Names};
+use sluice_openflow::{FlowMod, FlowModCommand, Message};
+
+use super::client::{next_xid, Client, Received, BUNDLE_FLAGS};
+use super::fatal::{reason, Fatal};
+use super::run::{Failure, Run};
+use super::warn;
+
+/// `add-flow`, `mod-flows`, `del-flows`.
+pub fn change(run: &Run) -> Result<(), Failure> {
+    let command = command(run);
+    if run.argument(2) == "-" {
+        return change_by_file(run, command);
+    }
+    let names = run.accepted_names(run.argument(1))?;
+    let text = run.argument(2);
+    let (fm, usable) = parse_flow_formats(text, command, &names).map_err(|e| run.wrong(&e))?;
+    let (fm, usable) = warn::checked(fm, usable, run)?;
+    send(run, vec![fm], usable)
+}
+
+/// `add-flows`.
+pub fn add_file(run: &Run) -> Result<(), Failure> {
+    change_by_file(run, FlowModCommand::Add)
+}
+
+fn command(run: &Run) -> FlowModCommand {
+    match (run.argument(0), run.options.strict) {
+        ("mod-flows", false) => FlowModCommand::Modify,
+        ("mod-flows", true) => FlowModCommand::ModifyStrict,
+        ("del-flows", false) => FlowModCommand::Delete,
+        ("del-flows", true) => FlowModCommand::DeleteStrict,
+        _ => FlowModCommand::Add,
+    }
+}
+
+fn change_by_file(run: &Run, command: FlowModCommand) -> Result<(), Failure> {
+    let names = run.accepted_names(run.argument(1))?;
+    let (fms, usable) = read_file(run, run.argument(2), Some(command), &names)?;
+    send(run, fms, usable)
+}
+
+/// Reads a file of flow-mods, `-` being standard input.
+pub fn read_file(run: &Run, path: &str, command: Option<FlowModCommand>, names: &Names) -> Result<(Vec<FlowMod>, Formats), Fatal> {
+    let text = read_text(path)?;
+    let (mut fms, mut usable) = (Vec::new(), Formats::ANY);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("");
+        if line.trim().is_empty() {
+            continue;
+        }
+        let parsed = match command {
+            None | Some(FlowModCommand::Add) => parse_flow_line(line, names),
+            Some(command) => parse_flow_formats(line, command, names),
+        };
+        let place = |fatal: Fatal| Fatal(format!("{path}:{}: {}", number + 1, fatal.0));
+        let (fm, formats) = parsed.map_err(|e| place(run.wrong(&e)))?;
+        let (fm, formats) = warn::checked(fm, formats, run).map_err(place)?;
+        fms.push(fm);
+        usable &= formats;
+    }
+    Ok((fms, usable))
+}
+
+fn read_text(path: &str) -> Result<String, Fatal> {
+    let bytes = if path == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = bytes.map_err(|e| Fatal(format!("{path}: open failed ({})", reason(&e))))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Sends flow-mods, as a bundle where that is asked for.
+pub fn send(run: &Run, fms: Vec<FlowMod>, usable: Formats) -> Result<(), Failure> {
+    if run.options.bundle && fms.is_empty() {
+        return Ok(());
+    }
+    let mut client = run.open_for_changes(run.argument(1), usable)?;
+    let messages: Vec<Message> = fms.into_iter().map(Message::flow_mod).collect();
+    if run.options.bundle {
+        return bundle(run, &mut client, &messages);
+    }
+    for message in &messages {
+        run.refused(client.transact_silent(message)?)?;
+    }
+    Ok(())
+}
+
+/// Sends messages that take effect together or not at all.
+pub fn bundle(run: &Run, client: &mut Client, messages: &[Message]) -> Result<(), Failure> {
+    const BUNDLE: u32 = 0;
+    let mut parts = Vec::new();
+    for message in messages {
+        let xid = next_xid();
+        let bytes = message.encode(client.protocol, xid).map_err(|e| Fatal(e.to_string()))?;
+        let add = BundleAdd { id: BUNDLE, flags: BUNDLE_FLAGS, message: bytes.clone() };
+        parts.push((xid, bytes, Message::BundleAdd(add)));
+    }
+    let mut errors = Errors { run, parts: &parts, failed: false };
+    let opened = client.bundle_control(BUNDLE, BundleKind::OpenRequest)?;
+    errors.take(&opened);
+    if !errors.failed {
+        for (xid, _, add) in &parts {
+            client.send(add, *xid)?;
+        }
+        let barrier = next_xid();
+        client.send(&Message::BarrierRequest, barrier)?;
+        loop {
+            let received = client.receive()?;
+            if received.xid == barrier {
+                break;
+            }
+            errors.take(&received);
+        }
+        let last = if errors.failed { BundleKind::DiscardRequest } else { BundleKind::CommitRequest };
+        let xid = next_xid();
+        client.send(&Message::BundleControl(control(BUNDLE, last)), xid)?;
+        loop {
+            let received = client.receive()?;
+            errors.take(&received);
+            if received.xid == xid {
+                break;
+            }
+        }
+    }
+    match errors.failed {
+        false => Ok(()),
+        true => Err(Fatal(format!("talking to {} (Protocol error)", client.name())).into()),
+    }
+}
+
+fn control(id: u32, kind: BundleKind) -> sluice_openflow::message::BundleControl {
+    sluice_openflow::message::BundleControl { id, kind, flags: BUNDLE_FLAGS }
+}
+
+/// Tells of what was refused in a bundle.
+struct Errors<'a> {
+    run: &'a Run,
+    parts: &'a [(u32, Vec<u8>, Message)],
+    failed: bool,
+}
+
+impl Errors<'_> {
+    fn take(&mut self, received: &Received) {
+        let Ok(Message::Error(error)) = &received.message else { return };
+        self.failed = true;
+        let about = self.about(received.xid, error);
+        let name = error.error.map_or_else(|| format!("{:?}", error.code), |e| e.name().to_string());
+        let text = super::show::message(&about, self.run.options.verbosity + 2, &Names::new());
+        eprint!("Error {name} for: {text}");
+    }
+
+    /// The message that was refused: whole, where we sent it ourselves.
+    fn about(&self, xid: u32, error: &ErrorMessage) -> Vec<u8> {
+        let ours = self.parts.iter().find(|(x, _, _)| *x == xid);
+        ours.map_or_else(|| error.about.clone(), |(_, bytes, _)| bytes.clone())
+    }
+}

@@ -1,0 +1,38 @@
+//! `parse-flow` and `parse-flows`: what would be sent, without a switch.
+
+use sluice_openflow::text::{Formats, Names};
+use sluice_openflow::{FlowMod, Message};
+
+use super::client::next_xid;
+use super::fatal::Fatal;
+use super::flows::read_file;
+use super::formats;
+use super::run::{print, Failure, Run};
+use super::warn;
+
+/// `parse-flow`.
+pub fn one(run: &Run) -> Result<(), Failure> {
+    let parsed = sluice_openflow::text::parse_flow_line(run.argument(1), &Names::new());
+    let (fm, usable) = parsed.map_err(|e| run.wrong(&e))?;
+    let (fm, usable) = warn::checked(fm, usable, run)?;
+    tell(run, vec![fm], usable)
+}
+
+/// `parse-flows`.
+pub fn file(run: &Run) -> Result<(), Failure> {
+    let (fms, usable) = read_file(run, run.argument(1), None, &Names::new())?;
+    tell(run, fms, usable)
+}
+
+fn tell(run: &Run, fms: Vec<FlowMod>, usable: Formats) -> Result<(), Failure> {
+    print(&format!("usable protocols: {}\n", formats::names(usable)));
+    let allowed = usable & run.allowed;
+    let chosen = formats::first(allowed).ok_or_else(|| Fatal("no usable protocol".to_string()))?;
+    print(&format!("chosen protocol: {}\n", formats::name(chosen)));
+    for fm in fms {
+        let bytes = Message::flow_mod(fm).encode(formats::protocol(chosen), next_xid());
+        let bytes = bytes.map_err(|e| Fatal(e.to_string()))?;
+        print(&super::show::message(&bytes, run.options.verbosity, &Names::new()));
+    }
+    Ok(())
+}
