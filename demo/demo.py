@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import interrupts
 import net
 import pcap
 import probe
@@ -77,8 +78,10 @@ class Demo:
         devices = [f"to-{h.name}" for h in scene.HOSTS]
         script = str(Path(__file__).with_name("capture.py"))
         command = net.inside(scene.ROUTER, sys.executable, script, str(self.dir), *devices)
-        self.capture = Capture(command)
-        self.running.append(self.capture)
+        with interrupts.shield():
+            self.capture = Capture(command)
+            self.running.append(self.capture)
+        self.capture.wait()
 
     def start_switch(self, host):
         if not switches.KINDS[self.kind].offloads:
@@ -91,8 +94,9 @@ class Demo:
 
     def start_controller(self, host, switch):
         log = self.dir / f"controller-{host.name}.log"
-        program = switches.controller(host, switch, self.cloud, self.programs, log)
-        self.running.append(program)
+        with interrupts.shield():
+            program = switches.controller(host, switch, self.cloud, self.programs, log)
+            self.running.append(program)
         switch.controller = program
 
     def wait_for_rules(self):
@@ -121,13 +125,19 @@ class Demo:
         if broken:
             raise Broken(f"no answer to pings: {', '.join(broken)}")
 
+    def serve(self, machine, port):
+        with interrupts.shield():
+            server = probe.Server(machine, port)
+            self.running.append(server)
+        server.wait()
+
     def transfers(self):
         head(f"TCP, one connection per pair: 4 MiB to port {scene.OPEN_PORT}, compared by digest")
         state = probe.offloads(scene.MACHINES[0])
         if state:
             say("   the machines' offloads: " + ", ".join(f"{k} {v}" for k, v in sorted(state.items())))
-        servers = {m: probe.Server(m, scene.OPEN_PORT) for m in scene.MACHINES}
-        self.running += servers.values()
+        for machine in scene.MACHINES:
+            self.serve(machine, scene.OPEN_PORT)
         broken = []
         for a, b in scene.pairs():
             begin = time.monotonic()
@@ -140,8 +150,7 @@ class Demo:
     def denied(self):
         a, b = scene.MACHINES[0], scene.MACHINES[2]
         head(f"a connection that the security group does not allow: {a.name} -> {b.name} port {scene.CLOSED_PORT}")
-        server = probe.Server(b, scene.CLOSED_PORT)
-        self.running.append(server)
+        self.serve(b, scene.CLOSED_PORT)
         if not probe.transfer(b, b.ip, scene.CLOSED_PORT, size=1024):
             raise Broken(f"{b.name} does not serve port {scene.CLOSED_PORT} even to itself; the probe proves nothing")
         before = self.refused_at(b.host)
@@ -226,9 +235,13 @@ class Capture:
     """capture.py on the router."""
 
     def __init__(self, command):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        start_new_session=True)
+
+    def wait(self):
+        """Waits until it records."""
         if self.process.stdout.readline().strip() != "ready":
-            raise CommandFailed("the capture did not start")
+            raise CommandFailed(f"the capture did not start: {self.process.stderr.read().strip()}")
 
     def end(self):
         """Ends it; gives the number of frames that were lost."""
@@ -278,8 +291,7 @@ def with_root(arguments, programs):
         say(f"\nFAILED: {error}")
     finally:
         head("removing all that was made")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interrupts.ignore()
         demo.close()
         if arguments.keep:
             say(f"   logs and captures stay in {directory}")
@@ -304,16 +316,11 @@ def main():
     if os.geteuid() != 0 or arguments.replay:
         import replay
         return replay.main(programs, explain=not arguments.replay)
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    interrupts.install()
     if arguments.clean:
         net.remove_all()
         return 0
     return with_root(arguments, programs)
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

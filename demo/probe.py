@@ -53,7 +53,11 @@ class Server:
 
     def __init__(self, machine, port, address="0.0.0.0"):
         command = inside(machine.netns, "python3", "-c", SERVER, address, str(port))
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        start_new_session=True)
+
+    def wait(self):
+        """Waits until it listens."""
         self.process.stdout.readline()
 
     def stop(self):

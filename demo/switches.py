@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import interrupts
 import scene
 from net import CommandFailed, inside, ip, run
 
@@ -67,7 +68,8 @@ class Sluiced:
         config.write_text(scene.switch_toml(self.host))
         command = inside(self.host.netns, str(self.programs / "sluiced"), "--config", str(config),
                          "--rundir", str(self.rundir))
-        self.program = Program(f"sluiced on {self.host.name}", command, self.rundir / "sluiced.log")
+        with interrupts.shield():
+            self.program = Program(f"sluiced on {self.host.name}", command, self.rundir / "sluiced.log")
         for bridge in ("br-int", "br-tun"):
             socket = self.rundir / f"{bridge}.mgmt"
             wait_for(f"{socket}", lambda: self.program.check() and socket.exists())
