@@ -20,6 +20,7 @@ use crate::error::OfpError;
 use crate::message::{ErrorMessage, Message};
 use crate::text::Names;
 use crate::version::{Protocol, Version};
+use crate::wire::header_error;
 use std::fmt::Write;
 
 /// Prints one message with its name, version and transaction id; ends in a newline.
@@ -28,11 +29,10 @@ pub fn format_message(bytes: &[u8], names: &Names) -> String {
         return text;
     }
     let mut out = String::new();
-    match Message::name_of(bytes) {
-        Some((name, version, xid)) => known(&mut out, bytes, name, version, xid, names),
-        None => {
-            let error = OfpError::OFPBRC_BAD_TYPE;
-            decode_error(&mut out, why_unnamed(bytes).unwrap_or(error));
+    match unreadable(bytes) {
+        None => known(&mut out, bytes, names),
+        Some(error) => {
+            decode_error(&mut out, error);
             out.push_str(&hex_dump(bytes));
         }
     }
@@ -40,22 +40,25 @@ pub fn format_message(bytes: &[u8], names: &Names) -> String {
     out
 }
 
-/// Why a message has no name.
-fn why_unnamed(bytes: &[u8]) -> Option<OfpError> {
-    let version = Version::from_wire(*bytes.first()?)?;
-    Message::decode(version, bytes).err().map(|e| e.error)
+/// Why not even the headers of a message can be read.
+fn unreadable(bytes: &[u8]) -> Option<OfpError> {
+    match bytes.first().and_then(|v| Version::from_wire(*v)) {
+        Some(version) => header_error(version, bytes),
+        None => Some(OfpError::OFPBRC_BAD_VERSION),
+    }
 }
 
-fn known(
-    out: &mut String,
-    bytes: &[u8],
-    name: &str,
-    version: Version,
-    xid: u32,
-    names: &Names,
-) {
-    let _ = write!(out, "{name}{} (xid={xid:#x}):", version.print_suffix());
+/// Writes the name, version and transaction id of a message, if its type is known.
+fn write_name(out: &mut String, bytes: &[u8]) {
+    if let Some((name, version, xid)) = Message::name_of(bytes) {
+        let _ = write!(out, "{name}{} (xid={xid:#x}):", version.print_suffix());
+    }
+}
+
+fn known(out: &mut String, bytes: &[u8], names: &Names) {
+    write_name(out, bytes);
     let head = out.len();
+    let Some(version) = bytes.first().and_then(|v| Version::from_wire(*v)) else { return };
     // Whether the connection uses table ids cannot be seen here: the high byte of a command is the
     // table, and 0 without them.
     let protocol = Protocol { version, nxm: false, table_id: true };
@@ -90,7 +93,10 @@ fn impossible_length(bytes: &[u8]) -> Option<String> {
     let text = match told.cmp(&len) {
         std::cmp::Ordering::Equal => return None,
         std::cmp::Ordering::Greater => {
-            format!("(***truncated to {len} bytes from {told}***)\n")
+            let mut name = String::new();
+            write_name(&mut name, bytes);
+            end_line(&mut name);
+            format!("{name}(***truncated to {len} bytes from {told}***)\n")
         }
         std::cmp::Ordering::Less => format!("(***only uses {told} bytes out of {len}***)\n"),
     };

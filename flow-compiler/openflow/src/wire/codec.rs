@@ -53,13 +53,13 @@ impl Message {
     }
 
     /// The name of the message type as `ovs-ofctl` prints it, and its version and transaction id:
-    /// all that its headers tell. `None` for what has no known type.
+    /// all that its headers tell. `None` for what has no known type; the body may be cut short.
     pub fn name_of(bytes: &[u8]) -> Option<(&'static str, Version, u32)> {
         let mut r = Reader::request(bytes);
         let version = Version::from_wire(r.u8().ok()?)?;
         r.skip(3).ok()?;
         let xid = r.u32().ok()?;
-        let announced = header::read(version, bytes).ok()?;
+        let announced = header::read_partial(version, bytes).ok()?;
         Some((announced.spelling.name, version, xid))
     }
 }

@@ -94,12 +94,23 @@ fn stats_types(version: Version) -> (u8, u8) {
 
 /// Reads the headers of a whole message.
 pub(crate) fn read(version: Version, bytes: &[u8]) -> Result<Announced<'_>, OfpError> {
-    let mut r = Reader::request(bytes);
-    let (_, kind, length) = (r.u8()?, r.u8()?, r.u16()?);
-    r.u32()?;
+    let length = Reader::request(bytes.get(2..).unwrap_or_default()).u16()?;
     if length as usize != bytes.len() {
         return Err(OfpError::OFPBRC_BAD_LEN);
     }
+    let announced = read_partial(version, bytes)?;
+    if !announced.spelling.fits(announced.body.len()) {
+        return Err(OfpError::OFPBRC_BAD_LEN);
+    }
+    Ok(announced)
+}
+
+/// Reads the headers of a message whose body may be cut short.
+pub(crate) fn read_partial(version: Version, bytes: &[u8]) -> Result<Announced<'_>, OfpError> {
+    let mut r = Reader::request(bytes);
+    r.skip(1)?;
+    let kind = r.u8()?;
+    r.skip(6)?;
     let (request, reply) = stats_types(version);
     let mut more = false;
     let (space, number) = match kind {
@@ -112,9 +123,6 @@ pub(crate) fn read(version: Version, bytes: &[u8]) -> Result<Announced<'_>, OfpE
         k => (Space::Type, k as u32),
     };
     let spelling = find(version, space, number)?;
-    if !spelling.fits(r.len()) {
-        return Err(OfpError::OFPBRC_BAD_LEN);
-    }
     Ok(Announced { version, spelling, more, body: r.rest() })
 }
 

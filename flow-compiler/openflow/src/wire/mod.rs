@@ -31,3 +31,8 @@ mod table;
 pub use framer::{Framer, FramingError};
 pub use matches::fits_10;
 pub use selection::SelectionMethod;
+
+/// What is wrong with the headers of a whole message, if anything.
+pub(crate) fn header_error(version: crate::Version, bytes: &[u8]) -> Option<crate::OfpError> {
+    header::read(version, bytes).err()
+}
