@@ -36,7 +36,7 @@ pub use flow_parse::{
     parse_actions, parse_flow, parse_flow_formats, parse_flow_line, parse_instructions,
     parse_match, DEFAULT_PRIORITY,
 };
-pub use flow_print::{format_duration, format_flow_mod, format_flow_stats, FlowCounters, FlowLine};
+pub use flow_print::{format_duration, format_flow_mod, format_flow_mod_in, format_flow_stats, FlowCounters, FlowLine};
 pub use formats::Formats;
 pub use match_print::format_match;
 pub use names::Names;
