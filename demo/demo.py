@@ -29,7 +29,12 @@ class Broken(Exception):
 
 
 def say(text=""):
-    print(text, flush=True)
+    """Prints a line; when nobody reads any more, ends the demo as Ctrl-C does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")
+        raise KeyboardInterrupt from None
 
 
 def head(text):

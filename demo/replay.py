@@ -5,7 +5,9 @@ the patch port goes through br-tun, what leaves there as VXLAN goes into the oth
 """
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -85,6 +87,9 @@ def main(programs, explain=True):
     directory = tempfile.mkdtemp(prefix="sluicedemo-")
     try:
         scenario(programs, Path(directory))
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")
+        return 1
     except (Wrong, CommandFailed, OSError, ValueError) as error:
         print(f"\nFAILED: {error}")
         return 1
