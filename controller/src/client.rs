@@ -255,23 +255,45 @@ impl Client {
             return self.apply_in_batches(changes);
         }
         let id = 1;
-        self.bundle(id, BundleKind::OpenRequest)?;
-        if let Err(error) = self.fill_bundle(id, changes) {
+        self.bundle(id, BundleKind::OpenRequest, &[])?;
+        let mut sent = Vec::with_capacity(changes.len());
+        if let Err(error) = self.fill_bundle(id, changes, &mut sent) {
             // The first error counts; the switch forgets the bundle with the connection anyway.
-            let _ = self.bundle(id, BundleKind::DiscardRequest);
+            let _ = self.bundle(id, BundleKind::DiscardRequest, &[]);
             return Err(error);
         }
-        self.bundle(id, BundleKind::CommitRequest)?;
+        self.bundle(id, BundleKind::CommitRequest, &sent)?;
         self.barrier(&[])
     }
 
-    fn bundle(&mut self, id: u32, kind: BundleKind) -> Result<(), ClientError> {
+    /// Takes a bundle one step further. What is wrong with one of the changes in it, and makes the
+    /// step fail, is told as that change's error.
+    fn bundle(&mut self, id: u32, kind: BundleKind, sent: &[(u32, &Change)]) -> Result<(), ClientError> {
         let control = BundleControl { id, kind, flags: ATOMIC_ORDERED };
         let xid = self.send(&Message::BundleControl(control))?;
-        self.answer(xid, &format!("bundle step {kind:?}")).map(|_| ())
+        let mut refused = None;
+        loop {
+            let (got, message) = self.receive()?;
+            let Message::Error(error) = message else {
+                if got == xid {
+                    return refused.map_or(Ok(()), Err);
+                }
+                continue;
+            };
+            if let Some((_, change)) = sent.iter().find(|(sent, _)| *sent == got) {
+                refused.get_or_insert(self.refused(&crate::text::change(change), &error));
+            } else if got == xid {
+                return Err(refused.unwrap_or_else(|| self.refused(&format!("bundle step {kind:?}"), &error)));
+            }
+        }
     }
 
-    fn fill_bundle(&mut self, id: u32, changes: &[Change]) -> Result<(), ClientError> {
+    fn fill_bundle<'c>(
+        &mut self,
+        id: u32,
+        changes: &'c [Change],
+        all: &mut Vec<(u32, &'c Change)>,
+    ) -> Result<(), ClientError> {
         for batch in changes.chunks(BATCH) {
             let mut sent = Vec::new();
             for change in batch {
@@ -282,6 +304,7 @@ impl Client {
                 sent.push((self.send(&Message::BundleAdd(add))?, change));
             }
             self.barrier(&sent)?;
+            all.append(&mut sent);
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub struct DesiredState {
     pub networks: Vec<LocalNetwork>,
     /// Addresses of the groups that rules name as the other end.
     pub groups: Vec<GroupMembers>,
+    /// Networks of this node that no VLAN is left for.
+    pub without_vlan: Vec<String>,
 }
 
 /// A network that has a port on this node.
@@ -121,10 +123,14 @@ pub fn desired_state(cloud: &Cloud, host: &str) -> Result<DesiredState, UnknownH
         let known = cloud.hosts.iter().take(20).map(|h| h.name.as_str()).collect::<Vec<_>>().join(", ");
         return Err(UnknownHost { host: host.to_owned(), known });
     }
-    let vlans = vlans(cloud, host);
-    let mut networks = Vec::new();
-    for network in &cloud.networks {
-        let Some(&vlan) = vlans.get(&network.vni) else { continue };
+    let here: BTreeSet<&str> = cloud.ports.iter().filter(|p| p.host == host).map(|p| p.network.as_str()).collect();
+    let vlans = vlans(cloud, &here);
+    let (mut networks, mut without_vlan) = (Vec::new(), Vec::new());
+    for network in cloud.networks.iter().filter(|n| here.contains(n.name.as_str())) {
+        let Some(&vlan) = vlans.get(&network.vni) else {
+            without_vlan.push(network.name.clone());
+            continue;
+        };
         let ports: Vec<&Port> = cloud.ports.iter().filter(|p| p.network == network.name).collect();
         let ownership = Ownership::of(&ports);
         let here: Vec<&Port> = ports.iter().copied().filter(|p| p.host == host).collect();
@@ -139,15 +145,14 @@ pub fn desired_state(cloud: &Cloud, host: &str) -> Result<DesiredState, UnknownH
         });
     }
     let groups = groups(cloud, &networks);
-    Ok(DesiredState { networks, groups })
+    Ok(DesiredState { networks, groups, without_vlan })
 }
 
 /// A VLAN for each network of the host: the VNI's own number where it is free, else the next one.
 ///
 /// A network keeps its VLAN when others come and go, save for the rare neighbours that collide.
-fn vlans(cloud: &Cloud, host: &str) -> BTreeMap<u32, u16> {
+fn vlans(cloud: &Cloud, here: &BTreeSet<&str>) -> BTreeMap<u32, u16> {
     const USABLE: u32 = 4094;
-    let here: BTreeSet<&str> = cloud.ports.iter().filter(|p| p.host == host).map(|p| p.network.as_str()).collect();
     let vnis: BTreeSet<u32> =
         cloud.networks.iter().filter(|n| here.contains(n.name.as_str())).map(|n| n.vni).collect();
     let mut taken = BTreeSet::new();

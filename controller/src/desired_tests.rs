@@ -73,3 +73,17 @@ fn a_network_keeps_its_vlan_when_others_come() {
     let vlans: BTreeSet<u16> = state(&collide, "a").networks.iter().map(|n| n.vlan).collect();
     assert_eq!(vlans.len(), 2, "5000 and 906 want the same VLAN");
 }
+
+#[test]
+fn a_network_too_many_is_named() {
+    let mut text = "hosts: [{name: a, tunnel_ip: 192.0.2.1}]\nnetworks:\n".to_owned();
+    (1..=4095).for_each(|n| text += &format!("  - {{name: n{n}, vni: {n}}}\n"));
+    text += "ports:\n";
+    for n in 1..=4095 {
+        let mac = format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff);
+        text += &format!("  - {{name: p{n}, network: n{n}, mac: {mac}, host: a}}\n");
+    }
+    let state = state(&text, "a");
+    assert_eq!(state.networks.len(), 4094);
+    assert_eq!(state.without_vlan, ["n4095"]);
+}

@@ -165,6 +165,25 @@ fn a_switch_without_bundles_is_driven_in_batches() {
 }
 
 #[test]
+fn a_bundle_that_is_refused_changes_nothing_and_names_the_rule() {
+    use sluice_controller::reconcile::Change;
+    use sluice_controller::rules::build::{any, goto, output};
+    use sluice_controller::rules::{cookie::Purpose, RuleSet};
+    let Some(ovs) = StockOvs::start("refuse") else { return };
+    let target = Target::Unix(ovs.rundir.join("br-int.mgmt"));
+    let mut client = sluice_controller::client::Client::connect(&target).unwrap();
+    let mut rules = RuleSet::default();
+    rules.add(1, 5, any(), vec![output(7)], Purpose::Base);
+    // A step back is not allowed.
+    rules.add(9, 5, any(), vec![goto(3)], Purpose::Base);
+    let changes: Vec<Change> = rules.iter().cloned().map(Change::Add).collect();
+    let before = ovs.rules("br-int");
+    let error = client.apply(&changes).unwrap_err().to_string();
+    assert!(error.contains("refused add") && error.contains("goto_table:3"), "{error}");
+    assert_eq!(ovs.rules("br-int"), before);
+}
+
+#[test]
 fn a_switch_that_is_away_is_waited_for() {
     let directory = std::env::temp_dir().join(format!("sluice-away-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

@@ -59,7 +59,8 @@ pub struct NodeRules {
 /// What has no port number yet is left out and named in [`NodeRules::missing`]: its rules follow
 /// when its port appears.
 pub fn node_rules(state: &DesiredState, ports: &SwitchPorts) -> NodeRules {
-    let mut missing = Vec::new();
+    let no_vlan = |name: &String| format!("network '{name}' is not served: this node has more than 4094 networks");
+    let mut missing: Vec<String> = state.without_vlan.iter().map(no_vlan).collect();
     let integration = integration::rules(state, &ports.integration, &mut missing);
     let tunnel = tunnel::rules(state, &ports.tunnel, &mut missing);
     NodeRules { integration, tunnel, missing }
