@@ -32,6 +32,7 @@ impl Walk<'_> {
             self.bridges[bridge].fdb.insert((vlan, src), (in_port, now));
         }
         let known = self.bridges[bridge].fdb.get(&(vlan, dst)).filter(|(_, seen)| now - seen < AGEING);
+        self.flooded |= known.is_none();
         let to: Vec<u32> = match known {
             Some((port, _)) if *port == in_port => Vec::new(),
             Some((port, _)) => vec![*port],
@@ -50,8 +51,12 @@ impl Walk<'_> {
         }
         let saved = self.frame.tags.clone();
         let inner = saved.get(1..).unwrap_or(&[]).to_vec();
+        // An access port's device expects no tags at all.
+        if spec.access.is_some() && inner.iter().any(|t| t.tci & 0xfff != 0) {
+            return;
+        }
         let pcp = tag.map_or(0, |t| t.tci & 0xe000);
-        self.frame.tags = inner;
+        self.frame.tags = if spec.access.is_some() { Vec::new() } else { inner };
         // A tag that would say nothing, neither an id nor a priority, is left out.
         if spec.access.is_none() && (vlan | pcp) != 0 {
             let tpid = tag.map_or(0x8100, |t| t.tpid);

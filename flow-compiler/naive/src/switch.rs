@@ -37,6 +37,13 @@ pub struct NaiveSwitch {
     pub bridges: Vec<NaiveBridge>,
     /// What the last packet met that is not executed here: its answer means nothing then.
     pub unsupported: Option<&'static str>,
+    /// Rules that the last packet met: bridge, table and priority.
+    pub way: Vec<(usize, u8, u16)>,
+    /// The last packet was flooded: the order in which a port got its copies is left open.
+    pub flooded: bool,
+    /// The last packet entered a bridge a second time and met there what it had taught it itself: a
+    /// switch that learns only between packets answers otherwise.
+    pub learned_midway: bool,
 }
 
 impl Subject for NaiveSwitch {
@@ -69,8 +76,9 @@ impl Subject for NaiveSwitch {
         }
         let mut walk = Walk::new(&mut self.bridges, input.bridge, input.port, frame, input.bytes.len(), now);
         walk.run();
-        let (outputs, taught, unsupported) = (walk.outputs, walk.taught, walk.unsupported);
-        self.unsupported = unsupported;
+        let Walk { outputs, taught, unsupported, flooded, learned_midway, way, .. } = walk;
+        self.way = way;
+        (self.unsupported, self.flooded, self.learned_midway) = (unsupported, flooded, learned_midway);
         for (bridge, fm) in taught {
             self.bridges[bridge].rules.apply(&fm, now);
         }

@@ -1,7 +1,7 @@
 //! One packet's way through the tables, action by action.
 //!
 //! Purpose: what each action means, on the packet itself. Semantics are Open vSwitch's: rules that a
-//! packet teaches count from the next packet on; an expired TTL ends the list it occurs in; `exit`
+//! packet teaches count from the next packet on, or from where it enters their bridge once more; an expired TTL ends the list it occurs in; `exit`
 //! ends everything, the action set included.
 //! Deliberately does not know: anything of the compiled program.
 
@@ -36,6 +36,12 @@ pub(crate) struct Walk<'a> {
     pub taught: Vec<(usize, FlowMod)>,
     /// It met something that this interpreter does not execute.
     pub unsupported: Option<&'static str>,
+    /// Rules that it met.
+    pub way: Vec<(usize, u8, u16)>,
+    /// It was flooded: the order of outputs is left open.
+    pub flooded: bool,
+    /// It entered a bridge again that it had taught something.
+    pub learned_midway: bool,
     action_set: Vec<Action>,
     stack: Vec<u128>,
     exit: bool,
@@ -67,6 +73,9 @@ impl<'a> Walk<'a> {
             outputs: Vec::new(),
             taught: Vec::new(),
             unsupported: None,
+            way: Vec::new(),
+            flooded: false,
+            learned_midway: false,
             action_set: Vec::new(),
             stack: Vec::new(),
             exit: false,
@@ -112,9 +121,15 @@ impl<'a> Walk<'a> {
         }
         let mut key = self.key();
         key.set(slot::IN_PORT, u64::from(in_port));
+        if key.get(slot::NW_FRAG) != 0 {
+            // The pieces of a packet meet the same rules: ports are hidden, also where the first has them.
+            key.set(slot::TP_SRC, 0);
+            key.set(slot::TP_DST, 0);
+        }
         let rules = &mut self.bridges[self.bridge].rules;
         if let Some(i) = rules.find(table, &key) {
             let rule = &mut rules.list[i];
+            self.way.push((self.bridge, table, rule.priority));
             rule.packets += 1;
             rule.bytes += self.len;
             rule.used = self.now;
@@ -302,9 +317,13 @@ impl<'a> Walk<'a> {
 
     // --- lists inside lists ---------------------------------------------------------------------
 
+    /// The copy takes the action set along and executes it at its end.
     fn clone_of_packet(&mut self, inner: &[Action]) {
         let saved = (self.frame.clone(), self.meta, self.action_set.clone(), self.stack.clone(), self.exit);
         self.list(inner);
+        if !self.exit && !self.failed {
+            self.run_action_set();
+        }
         (self.frame, self.meta, self.action_set, self.stack, self.exit) = saved;
     }
 
@@ -341,6 +360,7 @@ impl<'a> Walk<'a> {
     }
 
     fn flood(&mut self, in_port: u32) {
+        self.flooded = true;
         for port in self.bridges[self.bridge].port_numbers() {
             if port != in_port {
                 self.send(port, None);
@@ -378,6 +398,7 @@ impl<'a> Walk<'a> {
             std::mem::take(&mut self.action_set),
             std::mem::take(&mut self.stack),
         );
+        self.learn_before_entering(bridge);
         let mark = self.meta.get(slot::PKT_MARK);
         self.meta = Key::ZERO;
         self.meta.set(slot::IN_PORT, u64::from(port));
@@ -388,6 +409,20 @@ impl<'a> Walk<'a> {
         self.whole_pipeline();
         self.depth -= 1;
         (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack) = saved;
+    }
+}
+
+impl Walk<'_> {
+    fn learn_before_entering(&mut self, bridge: usize) {
+        let (now, all) = (self.now, std::mem::take(&mut self.taught));
+        for (to, fm) in all {
+            if to == bridge {
+                self.bridges[to].rules.apply(&fm, now);
+                self.learned_midway = true;
+            } else {
+                self.taught.push((to, fm));
+            }
+        }
     }
 }
 

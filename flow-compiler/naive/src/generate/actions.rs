@@ -78,7 +78,7 @@ pub fn actions(r: &mut Random, g: &Ground<'_>) -> String {
     let has = |word: &str| out.iter().any(|a| a.contains(word));
     if out.iter().any(|a| needs_instructions(a)) && has("mod_vlan") {
         // OpenFlow 1.1+ has no "set the id and push if needed": command lines send something else.
-        out.retain(|a| !a.to_lowercase().contains("vlan") || needs_instructions(a));
+        out.retain(|a| !a.to_lowercase().contains("vlan") || a.starts_with("write_") && !a.contains("push_vlan"));
     }
     out.join(",")
 }
@@ -125,7 +125,7 @@ fn vlan(r: &mut Random, tag: &mut Option<bool>) -> Option<String> {
         (Some(true), 2) => (format!("set_field:{}->vlan_pcp", r.below(8)), Some(true)),
         (Some(true), 3) => ("move:OXM_OF_VLAN_VID[]->NXM_NX_REG0[0..11]".into(), Some(true)),
         (Some(false), 0) => (format!("push_vlan:0x8100,set_field:{}->vlan_vid", 0x1000 | vid), Some(true)),
-        (Some(false), 1) => ("push_vlan:0x88a8".into(), Some(true)),
+        (Some(false), 1) => (format!("push_vlan:0x88a8,set_field:{}->vlan_vid", 0x1000 | vid), Some(true)),
         (_, 4) => ("load:0->NXM_OF_VLAN_TCI[]".into(), Some(false)),
         (_, 5) => (format!("load:{:#x}->NXM_OF_VLAN_TCI[]", 0x1000 | vid), Some(true)),
         (_, 3) => (format!("mod_vlan_pcp:{}", r.below(8)), Some(true)),
@@ -227,7 +227,7 @@ fn output(r: &mut Random, g: &Ground<'_>) -> String {
         1 => "FLOOD".into(),
         2 => "ALL".into(),
         3 => format!("enqueue:{port}:1"),
-        4 if g.pristine() => format!("output(port={port},max_len=60)"),
+        4 if g.pristine() && port != 9 => format!("output(port={port},max_len=60)"),
         5 => format!("load:{port:#x}->NXM_NX_REG4[0..15],output:NXM_NX_REG4[0..15]"),
         6 => "LOCAL".into(),
         7 => format!("clone({},output:{port})", r.pick(&["set_field:1->reg0", "mod_dl_src:02:00:00:00:66:66", "mod_vlan_vid:30"])),
@@ -289,9 +289,6 @@ fn action_set(r: &mut Random, g: &Ground<'_>) -> String {
     if r.chance(20) {
         set.push(format!("set_field:{}->reg0", r.below(3)));
     }
-    if r.chance(20) {
-        set.push("push_vlan:0x8100".into());
-    }
     if r.chance(20) && g.says(&["ip", "tcp", "udp", "ipv6", "tcp6", "udp6"]) {
         set.push("dec_ttl".into());
     }
@@ -302,12 +299,12 @@ fn action_set(r: &mut Random, g: &Ground<'_>) -> String {
 }
 
 fn learn(r: &mut Random) -> String {
-    let spec = r.pick(&[
-        "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]",
-        "NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],output:NXM_OF_IN_PORT[]",
-        "NXM_OF_ETH_SRC[],load:0x1->NXM_NX_REG0[],load:NXM_OF_IN_PORT[]->NXM_NX_REG5[0..15],resubmit",
-        "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:OXM_OF_IN_PORT[]",
+    // Each kind of match has a priority of its own: no two of them tie.
+    let (priority, spec) = r.pick(&[
+        (100, "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]"),
+        (101, "NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],output:NXM_OF_IN_PORT[]"),
+        (102, "NXM_OF_ETH_SRC[],load:0x1->NXM_NX_REG0[],load:NXM_OF_IN_PORT[]->NXM_NX_REG5[0..15]"),
+        (103, "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:OXM_OF_IN_PORT[]"),
     ]);
-    let spec = spec.trim_end_matches(",resubmit");
-    format!("learn(table={LEARNED},idle_timeout=3000,hard_timeout=6000,priority={},{spec}),resubmit(,{LEARNED})", r.below(4) + 100)
+    format!("learn(table={LEARNED},idle_timeout=3000,hard_timeout=6000,priority={priority},{spec}),resubmit(,{LEARNED})")
 }

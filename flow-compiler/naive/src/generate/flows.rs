@@ -278,6 +278,9 @@ impl Flow {
             _ => {
                 out.extend(&payload);
                 out.resize(out.len().max(24), 0xa5);
+                // Where a UDP header would have its checksum: Open vSwitch 3.1 takes the payload of later
+                // fragments for one when it rewrites addresses, and leaves alone only a zero.
+                out[6..8].fill(0);
                 return out;
             }
         };

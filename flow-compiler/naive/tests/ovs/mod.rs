@@ -117,7 +117,9 @@ impl Ovs {
         let socket = self.dir.join("vswitchd.ctl");
         wait_for(&socket)?;
         self.control = Some(Control::connect(&socket)?);
-        Ok(())
+        // 3.1's vectorised actions write the hop limit into the flow label.
+        let scalar = self.control()?.call("odp-execute/action-impl-set", &["scalar".into()]);
+        scalar.map(|_| ()).or(Ok(()))
     }
 
     fn vsctl(&self, args: &[&str]) -> Result<String, String> {
