@@ -102,9 +102,6 @@ fn from_file(run: &Run, path: &str, names: &Names) -> Result<(Rules, Formats), F
     let (fms, usable) = read_file(run, path, Some(FlowModCommand::Add), names)?;
     let mut rules = Rules::default();
     for fm in fms {
-        if fm.command != FlowModCommand::Add {
-            return Err(Fatal(format!("{path}: only rules to add can be compared, remove other commands")));
-        }
         rules.add(FlowMod { table: Some(fm.table.unwrap_or(0)), ..fm });
     }
     Ok((rules, usable))

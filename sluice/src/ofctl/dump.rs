@@ -6,10 +6,10 @@ use sluice_openflow::{Field, FlowModCommand};
 
 use super::client::Client;
 use super::fatal::Fatal;
+use super::flows::parse;
 use super::formats;
 use super::options::SortKey;
 use super::run::{print, Failure, Run};
-use super::warn;
 
 /// `dump-flows`.
 pub fn flows(run: &Run) -> Result<(), Failure> {
@@ -60,10 +60,7 @@ fn prepare(run: &Run) -> Result<(Client, FlowStatsRequest), Failure> {
 
 fn request(run: &Run, target: &str) -> Result<(FlowStatsRequest, Formats), Failure> {
     let names = run.accepted_names(target)?;
-    let text = run.argument(2);
-    let parsed = sluice_openflow::text::parse_flow_formats(text, FlowModCommand::Delete, &names);
-    let (fm, usable) = parsed.map_err(|e| run.wrong(&e))?;
-    let (fm, usable) = warn::checked(fm, usable, run)?;
+    let (fm, usable) = parse(run, run.argument(2), Some(FlowModCommand::Delete), &names)?;
     let request = FlowStatsRequest {
         matching: fm.matching,
         table: fm.table,
@@ -82,7 +79,8 @@ pub fn fetch(client: &mut Client, request: FlowStatsRequest) -> Result<Vec<FlowS
     let mut all = Vec::new();
     for reply in client.dump_replies(StatsRequest::Flow(request))? {
         if let StatsReply::Flow { flows, .. } = reply {
-            all.extend(flows);
+            // Ages are only told where the switch's reply is printed as it comes.
+            all.extend(flows.into_iter().map(|f| FlowStats { idle_age: None, hard_age: None, ..f }));
         }
     }
     Ok(all)

@@ -19,8 +19,7 @@ pub fn change(run: &Run) -> Result<(), Failure> {
     }
     let names = run.accepted_names(run.argument(1))?;
     let text = run.argument(2);
-    let (fm, usable) = parse_flow_formats(text, command, &names).map_err(|e| run.wrong(&e))?;
-    let (fm, usable) = warn::checked(fm, usable, run)?;
+    let (fm, usable) = parse(run, text, Some(command), &names)?;
     send(run, vec![fm], usable)
 }
 
@@ -41,11 +40,13 @@ fn command(run: &Run) -> FlowModCommand {
 
 fn change_by_file(run: &Run, command: FlowModCommand) -> Result<(), Failure> {
     let names = run.accepted_names(run.argument(1))?;
-    let (fms, usable) = read_file(run, run.argument(2), Some(command), &names)?;
+    // A line of a file of additions may name its own kind.
+    let command = Some(command).filter(|c| *c != FlowModCommand::Add);
+    let (fms, usable) = read_file(run, run.argument(2), command, &names)?;
     send(run, fms, usable)
 }
 
-/// Reads a file of flow-mods, `-` being standard input.
+/// Reads a file of flow-mods, `-` being standard input; without a command each line names its own.
 pub fn read_file(run: &Run, path: &str, command: Option<FlowModCommand>, names: &Names) -> Result<(Vec<FlowMod>, Formats), Fatal> {
     let text = read_text(path)?;
     let (mut fms, mut usable) = (Vec::new(), Formats::ANY);
@@ -54,17 +55,27 @@ pub fn read_file(run: &Run, path: &str, command: Option<FlowModCommand>, names: 
         if line.trim().is_empty() {
             continue;
         }
-        let parsed = match command {
-            None | Some(FlowModCommand::Add) => parse_flow_line(line, names),
-            Some(command) => parse_flow_formats(line, command, names),
-        };
-        let place = |fatal: Fatal| Fatal(format!("{path}:{}: {}", number + 1, fatal.0));
-        let (fm, formats) = parsed.map_err(|e| place(run.wrong(&e)))?;
-        let (fm, formats) = warn::checked(fm, formats, run).map_err(place)?;
+        let parsed = parse(run, line, command, names);
+        let (fm, formats) = parsed.map_err(|e| Fatal(format!("{path}:{}: {}", number + 1, e.0)))?;
         fms.push(fm);
         usable &= formats;
     }
     Ok((fms, usable))
+}
+
+/// Reads one flow-mod: of a given kind, or of the one that it names itself.
+pub fn parse(run: &Run, text: &str, command: Option<FlowModCommand>, names: &Names) -> Result<(FlowMod, Formats), Fatal> {
+    let parsed = match command {
+        Some(command) => parse_flow_formats(text, command, names),
+        None => parse_flow_line(text, names),
+    };
+    match parsed {
+        Ok((fm, usable)) => Ok((warn::normalized(fm), usable)),
+        Err(e) => {
+            warn::explain(text, names);
+            Err(run.wrong(&e))
+        }
+    }
 }
 
 fn read_text(path: &str) -> Result<String, Fatal> {

@@ -39,10 +39,11 @@ const fn command(name: &'static str, arguments: &'static str, least: usize, most
     Command { name, arguments, least, most, run }
 }
 
-static COMMANDS: [Command; 25] = [
+static COMMANDS: [Command; 26] = [
     command("show", "switch", 1, 1, ports::show),
     command("dump-desc", "switch", 1, 1, ports::description),
     command("dump-tables", "switch", 1, 1, ports::tables),
+    command("dump-table-features", "switch", 1, 1, ports::table_features),
     command("dump-table-desc", "switch", 1, 1, ports::table_descriptions),
     command("dump-flows", "switch", 1, 2, dump::flows),
     command("dump-aggregate", "switch", 1, 2, dump::aggregate),
@@ -91,7 +92,8 @@ fn attempt(program: &str, words: &[String]) -> Result<(), Failure> {
             return Err(Failure::Silent(1));
         }
     };
-    if options.bundle {
+    let knows_bundles = [Version::V13, Version::V14, Version::V15].iter().any(|v| options.versions.contains(*v));
+    if options.bundle && !knows_bundles {
         options.versions = options.versions.with(Version::V14);
     }
     let Some(name) = arguments.first().cloned() else {

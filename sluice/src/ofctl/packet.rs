@@ -11,6 +11,9 @@ use super::run::{Failure, Run};
 /// `packet-out SWITCH IN_PORT ACTIONS PACKET...`.
 pub fn out(run: &Run) -> Result<(), Failure> {
     let target = run.argument(1);
+    if run.count() == 3 {
+        return Err(Fatal(format!("Too many arguments ({})", run.count() + 1)).into());
+    }
     let packets = if run.count() == 2 {
         let names = run.accepted_names(target)?;
         vec![parse_packet_out(run.argument(2), &names).map_err(|e| run.wrong(&e))?]

@@ -1,26 +1,23 @@
 //! `parse-flow` and `parse-flows`: what would be sent, without a switch.
 
 use sluice_openflow::text::{Formats, Names};
-use sluice_openflow::{FlowMod, Message};
+use sluice_openflow::{FlowMod, FlowModCommand, Message};
 
 use super::client::next_xid;
 use super::fatal::Fatal;
-use super::flows::read_file;
+use super::flows::{parse, read_file};
 use super::formats;
 use super::run::{print, Failure, Run};
-use super::warn;
 
 /// `parse-flow`.
 pub fn one(run: &Run) -> Result<(), Failure> {
-    let parsed = sluice_openflow::text::parse_flow_line(run.argument(1), &Names::new());
-    let (fm, usable) = parsed.map_err(|e| run.wrong(&e))?;
-    let (fm, usable) = warn::checked(fm, usable, run)?;
+    let (fm, usable) = parse(run, run.argument(1), None, &Names::new())?;
     tell(run, vec![fm], usable)
 }
 
 /// `parse-flows`.
 pub fn file(run: &Run) -> Result<(), Failure> {
-    let (fms, usable) = read_file(run, run.argument(1), None, &Names::new())?;
+    let (fms, usable) = read_file(run, run.argument(1), Some(FlowModCommand::Add), &Names::new())?;
     tell(run, fms, usable)
 }
 

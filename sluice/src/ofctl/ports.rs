@@ -45,6 +45,18 @@ pub fn tables(run: &Run) -> Result<(), Failure> {
     dump(run, StatsRequest::Table)
 }
 
+/// `dump-table-features`.
+pub fn table_features(run: &Run) -> Result<(), Failure> {
+    let mut client = run.open(run.argument(1))?;
+    if client.protocol.version < Version::V13 {
+        return Err(Fatal("dump-table-features needs OpenFlow 1.3 or later ('-O OpenFlow13')".to_string()).into());
+    }
+    for part in client.dump(StatsRequest::TableFeatures(Vec::new()))? {
+        run.show(&part, 1);
+    }
+    Ok(())
+}
+
 /// `dump-table-desc`.
 pub fn table_descriptions(run: &Run) -> Result<(), Failure> {
     dump(run, StatsRequest::TableDesc)

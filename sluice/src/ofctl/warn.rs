@@ -1,22 +1,16 @@
 //! What is strange about a rule that was given, and what is wrong with it.
 //!
-//! Purpose: conditions that mean nothing are dropped with a word; actions that do not suit their
-//! match are refused before anything is sent.
+//! Purpose: conditions that mean nothing are dropped with a word; a refusal is explained.
 //! Deliberately does not know: the switch.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sluice_openflow::check::check_actions;
-use sluice_openflow::text::{format_match, Formats, Names};
-use sluice_openflow::{Action, FlowMod, FlowModCommand};
+use sluice_openflow::text::{format_match, parse_instructions, parse_match, Names};
+use sluice_openflow::{Action, FlowMod};
 
-use super::fatal::Fatal;
-use super::run::Run;
-
-/// The rule as it is to be sent, and the formats that can carry it.
-pub fn checked(mut fm: FlowMod, usable: Formats, _run: &Run) -> Result<(FlowMod, Formats), Fatal> {
-    let usable = usable & suits(&fm)?;
+/// The rule as it is to be sent.
+pub fn normalized(mut fm: FlowMod) -> FlowMod {
     let before = fm.matching;
     fm.matching = before.normalized();
     if fm.matching != before {
@@ -25,27 +19,23 @@ pub fn checked(mut fm: FlowMod, usable: Formats, _run: &Run) -> Result<(FlowMod,
         say("ofp_match", "INFO", &format!(" pre: {}", format_match(&before, &names)));
         say("ofp_match", "INFO", &format!("post: {}", format_match(&fm.matching, &names)));
     }
-    Ok((fm, usable))
+    fm
 }
 
-fn suits(fm: &FlowMod) -> Result<Formats, Fatal> {
-    if matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
-        return Ok(Formats::ANY);
-    }
-    check_actions(&fm.actions, &fm.matching, fm.table).map_err(|e| {
-        if let Some(field) = unfounded(fm) {
-            say("ofp_actions", "WARN", &format!("set_field {field} lacks correct prerequisites"));
-        }
-        Fatal(format!("actions are invalid with specified match ({e})"))
-    })
-}
-
-/// The first field that an action writes although the match does not make sure that it is there.
-fn unfounded(fm: &FlowMod) -> Option<&'static str> {
-    fm.actions.iter().find_map(|action| match action {
-        Action::SetField(set) if !set.field.info().prereq.met(&fm.matching) => Some(set.field.info().name),
+/// Says why a rule that was refused is wrong, where more is known than the error tells: an action
+/// writes a field although the match does not make sure that packets have it.
+pub fn explain(text: &str, names: &Names) {
+    let Some((matching, actions)) = text.split_once("actions=") else { return };
+    let words = matching.trim_end_matches([',', ' ']);
+    let conditions: Vec<&str> = words.split(',').filter(|w| parse_match(w, names).is_ok()).collect();
+    let (Ok(matching), Ok(actions)) = (parse_match(&conditions.join(","), names), parse_instructions(actions, names)) else { return };
+    let unfounded = actions.iter().find_map(|action| match action {
+        Action::SetField(set) if !set.field.info().prereq.met(&matching) => Some(set.field.info().name),
         _ => None,
-    })
+    });
+    if let Some(field) = unfounded {
+        say("ofp_actions", "WARN", &format!("set_field {field} lacks correct prerequisites"));
+    }
 }
 
 static LINE: AtomicU32 = AtomicU32::new(1);

@@ -20,7 +20,7 @@ use crate::error::OfpError;
 use crate::message::{ErrorMessage, Message};
 use crate::text::Names;
 use crate::version::{Protocol, Version};
-use crate::wire::header_error;
+use crate::wire::{header_error, stats_flags};
 use std::fmt::Write;
 
 /// Prints one message with its name, version and transaction id; ends in a newline.
@@ -59,6 +59,7 @@ fn known(out: &mut String, bytes: &[u8], names: &Names) {
     write_name(out, bytes);
     let head = out.len();
     let Some(version) = bytes.first().and_then(|v| Version::from_wire(*v)) else { return };
+    write_flags(out, stats_flags(version, bytes));
     // Whether the connection uses table ids cannot be seen here: the high byte of a command is the
     // table, and 0 without them.
     let protocol = Protocol { version, nxm: false, table_id: true };
@@ -78,6 +79,23 @@ fn known(out: &mut String, bytes: &[u8], names: &Names) {
             decode_error(out, error);
             out.push_str(&hex_dump(bytes));
         }
+    }
+}
+
+/// Writes the flags of statistics, where there are any.
+fn write_flags(out: &mut String, (flags, more_known): (u16, bool)) {
+    const MORE: u16 = 1;
+    if flags == 0 {
+        return;
+    }
+    out.push_str(" flags=");
+    let mut rest = flags;
+    if more_known && flags & MORE != 0 {
+        out.push_str("[more]");
+        rest &= !MORE;
+    }
+    if rest != 0 {
+        let _ = write!(out, "[***unknown flags 0x{rest:04x}***]");
     }
 }
 
@@ -161,7 +179,8 @@ fn body(out: &mut String, v: Version, m: &Message, names: &Names) -> Result<(), 
         Message::TableMod(t) => table::table_mod(out, v, t, names),
         Message::GroupMod(g) => group::group_mod(out, v, g, names),
         Message::MeterMod(m) => group::meter_mod(out, m),
-        Message::QueueGetConfigRequest(p) | Message::QueueGetConfigReply(p) => {
+        Message::QueueGetConfigReply(_) => {}
+        Message::QueueGetConfigRequest(p) => {
             out.push_str(" port=");
             names.write_port(out, *p);
         }

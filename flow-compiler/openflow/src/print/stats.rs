@@ -42,9 +42,6 @@ pub(super) fn request(out: &mut String, q: &StatsRequest, names: &Names) {
 }
 
 pub(super) fn reply(out: &mut String, v: Version, r: &StatsReply, names: &Names) {
-    if r.more() {
-        out.push_str(" flags=[more]");
-    }
     match r {
         StatsReply::Desc(d) => {
             let _ = writeln!(out, "\nManufacturer: {}", d.manufacturer);

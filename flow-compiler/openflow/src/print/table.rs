@@ -120,9 +120,9 @@ fn abilities10(out: &mut String, t: &TableStats) {
 
 fn miss(config: u32) -> &'static str {
     match config & 3 {
-        0 => "controller",
         1 => "continue",
-        _ => "drop",
+        2 => "drop",
+        _ => "controller",
     }
 }
 
@@ -265,7 +265,8 @@ pub(super) fn table_mod(out: &mut String, v: Version, t: &TableMod, names: &Name
     }
     let vacancy = t.config & VACANCY != 0;
     let _ = write!(out, ", vacancy={}", on_off(vacancy));
-    if let Some(Vacancy { down, up, .. }) = t.vacancy.filter(|_| vacancy) {
+    if vacancy {
+        let Vacancy { down, up, .. } = t.vacancy.unwrap_or_default();
         let _ = write!(out, " vacancy:{down},{up}");
     }
 }
