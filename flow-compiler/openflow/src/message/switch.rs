@@ -70,7 +70,7 @@ pub enum FragMode {
 pub struct SwitchConfig {
     /// IP fragments.
     pub frags: FragMode,
-    /// Packets whose TTL expires go to the controller (1.1 and 1.2).
+    /// Packets whose TTL expires go to the controller (up to 1.2).
     pub invalid_ttl_to_controller: bool,
     /// Bytes of a packet-in for a table miss.
     pub miss_send_len: u16,

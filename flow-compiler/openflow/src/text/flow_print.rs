@@ -158,9 +158,6 @@ pub fn format_flow_mod(flow: &FlowMod, names: &Names) -> String {
         names.write_port(&mut out, flow.out_port);
         out.push(' ');
     }
-    if flow.out_group != u32::MAX {
-        put(&mut out, format_args!("out_group:{} ", flow.out_group));
-    }
     flags(&mut out, flow.flags);
     out.push_str("actions=");
     out.push_str(&format_actions(&flow.actions, names));

@@ -335,6 +335,7 @@ pub(super) fn decode_removed(
     let (packets, bytes) = (counted(r.u64()?), counted(r.u64()?));
     if nicira {
         matching = matches::decode_nxm(&mut r, word, false)?.0;
+        r.end(OfpError::OFPBRC_BAD_LEN)?;
     } else if !old {
         matching = matches::decode11(&mut r)?;
     }

@@ -68,6 +68,8 @@ impl Spelling {
 pub(crate) struct Announced<'a> {
     pub(crate) version: Version,
     pub(crate) spelling: &'static Spelling,
+    /// Flags of a statistics message; 0 for others.
+    pub(crate) flags: u16,
     /// More parts follow (statistics).
     pub(crate) more: bool,
     /// What follows the headers.
@@ -81,6 +83,8 @@ impl Announced<'_> {
     }
 }
 
+/// Flag of statistics that have more parts.
+pub(crate) const MORE: u16 = 1;
 const EXPERIMENTER: u8 = 4;
 const STATS_EXPERIMENTER: u16 = 0xffff;
 
@@ -112,18 +116,18 @@ pub(crate) fn read_partial(version: Version, bytes: &[u8]) -> Result<Announced<'
     let kind = r.u8()?;
     r.skip(6)?;
     let (request, reply) = stats_types(version);
-    let mut more = false;
+    let mut flags = 0;
     let (space, number) = match kind {
         EXPERIMENTER => vendor_number(&mut r)?,
         k if k == request || k == reply => {
-            let (space, number, flag) = stats_number(version, k == reply, &mut r)?;
-            more = flag;
+            let (space, number, raw) = stats_number(version, k == reply, &mut r)?;
+            flags = raw;
             (space, number)
         }
         k => (Space::Type, k as u32),
     };
     let spelling = find(version, space, number)?;
-    Ok(Announced { version, spelling, more, body: r.rest() })
+    Ok(Announced { version, spelling, flags, more: flags & MORE != 0, body: r.rest() })
 }
 
 fn vendor_number(r: &mut Reader<'_>) -> Result<(Space, u32), OfpError> {
@@ -138,14 +142,14 @@ fn stats_number(
     version: Version,
     reply: bool,
     r: &mut Reader<'_>,
-) -> Result<(Space, u32, bool), OfpError> {
+) -> Result<(Space, u32, u16), OfpError> {
     let (kind, flags) = (r.u16()?, r.u16()?);
     if version != Version::V10 {
         r.skip(4)?;
     }
     if kind != STATS_EXPERIMENTER {
         let space = if reply { Space::Reply } else { Space::Request };
-        return Ok((space, kind as u32, flags & 1 != 0));
+        return Ok((space, kind as u32, flags));
     }
     let vendor = r.u32()?;
     if vendor != NICIRA && vendor != ONF {
@@ -156,7 +160,7 @@ fn stats_number(
         r.skip(4)?;
     }
     let space = if reply { Space::VendorReply(vendor) } else { Space::VendorRequest(vendor) };
-    Ok((space, number, flags & 1 != 0))
+    Ok((space, number, flags))
 }
 
 fn find(version: Version, space: Space, number: u32) -> Result<&'static Spelling, OfpError> {

@@ -12,7 +12,6 @@ use crate::message::{
 mod flag {
     pub const KBPS: u16 = 1;
     pub const PKTPS: u16 = 2;
-    pub const ALL: u16 = 15;
 }
 
 const DROP: u16 = 1;
@@ -35,7 +34,7 @@ pub(super) fn decode_mod(body: &[u8]) -> Result<MeterMod, OfpError> {
         return Ok(MeterMod { command, config });
     }
     let both = flag::KBPS | flag::PKTPS;
-    if flags & both == both || flags & !flag::ALL != 0 {
+    if flags & both == both {
         return Err(OfpError::OFPMMFC_BAD_FLAGS);
     }
     config.bands = decode_bands(&mut r)?;

@@ -36,3 +36,11 @@ pub use selection::SelectionMethod;
 pub(crate) fn header_error(version: crate::Version, bytes: &[u8]) -> Option<crate::OfpError> {
     header::read(version, bytes).err()
 }
+
+/// The flags of a statistics message, and whether it is one where "more" has a meaning.
+pub(crate) fn stats_flags(version: crate::Version, bytes: &[u8]) -> (u16, bool) {
+    match header::read_partial(version, bytes) {
+        Ok(a) => (a.flags, a.is_reply() || version >= crate::Version::V13),
+        Err(_) => (0, false),
+    }
+}

@@ -84,9 +84,9 @@ impl Header {
         self.named().filter(fits).filter(|_| !odd)
     }
 
-    /// The field that an action names; a length of 0 stands for the field's own.
+    /// The field that an action writes, with the errors of actions.
     pub(crate) fn action_field(&self) -> Result<Field, OfpError> {
-        let field = self.named().ok_or(OfpError::OFPBAC_BAD_SET_TYPE)?;
+        let field = self.named().filter(|_| self.payload != 0).ok_or(OfpError::OFPBAC_BAD_SET_TYPE)?;
         if is_variable(field) {
             return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
         }

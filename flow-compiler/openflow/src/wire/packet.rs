@@ -278,7 +278,7 @@ pub(super) fn decode_out(version: Version, body: &[u8]) -> Result<PacketOut, Ofp
         Version::V15 => {
             let len = r.u16()?;
             r.skip(2)?;
-            (matches::decode11(&mut r)?, len)
+            (decode_metadata(&mut r)?, len)
         }
         _ => {
             let m = at_port(port::number(version, &mut r)?);
@@ -289,7 +289,8 @@ pub(super) fn decode_out(version: Version, body: &[u8]) -> Result<PacketOut, Ofp
     };
     let port = in_port(&metadata);
     let special = [PortNo::LOCAL, PortNo::NONE, PortNo::CONTROLLER];
-    if port.0 >= 0xff00 && !special.contains(&port) {
+    let told = metadata.mask.get(slot::IN_PORT) != 0;
+    if !told || (port.0 >= 0xff00 && !special.contains(&port)) {
         return Err(OfpError::OFPBRC_BAD_PORT);
     }
     if len % 8 != 0 {

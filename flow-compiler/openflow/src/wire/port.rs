@@ -236,8 +236,8 @@ pub(super) fn decode_mod(version: Version, body: &[u8]) -> Result<PortMod, OfpEr
             }
         }
     }
-    let known = config_mask(version);
-    Ok(PortMod { port, hw_addr, config: config & known, mask: mask & known, advertise })
+    let mask = mask & config_mask(version);
+    Ok(PortMod { port, hw_addr, config: config & mask, mask, advertise })
 }
 
 pub(super) fn encode_mod(

@@ -155,6 +155,11 @@ pub(super) fn encode_features(out: &mut Vec<u8>, version: Version, f: &Features)
 
 const INVALID_TTL_TO_CONTROLLER: u16 = 1 << 2;
 
+/// 1.0 has the flag by extension, 1.3 and later say it otherwise.
+fn has_ttl_flag(version: Version) -> bool {
+    version < Version::V13
+}
+
 pub(super) fn decode_config(version: Version, body: &[u8]) -> Result<SwitchConfig, OfpError> {
     let mut r = Reader::request(body);
     let (flags, miss_send_len) = (r.u16()?, r.u16()?);
@@ -164,17 +169,13 @@ pub(super) fn decode_config(version: Version, body: &[u8]) -> Result<SwitchConfi
         2 => FragMode::Reassemble,
         _ => FragMode::NxMatch,
     };
-    let ttl = matches!(version, Version::V11 | Version::V12);
-    let invalid_ttl_to_controller = ttl && flags & INVALID_TTL_TO_CONTROLLER != 0;
+    let invalid_ttl_to_controller = has_ttl_flag(version) && flags & INVALID_TTL_TO_CONTROLLER != 0;
     Ok(SwitchConfig { frags, invalid_ttl_to_controller, miss_send_len })
 }
 
 /// The flags of a set-config that no version defines.
 pub(super) fn check_config(version: Version, body: &[u8]) -> Result<(), OfpError> {
-    let known = match version {
-        Version::V11 | Version::V12 => 3 | INVALID_TTL_TO_CONTROLLER,
-        _ => 3,
-    };
+    let known = if has_ttl_flag(version) { 3 | INVALID_TTL_TO_CONTROLLER } else { 3 };
     if Reader::request(body).u16()? & !known != 0 {
         return Err(OfpError::OFPSCFC_BAD_FLAGS);
     }
@@ -188,7 +189,7 @@ pub(super) fn encode_config(out: &mut Vec<u8>, version: Version, c: &SwitchConfi
         FragMode::Reassemble => 2,
         FragMode::NxMatch => 3,
     };
-    let ttl = c.invalid_ttl_to_controller && matches!(version, Version::V11 | Version::V12);
+    let ttl = c.invalid_ttl_to_controller && has_ttl_flag(version);
     out.u16(frags | if ttl { INVALID_TTL_TO_CONTROLLER } else { 0 });
     out.u16(c.miss_send_len);
 }
@@ -282,6 +283,7 @@ pub(super) fn decode_async14(body: &[u8]) -> Result<AsyncConfig, OfpError> {
         let half = if kind % 2 == 1 { &mut c.primary } else { &mut c.secondary };
         let place = mask_of(half, kind).ok_or(OfpError::OFPACFC_UNSUPPORTED)?;
         *place = value.u32()?;
+        value.end(OfpError::OFPBPC_BAD_LEN)?;
     }
     Ok(c)
 }

@@ -123,9 +123,14 @@ fn decode_parts(r: &mut Reader<'_>) -> Result<Parts, OfpError> {
     while !r.is_empty() {
         let (kind, mut v) = prop::pull(r)?;
         match kind {
-            part::EVICTION => parts.0 = Some(v.u32()?),
+            part::EVICTION => {
+                parts.0 = Some(v.u32()?);
+                v.end(OfpError::OFPBPC_BAD_LEN)?;
+            }
             part::VACANCY => {
                 let (down, up, current) = (v.u8()?, v.u8()?, v.u8()?);
+                v.skip(1)?;
+                v.end(OfpError::OFPBPC_BAD_LEN)?;
                 parts.1 = Some(Vacancy { down, up, current });
             }
             _ => return Err(OfpError::OFPBRC_BAD_TYPE),

@@ -76,7 +76,9 @@ pub(super) fn decode_bundle(mut r: Reader<'_>, load: bool) -> Result<Action, Ofp
     let (algorithm, fields, basis) = (r.u16()?, r.u16()?, r.u16()?);
     let (member_type, n_members) = (r.u32()?, r.u16()?);
     let (slice, dst) = (r.u16()?, r.u32()?);
-    r.zeros(4, BAD_ARGUMENT)?;
+    let zeros = r.zeros(4, BAD_ARGUMENT);
+    let mut list = r.sub(n_members as usize * 2)?;
+    zeros?;
     let fields = hash_fields(fields)?;
     let ports = subfield::header32(Field::IN_PORT);
     if n_members > MAX_MEMBERS || algorithm > 1 || member_type != ports {
@@ -94,7 +96,6 @@ pub(super) fn decode_bundle(mut r: Reader<'_>, load: bool) -> Result<Action, Ofp
     } else {
         None
     };
-    let mut list = r.sub(n_members as usize * 2)?;
     let mut members = Vec::with_capacity(n_members as usize);
     while !list.is_empty() {
         members.push(member(PortNo::from_u16(list.u16()?))?);

@@ -8,6 +8,7 @@
 mod choose;
 mod ct;
 mod learn;
+mod length;
 mod nicira;
 mod nicira_put;
 mod set_field;
@@ -53,25 +54,32 @@ fn decode_nested(version: Version, bytes: &[u8], depth: usize) -> Result<Vec<Act
 fn decode_one(version: Version, list: &mut Reader<'_>, depth: usize) -> Result<Action, OfpError> {
     let mut head = *list;
     let (kind, len) = (head.u16()?, head.u16()? as usize);
+    let (vendor, subtype) = match kind {
+        VENDOR => vendor_subtype(&mut head)?,
+        kind => (0, kind),
+    };
     if len % 8 != 0 || len < 8 {
         return Err(BAD_LEN);
     }
     let mut body = list.sub(len)?;
-    body.skip(4)?;
-    if kind != VENDOR {
-        return standard::decode(version, kind, &mut body);
+    let fixed = length::fixed(version, vendor, subtype);
+    if fixed.is_some_and(|fixed| fixed != len) {
+        return Err(BAD_LEN);
     }
-    match body.u32()? {
-        NICIRA => {
-            let subtype = body.u16()?;
-            nicira::decode(version, subtype, body, depth)
-        }
-        ONF => {
-            let subtype = body.u16()?;
-            subfield::decode_onf_copy(version, subtype, body)
-        }
-        _ => Err(OfpError::OFPBAC_BAD_VENDOR),
+    body.skip(if vendor == 0 { 4 } else { 10 })?;
+    match vendor {
+        0 => standard::decode(version, kind, &mut body),
+        NICIRA => nicira::decode(version, subtype, body, depth),
+        _ => subfield::decode_onf_copy(version, subtype, body),
     }
+}
+
+fn vendor_subtype(head: &mut Reader<'_>) -> Result<(u32, u16), OfpError> {
+    let vendor = head.u32()?;
+    if vendor != NICIRA && vendor != ONF {
+        return Err(OfpError::OFPBAC_BAD_VENDOR);
+    }
+    Ok((vendor, head.u16()?))
 }
 
 /// What the encoding of an action may depend on: what the rule matches and what came before.

@@ -193,11 +193,12 @@ fn decode_controller2(mut r: Reader<'_>) -> Result<Action, OfpError> {
             0 => c.max_len = p.u16()?,
             1 => c.id = p.u16()?,
             2 => c.reason = p.u8()?,
-            3 => c.userdata = p.rest().to_vec(),
-            4 => c.pause = true,
+            3 => c.userdata = p.take(p.len())?.to_vec(),
+            4 => c.pause = p.skip(p.len()).is_ok(),
             5 => c.meter_id = Some(p.u32()?),
             _ => return Err(OfpError::OFPBPC_BAD_TYPE),
         }
+        p.end(OfpError::OFPBPC_BAD_LEN)?;
     }
     Ok(Action::Controller(Box::new(c)))
 }
@@ -292,6 +293,14 @@ fn encap_property(r: &mut Reader<'_>) -> Result<(u16, u8, Vec<u8>), OfpError> {
         return Err(OfpError::NXBAC_UNKNOWN_ED_PROP);
     }
     let value = r2.take(len.checked_sub(4).ok_or(BAD)?)?.to_vec();
+    let fits = match (kind, value.as_slice()) {
+        (1, [md_type]) => matches!(md_type, 1 | 2),
+        (2, [_, _, _, tlv_len, data @ ..]) => *tlv_len as usize == data.len(),
+        _ => false,
+    };
+    if !fits {
+        return Err(BAD);
+    }
     r2.skip(len.next_multiple_of(8) - len)?;
     r.skip(r.len() - r2.len())?;
     Ok((class, kind, value))

@@ -26,10 +26,7 @@ type Entry = (Field, u128, Option<u128>);
 fn pull_entry(r: &mut Reader<'_>, may_mask: bool) -> Result<Entry, OfpError> {
     let mut r2 = Reader::new(r.rest(), OfpError::OFPBMC_BAD_LEN);
     let header = Header::read(&mut r2)?;
-    let field = header.action_field();
-    if field == Err(OfpError::NXFMFC_INVALID_TLV_FIELD) {
-        return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
-    }
+    let field = header.action_field()?;
     let mut payload = r2.sub(header.payload)?;
     let value = oxm::value(payload.take(header.width())?);
     let mask = header.has_mask.then(|| oxm::value(payload.rest()));
@@ -39,7 +36,6 @@ fn pull_entry(r: &mut Reader<'_>, may_mask: bool) -> Result<Entry, OfpError> {
     if mask.is_some() && !may_mask {
         return Err(OfpError::OFPBAC_BAD_SET_MASK);
     }
-    let field = field?;
     r.skip(r.len() - r2.len())?;
     r.zeros(r.len(), BAD_SET_ARGUMENT)?;
     Ok((field, value, mask))

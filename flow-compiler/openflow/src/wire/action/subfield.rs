@@ -49,7 +49,10 @@ pub(super) fn pull_field(r: &mut Reader<'_>) -> Result<Field, OfpError> {
     let mut r2 = Reader::new(r.rest(), OfpError::OFPBMC_BAD_LEN);
     let header = Header::read(&mut r2)?;
     r.skip(r.len() - r2.len())?;
-    let field = header.action_field()?;
+    let field = header.field().ok_or(OfpError::OFPBMC_BAD_FIELD)?;
+    if oxm::is_variable(field) {
+        return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
+    }
     if header.has_mask {
         return Err(OfpError::OFPBMC_BAD_MASK);
     }
