@@ -99,6 +99,21 @@ fn jumbo_frames_cross_in_several_buffers() {
 }
 
 #[test]
+fn a_checksum_offload_that_was_switched_off_is_on_again_afterwards() {
+    let Some(mut rig) = Rig::new("afxdp checksum") else { return };
+    let on = |rig: &Rig| rig.switch.run("ethtool -k a1").contains("tx-checksumming: on");
+    assert!(on(&rig));
+    let options = XdpOptions { switch_off_checksum: true, ..XdpOptions::default() };
+    let port = rig.open("a1", &options);
+    assert!(!on(&rig));
+    rig.close(vec![port]);
+    assert!(on(&rig));
+    let port = rig.open("a1", &options);
+    drop(port);
+    assert!(on(&rig));
+}
+
+#[test]
 fn every_queue_of_a_device_is_served() {
     let Some(mut rig) = Rig::new("afxdp queues") else { return };
     rig.switch.ip("link add q0 numrxqueues 4 numtxqueues 4 type veth peer name q1 numrxqueues 4 numtxqueues 4");

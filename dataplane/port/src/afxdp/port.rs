@@ -75,8 +75,8 @@ pub struct AfXdpPort {
     longest: usize,
     mtu: u32,
     restore: bool,
-    /// Checksum offload is to be switched on again at the end.
-    switch_on_again: bool,
+    /// Held for what its end does.
+    _checksum: Option<ChecksumOff>,
     next_queue: usize,
     empty_in_a_row: u32,
     down: bool,
@@ -146,7 +146,7 @@ impl AfXdpPort {
             longest: (parts.mtu + FRAMING) as usize,
             mtu: parts.mtu,
             restore: parts.restore,
-            switch_on_again: parts.switch_on_again,
+            _checksum: parts.checksum,
             next_queue: 0,
             empty_in_a_row: 0,
             down: false,
@@ -301,7 +301,30 @@ struct Parts {
     epoll: Option<OwnedFd>,
     mtu: u32,
     restore: bool,
-    switch_on_again: bool,
+    checksum: Option<ChecksumOff>,
+}
+
+/// A device whose transmit checksum offload is off, and will be on again when this goes.
+#[derive(Debug)]
+struct ChecksumOff(Device);
+
+impl ChecksumOff {
+    /// Switches it off where it is on.
+    fn on(name: &str) -> Result<Option<ChecksumOff>, PortError> {
+        let device = Device::open(name)?;
+        if device.transmit_checksum() != Some(true) {
+            return Ok(None);
+        }
+        device.set_transmit_checksum(false)?;
+        Ok(Some(ChecksumOff(device)))
+    }
+}
+
+impl Drop for ChecksumOff {
+    fn drop(&mut self) {
+        // The device may be gone; then there is nothing to put back.
+        let _ = self.0.set_transmit_checksum(true);
+    }
 }
 
 impl Parts {
@@ -309,11 +332,8 @@ impl Parts {
         let epoll = wake_for_all(device.name(), queues)?;
         let mtu = device.mtu()?;
         let restore = options.restore_offloads.unwrap_or_else(|| device.driver().as_deref() == Some("veth"));
-        let switch_on_again = options.switch_off_checksum && device.transmit_checksum() == Some(true);
-        if switch_on_again {
-            device.set_transmit_checksum(false)?;
-        }
-        Ok(Parts { epoll, mtu, restore, switch_on_again })
+        let checksum = if options.switch_off_checksum { ChecksumOff::on(device.name())? } else { None };
+        Ok(Parts { epoll, mtu, restore, checksum })
     }
 }
 
@@ -435,13 +455,9 @@ impl Port for AfXdpPort {
     }
 
     fn close(self: Box<Self>, pool: &mut Pool) {
-        let AfXdpPort { link, map, queues, device, switch_on_again, .. } = *self;
+        let AfXdpPort { link, map, queues, .. } = *self;
         drop(link);
         drop(map);
         queues.into_iter().for_each(|q| q.close(pool));
-        if switch_on_again {
-            // The device may be gone; then there is nothing to put back.
-            let _ = device.set_transmit_checksum(true);
-        }
     }
 }
