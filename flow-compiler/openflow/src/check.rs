@@ -21,6 +21,26 @@ pub fn check_actions(
     matching: &Match,
     table: Option<u8>,
 ) -> Result<Formats, OfpError> {
+    check_rule(actions, matching, table).map_err(|refusal| refusal.error)
+}
+
+/// Why a list does not suit its match.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The error of the protocol.
+    pub error: OfpError,
+    /// Which action of the outermost list it is about.
+    pub index: usize,
+    /// The field that a `set_field` or `load` writes although a packet may not have it.
+    pub unfounded: Option<Field>,
+}
+
+/// Like [`check_actions`]; tells more of what is wrong.
+pub fn check_rule(
+    actions: &[Action],
+    matching: &Match,
+    table: Option<u8>,
+) -> Result<Formats, Refusal> {
     let tags = u8::from(matching.value.get(slot::VLAN_PRESENT) == 1);
     let state = State {
         seen: *matching,
@@ -30,8 +50,16 @@ pub fn check_actions(
         state,
         table,
         formats: Formats::ANY,
+        unfounded: None,
     };
-    check.list(actions)?;
+    for (index, action) in actions.iter().enumerate() {
+        let result = check.one(action);
+        result.map_err(|error| Refusal {
+            error,
+            index,
+            unfounded: check.unfounded,
+        })?;
+    }
     Ok(check.formats)
 }
 
@@ -46,6 +74,7 @@ struct Check {
     state: State,
     table: Option<u8>,
     formats: Formats,
+    unfounded: Option<Field>,
 }
 
 /// Ports that name application protocols in `ct(alg=)`.
@@ -215,12 +244,10 @@ impl Check {
         field: Field,
         value: &crate::action::WideValue,
     ) -> Result<(), OfpError> {
-        let untagged = field == Field::VLAN_PCP && self.state.tags == 0;
+        // `vlan_pcp` and `vlan_vid` write a tag that is there already.
+        let untagged = matches!(field, Field::VLAN_PCP | Field::VLAN_VID) && self.state.tags == 0;
         if !field.prereqs_met(&self.state.seen) || untagged {
-            return Err(INCONSISTENT);
-        }
-        // `vlan_vid` writes a tag that is there already.
-        if field == Field::VLAN_VID && self.state.tags == 0 {
+            self.unfounded = Some(field);
             return Err(INCONSISTENT);
         }
         writable(field)?;

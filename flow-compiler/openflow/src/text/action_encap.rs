@@ -33,7 +33,7 @@ pub(in super::super) fn encap(token: Token<'_>) -> Parsed {
         return Err(token.error("Missing encap hdr: "));
     };
     let Some((_, kind)) = HEADERS.iter().find(|(name, _)| *name == key.text()) else {
-        return Err(key.error("Encap hdr not supported: "));
+        return Err(key.error(format!("Encap hdr not supported: {}", v.text())));
     };
     let mut properties = Vec::new();
     for (name, value) in v.pairs() {

@@ -67,8 +67,8 @@ fn spec(
     if let Some(field) = Field::by_name(name) {
         return match_part(whole, key, v, field.whole(), names);
     }
-    if name.contains('[') {
-        return match_part(whole, key, v, subfield::parse(key)?, names);
+    if let (true, Ok(slice)) = (name.contains('['), subfield::parse(key)) {
+        return match_part(whole, key, v, slice, names);
     }
     match name {
         "load" => load_part(key, v),

@@ -49,6 +49,15 @@ impl<'a> ActionText<'a> {
 
     /// Reads a list.
     pub fn list(&mut self, token: Token<'_>, inside: Inside) -> Result<Vec<Action>, TextError> {
+        self.placed(token, inside).map(|(actions, _)| actions)
+    }
+
+    /// Reads a list; tells also where each action stands.
+    pub fn placed<'t>(
+        &mut self,
+        token: Token<'t>,
+        inside: Inside,
+    ) -> Result<(Vec<Action>, Vec<Token<'t>>), TextError> {
         if self.depth >= DEEPEST {
             return Err(token.error("Action nested too deeply"));
         }
@@ -59,7 +68,7 @@ impl<'a> ActionText<'a> {
                 drop = Some(key);
             } else {
                 actions.push(self.one(key, value, inside)?);
-                places.push(key);
+                places.push(key.through(value));
             }
         }
         self.depth -= 1;
@@ -71,7 +80,7 @@ impl<'a> ActionText<'a> {
         order::verify(&actions, inside).map_err(|(index, message)| {
             places.get(index).copied().unwrap_or(token).error(message)
         })?;
-        Ok(actions)
+        Ok((actions, places))
     }
 
     fn one(&mut self, key: Token<'_>, v: Token<'_>, inside: Inside) -> Result<Action, TextError> {

@@ -15,6 +15,8 @@ pub struct TextError {
     pub token: String,
     /// What is wrong, in the words of `ovs-ofctl`.
     pub message: String,
+    /// What more is known, in the words that Open vSwitch logs.
+    pub note: Option<String>,
 }
 
 impl TextError {
@@ -33,7 +35,11 @@ impl fmt::Display for TextError {
             f,
             "column {}, at \"{}\": {}",
             self.column, self.token, self.message
-        )
+        )?;
+        match &self.note {
+            Some(note) => write!(f, ": {note}"),
+            None => Ok(()),
+        }
     }
 }
 

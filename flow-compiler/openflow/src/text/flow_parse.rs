@@ -14,6 +14,7 @@ use super::number;
 use super::token::Token;
 use crate::action::{Action, FlowFlags, FlowMod, FlowModCommand, PortNo};
 use crate::check;
+use crate::error::OfpError;
 use crate::matching::Match;
 
 /// Priority of a rule that names none.
@@ -152,28 +153,40 @@ fn read(
     }
     if let Some(actions) = actions {
         let mut list = ActionText::new(names);
-        flow.actions = list.list(actions, Inside::Rule)?;
+        let places;
+        (flow.actions, places) = list.placed(actions, Inside::Rule)?;
         formats &= list.formats;
-        consistent(&flow, &mut formats).map_err(|e| actions.error(e))?;
+        consistent(&flow, &mut formats, actions, &places)?;
     }
     Ok((flow, formats))
 }
 
 /// Do the actions suit the match, and does any format carry them all?
-fn consistent(flow: &FlowMod, formats: &mut Formats) -> Result<(), String> {
-    let refusal = match check::check_actions(&flow.actions, &flow.matching, flow.table) {
-        Err(error) => error.name(),
-        Ok(suited) => {
-            *formats &= suited;
-            if !formats.is_empty() {
-                return Ok(());
-            }
-            "OFPBAC_MATCH_INCONSISTENT"
-        }
+fn consistent(
+    flow: &FlowMod,
+    formats: &mut Formats,
+    list: Token<'_>,
+    places: &[Token<'_>],
+) -> Result<(), TextError> {
+    let refuse = |token: Token<'_>, error: OfpError| {
+        let name = error.name();
+        token.error(format!("actions are invalid with specified match ({name})"))
     };
-    Err(format!(
-        "actions are invalid with specified match ({refusal})"
-    ))
+    match check::check_rule(&flow.actions, &flow.matching, flow.table) {
+        Ok(suited) => *formats &= suited,
+        Err(refusal) => {
+            let place = places.get(refusal.index).copied().unwrap_or(list);
+            let mut error = refuse(place, refusal.error);
+            error.note = refusal
+                .unfounded
+                .map(|f| format!("set_field {} lacks correct prerequisites", f.info().name));
+            return Err(error);
+        }
+    }
+    if formats.is_empty() {
+        return Err(refuse(list, OfpError::OFPBAC_MATCH_INCONSISTENT));
+    }
+    Ok(())
 }
 
 /// What stands before the actions, and they themselves.
@@ -327,5 +340,47 @@ fn group(text: &str) -> Option<u32> {
         "any" => Some(0xffff_ffff),
         "all" => Some(0xffff_fffc),
         _ => text.parse().ok().filter(|n| *n <= 0xffff_ff00),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_token_and_its_column() {
+        let cases = [
+            ("actions=foo", 9, "foo", None),
+            ("priority=99999,actions=1", 10, "99999", None),
+            (
+                "ip,actions=load:5->NXM_NX_REG9999[]",
+                20,
+                "NXM_NX_REG9999",
+                None,
+            ),
+            ("ip,nw_src=1.2.3,actions=1", 11, "1.2.3", None),
+            ("ip", 3, "", None),
+            ("ip,actions=1,clone(2,nope)", 22, "nope", None),
+            (
+                "table=3,ip,actions=1,goto_table:2",
+                22,
+                "goto_table:2",
+                None,
+            ),
+            (
+                "actions=1,set_field:1.2.3.4->ip_dst",
+                11,
+                "set_field:1.2.3.4->ip_dst",
+                Some("set_field ip_dst lacks correct prerequisites"),
+            ),
+            ("skb_priority=5,actions=1,2", 24, "1,2", None),
+            ("ip,actions=1,ct_clear,nat,2", 23, "nat", None),
+        ];
+        for (text, column, token, note) in cases {
+            let error = parse_flow(text, FlowModCommand::Add, &Names::new()).err();
+            let said = error.map(|e| (e.column, e.token, e.note));
+            let note = note.map(str::to_string);
+            assert_eq!(said, Some((column, token.to_string(), note)), "{text}");
+        }
     }
 }

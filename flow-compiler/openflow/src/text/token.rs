@@ -69,6 +69,14 @@ impl<'a> Token<'a> {
         }
     }
 
+    /// From the start of this token to the end of another one behind it.
+    pub fn through(self, last: Token<'a>) -> Token<'a> {
+        Token {
+            end: last.end.max(self.end),
+            ..self
+        }
+    }
+
     /// Without white space in front.
     pub fn trim_start(self) -> Token<'a> {
         let text = self.text();
@@ -94,6 +102,7 @@ impl<'a> Token<'a> {
             column: before.chars().count() + 1,
             token: self.text().chars().take(TextError::LONGEST_TOKEN).collect(),
             message: message.into(),
+            note: None,
         }
     }
 
@@ -127,13 +136,14 @@ impl<'a> Iterator for Pairs<'a> {
             .find([':', '=', '(', ',', ' ', '\t', '\r', '\n']);
         let (key, rest) = self.rest.split_at(end.unwrap_or(usize::MAX));
         let delimiter = rest.text().bytes().next();
+        let (nothing, _) = rest.split_at(0);
         let rest = rest.skip(1);
         let value_len = match delimiter {
             Some(b':' | b'=') => value_length(rest.text(), b", \t\r\n"),
             Some(b'(') => parenthesis_length(rest.text()),
             _ => {
                 self.rest = rest;
-                return Some((key, rest.split_at(0).0));
+                return Some((key, nothing));
             }
         };
         let (value, rest) = rest.split_at(value_len);

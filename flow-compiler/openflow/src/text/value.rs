@@ -80,7 +80,7 @@ fn integer(field: Field, token: Token<'_>) -> Result<Masked, TextError> {
     let name = field.info().name;
     let refuse = |error, part: &str| {
         token.error(match error {
-            NumberError::Range => format!("{text}: value too large for {bytes}-byte field {name}"),
+            NumberError::Range => format!("{text}: {part} too large for {bytes}-byte field {name}"),
             NumberError::Syntax => format!("{text}: bad syntax for {name} {part}"),
         })
     };
@@ -137,10 +137,11 @@ fn ipv4(token: Token<'_>) -> Result<Masked, TextError> {
         None => u128::MAX,
         Some(mask) => match ipv4_address(mask) {
             Some(mask) => mask,
-            None => prefix(mask, 32).ok_or_else(bad)?.ok_or_else(|| {
-                token.error(format!(
+            None => prefix(mask, 32).map_err(|e| match e {
+                NumberError::Syntax => bad(),
+                NumberError::Range => token.error(format!(
                     "{text}: IPv4 network prefix bits not between 0 and 32, inclusive"
-                ))
+                )),
             })?,
         },
     };
@@ -162,18 +163,27 @@ pub(super) fn ipv4_address(text: &str) -> Option<u128> {
     (bytes == 4).then_some(value)
 }
 
-/// A prefix length as a mask of `bits` bits: `None` when it is no number, `Some(None)` when it is
-/// out of range.
-fn prefix(text: &str, bits: u32) -> Option<Option<u128>> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+/// A prefix length as a mask of `bits` bits, or what is wrong with it: `Syntax` when it is no number,
+/// `Range` when it is none that a prefix can have.
+fn prefix(text: &str, bits: u32) -> Result<u128, NumberError> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let end = unsigned
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(unsigned.len());
+    let (digits, rest) = unsigned.split_at(end);
+    if digits.is_empty() {
+        return Err(NumberError::Syntax);
     }
-    let length = text.parse::<u32>().ok().filter(|n| *n <= bits);
-    Some(length.map(|n| {
-        let all = u128::MAX >> (128 - bits);
-        all & all.checked_shl(bits - n).unwrap_or(0)
-    }))
+    let length = digits
+        .parse::<u32>()
+        .ok()
+        .filter(|n| *n <= bits && !text.starts_with('-'));
+    let length = length.ok_or(NumberError::Range)?;
+    if !rest.is_empty() {
+        return Err(NumberError::Syntax);
+    }
+    let all = u128::MAX >> (128 - bits);
+    Ok(all & all.checked_shl(bits - length).unwrap_or(0))
 }
 
 fn ipv6(token: Token<'_>) -> Result<Masked, TextError> {
@@ -185,13 +195,17 @@ fn ipv6(token: Token<'_>) -> Result<Masked, TextError> {
     };
     let value = address(value).ok_or_else(bad)?;
     let mask = match prefix(mask, 128) {
-        Some(Some(mask)) => mask,
-        Some(None) => {
+        Ok(mask) => mask,
+        Err(NumberError::Range) => {
             return Err(token.error(format!(
                 "{text}: IPv6 network prefix bits not between 0 and 128, inclusive"
             )))
         }
-        None => address(mask).ok_or_else(|| token.error(format!("{text}: Invalid IPv6 mask")))?,
+        Err(NumberError::Syntax) => match address(mask) {
+            Some(mask) => mask,
+            None if mask.starts_with(|c: char| c.is_ascii_digit()) => return Err(bad()),
+            None => return Err(token.error(format!("{text}: Invalid IPv6 mask"))),
+        },
     };
     Ok((value, mask))
 }
