@@ -2,7 +2,7 @@
 //!
 //! Purpose: one step at a time: look at the source, look at the switch, send the difference.
 //! Invariant: depends on the time only as an argument; a bridge that cannot be reached is tried
-//! again with growing pauses and holds nothing else up.
+//! again with growing pauses, and holds the other up for one answer's patience at most.
 //! Deliberately does not know: which source or switch it is, how often it is called.
 
 use crate::client::{Client, ClientError, Target};
