@@ -141,7 +141,7 @@ pub(super) fn removed(out: &mut String, f: &FlowRemoved, names: &Names) {
         FlowRemovedReason::Eviction => "eviction",
     };
     let _ = write!(out, " {priority}{matching} reason={reason}");
-    if let Some(table) = f.table.filter(|t| *t != 0) {
+    if let Some(table) = f.table {
         out.push_str(" table_id=");
         names.write_table(out, table);
     }

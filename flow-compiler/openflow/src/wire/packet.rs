@@ -252,19 +252,16 @@ fn put_nicira2(
         })?;
     }
     prop::put(out, part::REASON, |o| o.u8(p.reason))?;
-    let ids = match version {
-        Version::V10 => Ids::Nxm,
-        v => Ids::Oxm(v),
-    };
+    let ids = Ids::Oxm(version);
     prop::put(out, part::METADATA, |o| nxm::encode(o, &p.metadata, ids, 0, 0))?;
-    if !p.userdata.is_empty() {
-        prop::put(out, part::USERDATA, |o| o.put(&p.userdata))?;
-    }
     if !p.continuation.is_empty() {
         prop::put(out, part::CONTINUATION, |o| {
             o.zeros(4);
             o.put(&p.continuation);
         })?;
+    }
+    if !p.userdata.is_empty() {
+        prop::put(out, part::USERDATA, |o| o.put(&p.userdata))?;
     }
     Ok(())
 }
