@@ -9,13 +9,19 @@ use crate::{Frame, Pool};
 impl Pool {
     /// A new frame with these bytes, in several segments where one chunk is too small.
     /// `None` when the pool has too few chunks left.
+    #[inline]
     pub fn copy_in(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let step = self.chunk_payload();
-        if bytes.len() <= step {
-            let mut frame = self.alloc()?;
-            let _fits = frame.fill(bytes);
-            return Some(frame);
+        if bytes.len() > self.chunk_payload() {
+            return self.copy_in_parts(bytes);
         }
+        let mut frame = self.alloc()?;
+        let _fits = frame.fill(bytes);
+        Some(frame)
+    }
+
+    #[inline(never)]
+    fn copy_in_parts(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let step = self.chunk_payload();
         // From the end to the start, so that every append meets a frame of one segment.
         let mut tail: Option<Frame> = None;
         for part in bytes.chunks(step).rev() {

@@ -15,8 +15,6 @@ use std::ptr::NonNull;
 
 /// Bytes free in front of a received frame: room for VXLAN over IPv6 with a VLAN tag, and more.
 pub const HEADROOM: usize = 192;
-/// Bytes at the start of each chunk that hold the link to the next segment.
-pub(crate) const LINK: usize = 16;
 /// Bytes of a frame that every receive path puts into the first segment (where the frame has them).
 pub const FIRST_SEGMENT_MIN: usize = 256;
 /// Longest frame that any port may hand in, in bytes (a 64 KiB GSO packet with its headers).
@@ -63,41 +61,60 @@ pub struct Meta {
     pub hdr_len: u16,
 }
 
-#[repr(C)]
-struct Link {
-    next: u32,
-    head: u32,
-    len: u32,
-    _pad: u32,
-}
-
-/// One frame: the only owner of its chunks.
-///
-/// Give it back with [`Pool::free`]. A frame that is merely dropped keeps its chunks from the pool
-/// for good (never unsound, counted by [`Pool::outstanding`]).
+/// What a pool knows of one chunk: where its memory is, and what of it a frame uses. Kept apart from
+/// the chunk, in an array of its own: neither the kernel nor a guest can reach it, and neighbours do
+/// not fight for the same sets of the cache as equally aligned chunks do.
+#[repr(C, align(64))]
 #[derive(Debug)]
-#[must_use = "a frame that is dropped never returns to its pool"]
-pub struct Frame {
+pub struct Descriptor {
     chunk: NonNull<u8>,
     index: u32,
-    /// Offset of the first byte in the chunk.
-    head: u32,
-    /// Bytes in the first segment.
-    len: u32,
     /// Chunk size.
     size: u32,
+    region: u32,
+    /// Offset of the first byte in the chunk.
+    head: u32,
+    /// Bytes in this segment.
+    len: u32,
     /// Chunk that holds the next segment.
     next: u32,
-    /// Bytes in all segments but the first.
+    /// Bytes in all later segments (of a frame's first one).
     rest: u32,
-    region: u32,
     /// What is known of the frame beside its bytes.
     pub meta: Meta,
 }
 
-// SAFETY: a frame is the only owner of its chunks, which live as long as the process can hold one
-// (a region is unmapped only when all its frames are back), and it has no thread affinity.
+/// One frame: the only owner of its chunks.
+///
+/// A handle of one word. Give it back with [`Pool::free`]. A frame that is merely dropped keeps its
+/// chunks from the pool for good (never unsound, counted by [`Pool::outstanding`]).
+#[derive(Debug)]
+#[must_use = "a frame that is dropped never returns to its pool"]
+#[repr(transparent)]
+pub struct Frame {
+    descriptor: NonNull<Descriptor>,
+}
+
+// SAFETY: a frame is the only owner of its descriptors and chunks, which live as long as the process
+// can hold one (a pool gives up memory only when all its frames are back), and has no thread affinity.
 unsafe impl Send for Frame {}
+
+impl std::ops::Deref for Frame {
+    type Target = Descriptor;
+    #[inline(always)]
+    fn deref(&self) -> &Descriptor {
+        // SAFETY: the descriptor outlives the frame, and the frame is its only owner.
+        unsafe { self.descriptor.as_ref() }
+    }
+}
+
+impl std::ops::DerefMut for Frame {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Descriptor {
+        // SAFETY: as for `deref`; `&mut self` makes the borrow exclusive.
+        unsafe { self.descriptor.as_mut() }
+    }
+}
 
 impl Frame {
     /// Bytes of the first segment.
@@ -131,7 +148,7 @@ impl Frame {
     /// Bytes free in front of the frame.
     #[inline]
     pub fn headroom(&self) -> usize {
-        self.head as usize - LINK
+        self.head as usize
     }
 
     /// Bytes free behind the first segment.
@@ -224,41 +241,22 @@ impl Frame {
         if self.region != tail.region {
             return;
         }
-        let added = tail.len() as u32;
-        tail.write_link();
-        if self.next == NO_NEXT {
-            self.next = tail.index;
-        } else {
-            let mut at = self.next;
-            loop {
-                let link = self.link(at);
-                // SAFETY: `at` is a chunk of this frame, so the link in front of it is ours alone.
-                let l = unsafe { &mut *link };
-                if l.next == NO_NEXT {
-                    l.next = tail.index;
-                    break;
-                }
-                at = l.next;
+        let (added, index) = (tail.len() as u32, tail.index);
+        let mut last = self.descriptor;
+        // SAFETY: every descriptor on the way belongs to this frame.
+        unsafe {
+            while last.as_ref().next != NO_NEXT {
+                last = self.sibling(last.as_ref().next);
             }
+            last.as_mut().next = index;
         }
         self.rest += added;
     }
 
-    fn write_link(&self) {
-        let link = Link { next: self.next, head: self.head, len: self.len, _pad: 0 };
-        // SAFETY: the first LINK bytes of a chunk are reserved for this, aligned by the chunk size,
-        // and `self` owns the chunk.
-        unsafe { self.chunk.as_ptr().cast::<Link>().write(link) }
-    }
-
-    fn chunk_at(&self, index: u32) -> *mut u8 {
-        let delta = (index as isize - self.index as isize) * self.size as isize;
-        // SAFETY: both chunks lie in one region, so the offset stays inside one mapping.
-        unsafe { self.chunk.as_ptr().offset(delta) }
-    }
-
-    fn link(&self, index: u32) -> *mut Link {
-        self.chunk_at(index).cast()
+    /// Descriptor of another chunk of the same pool.
+    fn sibling(&self, index: u32) -> NonNull<Descriptor> {
+        // SAFETY: descriptors of one pool lie in one array, and both indices are in it.
+        unsafe { self.descriptor.offset(index as isize - self.index as isize) }
     }
 }
 
@@ -279,12 +277,12 @@ impl<'a> Iterator for Segments<'a> {
             }
             Some(NO_NEXT) => None,
             Some(at) => {
-                // SAFETY: `at` is a chunk of this frame; its link was written when it was appended,
-                // and head and len were a valid frame's then.
+                // SAFETY: `at` is a chunk of this frame, so its descriptor and memory are this frame's,
+                // and head and len were a valid frame's when it was appended.
                 let bytes = unsafe {
-                    let l = &*self.frame.link(at);
-                    self.next = Some(l.next);
-                    std::slice::from_raw_parts(self.frame.chunk_at(at).add(l.head as usize), l.len as usize)
+                    let d = self.frame.sibling(at).as_ref();
+                    self.next = Some(d.next);
+                    std::slice::from_raw_parts(d.chunk.as_ptr().add(d.head as usize), d.len as usize)
                 };
                 Some(bytes)
             }
@@ -343,7 +341,7 @@ mod tests {
     fn the_kernel_borrows_a_chunk_by_its_address() {
         let mut pool = Pool::new(4096, 2).unwrap();
         let addr = pool.lend().unwrap();
-        assert_eq!(addr % 4096, (LINK + HEADROOM) as u64);
+        assert_eq!(addr % 4096, HEADROOM as u64);
         // SAFETY: `addr` was lent by this pool just now and nobody else holds it.
         let f = unsafe { pool.adopt(addr, 64) };
         assert_eq!(f.len(), 64);

@@ -3,9 +3,14 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Frame, Link, Meta, HEADROOM, LINK, NO_NEXT};
+use crate::{Descriptor, Frame, Meta, HEADROOM, NO_NEXT};
 
 static NEXT_REGION: AtomicU32 = AtomicU32::new(1);
+
+/// Bytes between the places at which frames of neighbouring chunks start: one cache line.
+const SHADE: usize = 64;
+/// Different places; together they cost less than 1 KiB of a chunk.
+const SHADES: u32 = 16;
 
 /// Why a pool could not be made.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub struct Region {
 #[derive(Debug)]
 pub struct Pool {
     region: Region,
+    /// One for each chunk.
+    descriptors: NonNull<Descriptor>,
     id: u32,
     free: Vec<u32>,
     chunks: u32,
@@ -74,9 +81,12 @@ impl Pool {
             Some(start) if p != libc::MAP_FAILED => start,
             _ => return Err(PoolError::Map(std::io::Error::last_os_error())),
         };
+        let region = Region { start, len, chunk_size };
+        let id = NEXT_REGION.fetch_add(1, Ordering::Relaxed);
         Ok(Pool {
-            region: Region { start, len, chunk_size },
-            id: NEXT_REGION.fetch_add(1, Ordering::Relaxed),
+            region,
+            descriptors: describe(region, id, count as u32),
+            id,
             free: (0..count as u32).rev().collect(),
             chunks: count as u32,
             lent: 0,
@@ -87,7 +97,7 @@ impl Pool {
     #[inline]
     pub fn alloc(&mut self) -> Option<Frame> {
         let index = self.free.pop()?;
-        Some(self.frame(index, (LINK + HEADROOM) as u32, 0))
+        Some(self.frame(index, HEADROOM as u32 + self.shade(index), 0))
     }
 
     /// Takes a frame back, with all its segments.
@@ -103,8 +113,8 @@ impl Pool {
         self.free.push(frame.index);
         while next != NO_NEXT {
             self.free.push(next);
-            // SAFETY: `next` is a chunk of this frame; its link was written when it was appended.
-            next = unsafe { (*self.chunk(next).as_ptr().cast::<Link>()).next };
+            // SAFETY: `next` is a chunk of this frame, which is ours now.
+            next = unsafe { self.descriptor(next).as_ref().next };
         }
     }
 
@@ -112,7 +122,7 @@ impl Pool {
     pub fn lend(&mut self) -> Option<u64> {
         let index = self.free.pop()?;
         self.lent += 1;
-        Some(index as u64 * self.region.chunk_size as u64 + (LINK + HEADROOM) as u64)
+        Some(index as u64 * self.region.chunk_size as u64 + HEADROOM as u64)
     }
 
     /// Takes back a chunk that was lent and is not to be looked at.
@@ -133,7 +143,7 @@ impl Pool {
         let size = self.region.chunk_size as u64;
         let index = (addr / size) as u32;
         assert!(index < self.chunks, "address {addr:#x} is outside of the frame memory");
-        let head = (addr % size).max(LINK as u64) as u32;
+        let head = (addr % size) as u32;
         let len = (len as u64).min(size - head as u64) as u32;
         self.lent -= 1;
         self.frame(index, head, len)
@@ -162,8 +172,8 @@ impl Pool {
         self.lent += 1;
         let mut next = frame.next;
         while next != NO_NEXT {
-            // SAFETY: `next` is a chunk of this frame; its link was written when it was appended.
-            let link = unsafe { &*self.chunk(next).as_ptr().cast::<Link>() };
+            // SAFETY: `next` is a chunk of this frame, which is ours now.
+            let link = unsafe { self.descriptor(next).as_ref() };
             parts.push((next as u64 * size + link.head as u64, link.len));
             self.lent += 1;
             next = link.next;
@@ -198,28 +208,61 @@ impl Pool {
 
     /// Bytes of payload that one chunk holds behind the usual headroom.
     pub fn chunk_payload(&self) -> usize {
-        self.region.chunk_size - LINK - HEADROOM
+        self.region.chunk_size - HEADROOM - (self.shades() as usize - 1) * SHADE
     }
 
-    fn chunk(&self, index: u32) -> NonNull<u8> {
-        // SAFETY: `index < chunks`, so the offset stays inside the mapping.
-        unsafe { self.region.start.add(index as usize * self.region.chunk_size) }
+    /// Frames of neighbouring chunks start at different lines: chunks are powers of two apart, and
+    /// frames that all start at the same offset would fight for the same few sets of the cache.
+    #[inline]
+    fn shade(&self, index: u32) -> u32 {
+        (index & (self.shades() - 1)) * SHADE as u32
     }
 
     #[inline]
-    fn frame(&self, index: u32, head: u32, len: u32) -> Frame {
-        Frame {
-            chunk: self.chunk(index),
-            index,
-            head,
-            len,
-            size: self.region.chunk_size as u32,
-            next: NO_NEXT,
-            rest: 0,
-            region: self.id,
-            meta: Meta::default(),
+    fn shades(&self) -> u32 {
+        if self.region.chunk_size >= 4096 {
+            SHADES
+        } else {
+            1
         }
     }
+
+    #[inline(always)]
+    fn descriptor(&self, index: u32) -> NonNull<Descriptor> {
+        debug_assert!(index < self.chunks);
+        // SAFETY: `index < chunks`: indices come from the free list, from descriptors, or were checked.
+        unsafe { self.descriptors.add(index as usize) }
+    }
+
+    #[inline(always)]
+    fn frame(&self, index: u32, head: u32, len: u32) -> Frame {
+        let mut frame = Frame { descriptor: self.descriptor(index) };
+        frame.head = head;
+        frame.len = len;
+        frame.next = NO_NEXT;
+        frame.rest = 0;
+        frame.meta = Meta::default();
+        frame
+    }
+}
+
+/// Makes the array of descriptors.
+fn describe(region: Region, id: u32, count: u32) -> NonNull<Descriptor> {
+    let all: Box<[Descriptor]> = (0..count)
+        .map(|index| Descriptor {
+            // SAFETY: `index < count`, so the offset stays inside the mapping.
+            chunk: unsafe { region.start.add(index as usize * region.chunk_size) },
+            index,
+            size: region.chunk_size as u32,
+            region: id,
+            head: 0,
+            len: 0,
+            next: NO_NEXT,
+            rest: 0,
+            meta: Meta::default(),
+        })
+        .collect();
+    NonNull::from(Box::leak(all)).cast()
 }
 
 impl Drop for Pool {
@@ -228,7 +271,12 @@ impl Drop for Pool {
         if self.free.len() != self.chunks as usize {
             return;
         }
-        // SAFETY: every chunk is home, so nothing points into the mapping.
-        unsafe { libc::munmap(self.region.start.as_ptr().cast(), self.region.len) };
+        let all = NonNull::slice_from_raw_parts(self.descriptors, self.chunks as usize);
+        // SAFETY: every chunk is home, so nothing points into the mapping or to a descriptor, and the
+        // array was leaked from a box by `describe`.
+        unsafe {
+            libc::munmap(self.region.start.as_ptr().cast(), self.region.len);
+            drop(Box::from_raw(all.as_ptr()));
+        }
     }
 }
