@@ -66,7 +66,7 @@ pub struct Meta {
 /// not fight for the same sets of the cache as equally aligned chunks do.
 #[repr(C, align(64))]
 #[derive(Debug)]
-pub struct Descriptor {
+pub(crate) struct Descriptor {
     chunk: NonNull<u8>,
     index: u32,
     /// Chunk size.
@@ -80,6 +80,12 @@ pub struct Descriptor {
     next: u32,
     /// Bytes in all later segments (of a frame's first one).
     rest: u32,
+    known: Known,
+}
+
+/// What a frame gives to whoever holds it, beside its bytes: `frame.meta`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
     /// What is known of the frame beside its bytes.
     pub meta: Meta,
 }
@@ -100,18 +106,30 @@ pub struct Frame {
 unsafe impl Send for Frame {}
 
 impl std::ops::Deref for Frame {
-    type Target = Descriptor;
+    type Target = Known;
     #[inline(always)]
-    fn deref(&self) -> &Descriptor {
-        // SAFETY: the descriptor outlives the frame, and the frame is its only owner.
-        unsafe { self.descriptor.as_ref() }
+    fn deref(&self) -> &Known {
+        &self.at().known
     }
 }
 
 impl std::ops::DerefMut for Frame {
     #[inline(always)]
-    fn deref_mut(&mut self) -> &mut Descriptor {
-        // SAFETY: as for `deref`; `&mut self` makes the borrow exclusive.
+    fn deref_mut(&mut self) -> &mut Known {
+        &mut self.at_mut().known
+    }
+}
+
+impl Frame {
+    #[inline(always)]
+    fn at(&self) -> &Descriptor {
+        // SAFETY: the descriptor outlives the frame, and the frame is its only owner.
+        unsafe { self.descriptor.as_ref() }
+    }
+
+    #[inline(always)]
+    fn at_mut(&mut self) -> &mut Descriptor {
+        // SAFETY: as for `at`; `&mut self` makes the borrow exclusive.
         unsafe { self.descriptor.as_mut() }
     }
 }
@@ -122,39 +140,39 @@ impl Frame {
     pub fn head(&self) -> &[u8] {
         // SAFETY: `head + len <= size` holds by construction and after every method, the chunk is
         // `size` bytes of mapped memory, and `self` is its only owner.
-        unsafe { std::slice::from_raw_parts(self.chunk.as_ptr().add(self.head as usize), self.len as usize) }
+        unsafe { std::slice::from_raw_parts(self.at().chunk.as_ptr().add(self.at().head as usize), self.at().len as usize) }
     }
 
     /// Bytes of the first segment, to write.
     #[inline]
     pub fn head_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `head`; `&mut self` makes the borrow exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.chunk.as_ptr().add(self.head as usize), self.len as usize) }
+        unsafe { std::slice::from_raw_parts_mut(self.at().chunk.as_ptr().add(self.at().head as usize), self.at().len as usize) }
     }
 
     /// Bytes in all segments.
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.len as usize + self.rest as usize
+        self.at().len as usize + self.at().rest as usize
     }
 
     /// Is the whole frame in the first segment?
     #[inline]
     pub fn is_linear(&self) -> bool {
-        self.next == NO_NEXT
+        self.at().next == NO_NEXT
     }
 
     /// Bytes free in front of the frame.
     #[inline]
     pub fn headroom(&self) -> usize {
-        self.head as usize
+        self.at().head as usize
     }
 
     /// Bytes free behind the first segment.
     #[inline]
     pub fn tailroom(&self) -> usize {
-        (self.size - self.head - self.len) as usize
+        (self.at().size - self.at().head - self.at().len) as usize
     }
 
     /// Makes the frame `n` bytes longer in front and returns it to be written: false when there is no room.
@@ -164,8 +182,8 @@ impl Frame {
         if n > self.headroom() {
             return false;
         }
-        self.head -= n as u32;
-        self.len += n as u32;
+        self.at_mut().head -= n as u32;
+        self.at_mut().len += n as u32;
         true
     }
 
@@ -173,11 +191,11 @@ impl Frame {
     #[inline]
     #[must_use]
     pub fn pull_front(&mut self, n: usize) -> bool {
-        if n > self.len as usize {
+        if n > self.at().len as usize {
             return false;
         }
-        self.head += n as u32;
-        self.len -= n as u32;
+        self.at_mut().head += n as u32;
+        self.at_mut().len -= n as u32;
         true
     }
 
@@ -188,7 +206,7 @@ impl Frame {
         if n > self.tailroom() || !self.is_linear() {
             return false;
         }
-        self.len += n as u32;
+        self.at_mut().len += n as u32;
         true
     }
 
@@ -198,7 +216,8 @@ impl Frame {
         if !self.is_linear() {
             return false;
         }
-        self.len = self.len.min(len as u32);
+        let len = self.at().len.min(len as u32);
+        self.at_mut().len = len;
         true
     }
 
@@ -206,10 +225,10 @@ impl Frame {
     #[inline]
     #[must_use]
     pub fn fill(&mut self, bytes: &[u8]) -> bool {
-        if !self.is_linear() || bytes.len() + self.head as usize > self.size as usize {
+        if !self.is_linear() || bytes.len() + self.at().head as usize > self.at().size as usize {
             return false;
         }
-        self.len = bytes.len() as u32;
+        self.at_mut().len = bytes.len() as u32;
         self.head_mut().copy_from_slice(bytes);
         true
     }
@@ -237,11 +256,11 @@ impl Frame {
     ///
     /// Both come from one pool: a tail of another pool is leaked, not mixed in.
     pub fn append(&mut self, tail: Frame) {
-        debug_assert_eq!(self.region, tail.region, "segments of one frame come from one region");
-        if self.region != tail.region {
+        debug_assert_eq!(self.at().region, tail.at().region, "segments of one frame come from one region");
+        if self.at().region != tail.at().region {
             return;
         }
-        let (added, index) = (tail.len() as u32, tail.index);
+        let (added, index) = (tail.len() as u32, tail.at().index);
         let mut last = self.descriptor;
         // SAFETY: every descriptor on the way belongs to this frame.
         unsafe {
@@ -250,13 +269,13 @@ impl Frame {
             }
             last.as_mut().next = index;
         }
-        self.rest += added;
+        self.at_mut().rest += added;
     }
 
     /// Descriptor of another chunk of the same pool.
     fn sibling(&self, index: u32) -> NonNull<Descriptor> {
         // SAFETY: descriptors of one pool lie in one array, and both indices are in it.
-        unsafe { self.descriptor.offset(index as isize - self.index as isize) }
+        unsafe { self.descriptor.offset(index as isize - self.at().index as isize) }
     }
 }
 
@@ -272,7 +291,7 @@ impl<'a> Iterator for Segments<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         match self.next {
             None => {
-                self.next = Some(self.frame.next);
+                self.next = Some(self.frame.at().next);
                 Some(self.frame.head())
             }
             Some(NO_NEXT) => None,

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Descriptor, Frame, Meta, HEADROOM, NO_NEXT};
+use crate::{Descriptor, Frame, Known, HEADROOM, NO_NEXT};
 
 static NEXT_REGION: AtomicU32 = AtomicU32::new(1);
 
@@ -105,12 +105,12 @@ impl Pool {
     /// A frame of another pool is leaked, not mixed in: bring frames home to the pool they came from.
     #[inline]
     pub fn free(&mut self, frame: Frame) {
-        debug_assert_eq!(frame.region, self.id, "a frame must return to the pool it came from");
-        if frame.region != self.id {
+        debug_assert_eq!(frame.at().region, self.id, "a frame must return to the pool it came from");
+        if frame.at().region != self.id {
             return;
         }
-        let mut next = frame.next;
-        self.free.push(frame.index);
+        let mut next = frame.at().next;
+        self.free.push(frame.at().index);
         while next != NO_NEXT {
             self.free.push(next);
             // SAFETY: `next` is a chunk of this frame, which is ours now.
@@ -153,24 +153,24 @@ impl Pool {
     ///
     /// Returns the frame when it has several segments or is not of this pool.
     pub fn surrender(&mut self, frame: Frame) -> Result<(u64, u32), Frame> {
-        if !frame.is_linear() || frame.region != self.id {
+        if !frame.is_linear() || frame.at().region != self.id {
             return Err(frame);
         }
         self.lent += 1;
-        Ok((frame.index as u64 * self.region.chunk_size as u64 + frame.head as u64, frame.len))
+        Ok((frame.at().index as u64 * self.region.chunk_size as u64 + frame.at().head as u64, frame.at().len))
     }
 
     /// Gives a frame to the kernel segment by segment: appends offset and length of each to `parts`.
     ///
     /// Returns the frame when it is not of this pool.
     pub fn surrender_chain(&mut self, frame: Frame, parts: &mut Vec<(u64, u32)>) -> Result<(), Frame> {
-        if frame.region != self.id {
+        if frame.at().region != self.id {
             return Err(frame);
         }
         let size = self.region.chunk_size as u64;
-        parts.push((frame.index as u64 * size + frame.head as u64, frame.len));
+        parts.push((frame.at().index as u64 * size + frame.at().head as u64, frame.at().len));
         self.lent += 1;
-        let mut next = frame.next;
+        let mut next = frame.at().next;
         while next != NO_NEXT {
             // SAFETY: `next` is a chunk of this frame, which is ours now.
             let link = unsafe { self.descriptor(next).as_ref() };
@@ -237,11 +237,11 @@ impl Pool {
     #[inline(always)]
     fn frame(&self, index: u32, head: u32, len: u32) -> Frame {
         let mut frame = Frame { descriptor: self.descriptor(index) };
-        frame.head = head;
-        frame.len = len;
-        frame.next = NO_NEXT;
-        frame.rest = 0;
-        frame.meta = Meta::default();
+        frame.at_mut().head = head;
+        frame.at_mut().len = len;
+        frame.at_mut().next = NO_NEXT;
+        frame.at_mut().rest = 0;
+        frame.at_mut().known = Known::default();
         frame
     }
 }
@@ -259,7 +259,7 @@ fn describe(region: Region, id: u32, count: u32) -> NonNull<Descriptor> {
             len: 0,
             next: NO_NEXT,
             rest: 0,
-            meta: Meta::default(),
+            known: Known::default(),
         })
         .collect();
     NonNull::from(Box::leak(all)).cast()
