@@ -339,7 +339,11 @@ fn group(text: &str) -> Option<u32> {
     match text.to_ascii_lowercase().as_str() {
         "any" => Some(0xffff_ffff),
         "all" => Some(0xffff_fffc),
-        _ => text.parse().ok().filter(|n| *n <= 0xffff_ff00),
+        // What lies between the highest group and the reserved names stands for nothing.
+        _ => text
+            .parse()
+            .ok()
+            .filter(|n| matches!(n, 0..=0xffff_ff00 | 0xffff_fffc | 0xffff_ffff)),
     }
 }
 

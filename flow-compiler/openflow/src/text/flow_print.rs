@@ -214,3 +214,112 @@ fn flags(out: &mut String, flags: FlowFlags) {
 fn put(out: &mut String, part: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(part);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{parse_flow, parse_flow_line};
+
+    fn dump(text: &str, table: u8, counters: Option<FlowCounters>) -> String {
+        let names = Names::new();
+        let flow = parse_flow(text, FlowModCommand::Add, &names).expect("a rule");
+        let line = FlowLine {
+            table,
+            priority: flow.priority,
+            cookie: flow.new_cookie.unwrap_or(0),
+            matching: &flow.matching,
+            actions: &flow.actions,
+            idle_timeout: flow.idle_timeout,
+            hard_timeout: flow.hard_timeout,
+            importance: flow.importance,
+            flags: flow.flags,
+            counters,
+        };
+        format_flow_stats(&line, &names)
+    }
+
+    #[test]
+    fn lines_of_a_dump_carry_counters_where_wanted() {
+        let counters = FlowCounters {
+            duration: Duration::from_millis(61),
+            n_packets: 3,
+            n_bytes: 180,
+            idle_age: Some(0),
+            hard_age: Some(7),
+        };
+        let cases = [
+            (
+                dump("priority=1,in_port=1,actions=1", 0, Some(counters)),
+                "cookie=0x0, duration=0.061s, table=0, n_packets=3, n_bytes=180, idle_age=0, \
+                 hard_age=7, priority=1,in_port=1 actions=output:1",
+            ),
+            (
+                dump(
+                    "idle_timeout=5,hard_timeout=6,send_flow_rem,importance=4,ip,actions=drop",
+                    3,
+                    Some(FlowCounters {
+                        hard_age: Some(2),
+                        ..later()
+                    }),
+                ),
+                "cookie=0x0, duration=2.000000001s, table=3, n_packets=0, n_bytes=0, \
+                 idle_timeout=5, hard_timeout=6, send_flow_rem importance=4, ip actions=drop",
+            ),
+            (
+                dump("cookie=0x10,actions=drop", 0, None),
+                "cookie=0x10, actions=drop",
+            ),
+            (dump("actions=drop", 7, None), "table=7, actions=drop"),
+        ];
+        for (ours, expected) in cases {
+            assert_eq!(ours, expected);
+        }
+    }
+
+    fn later() -> FlowCounters {
+        FlowCounters {
+            duration: Duration::new(2, 1),
+            ..FlowCounters::default()
+        }
+    }
+
+    #[test]
+    fn flow_mods_are_shown_as_in_error_reports() {
+        let cases = [
+            ("delete", "DEL table:255 actions=drop"),
+            (
+                "delete table=3,out_port=2",
+                "DEL table:3 out_port:2 actions=drop",
+            ),
+            (
+                "delete_strict table=0,cookie=5/0xff,priority=7,ip",
+                "DEL_STRICT priority=7,ip cookie:0x5/0xff actions=drop",
+            ),
+            (
+                "modify table=0,cookie=5,ip,idle_timeout=4,hard_timeout=5,actions=1",
+                "MOD ip cookie:0x5 idle:4 hard:5 actions=output:1",
+            ),
+            (
+                "table=0,importance=3,check_overlap,send_flow_rem,priority=2 actions=2",
+                "ADD priority=2 importance:3 send_flow_rem check_overlap actions=output:2",
+            ),
+        ];
+        for (text, expected) in cases {
+            let flow = parse_flow_line(text, &Names::new()).map(|(flow, _)| flow);
+            let shown = flow.map(|f| format_flow_mod(&f, &Names::new()));
+            assert_eq!(shown.as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn durations_have_no_more_digits_than_they_need() {
+        let cases = [
+            (Duration::from_secs(12), "12s"),
+            (Duration::from_millis(12_045), "12.045s"),
+            (Duration::new(0, 61_000_001), "0.061000001s"),
+        ];
+        for (duration, text) in cases {
+            assert_eq!(format_duration(duration), text);
+        }
+    }
+}
