@@ -72,7 +72,7 @@ class Demo:
         self.cloud.write_text(scene.cloud())
         for host in scene.HOSTS:
             if host.plain:
-                net.plain_host(host)
+                net.plain_host(host, switches.KINDS[self.kind].offloads)
             else:
                 self.start_switch(host)
         for host, switch in zip(scene.HOSTS, self.switches):
