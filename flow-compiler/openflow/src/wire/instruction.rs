@@ -206,9 +206,8 @@ fn end_or_remove(out: &mut Vec<u8>, start: usize) -> Result<(), EncodeError> {
 
 fn encode_one(out: &mut Vec<u8>, a: &Action, mut around: Around) -> Result<(), EncodeError> {
     match a {
-        Action::Meter(_) if around.version < Version::V13 => {
-            return Err(EncodeError::NotInVersion("meter"));
-        }
+        // A dump in an old version leaves out what that version cannot say.
+        Action::Meter(_) if around.version < Version::V13 => {}
         Action::Meter(id) => {
             out.u16(kind::METER);
             out.u16(8);

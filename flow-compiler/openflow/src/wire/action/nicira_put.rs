@@ -60,9 +60,6 @@ pub(super) fn encode(out: &mut Vec<u8>, a: &Action, around: &mut Around) -> Resu
         Action::Nat(n) => ct::put_nat(out, n),
         Action::CtClear => fixed(out, 43, |_| {}),
         Action::Clone(actions) => put_clone(out, actions, around),
-        Action::Encap(_) | Action::Decap { .. } | Action::DecNshTtl if v < Version::V13 => {
-            Err(EncodeError::NotInVersion("encap, decap or dec_nsh_ttl"))
-        }
         Action::Encap(e) => put_encap(out, e),
         Action::Decap { new_packet_type } => fixed(out, 47, |o| {
             o.zeros(2);
