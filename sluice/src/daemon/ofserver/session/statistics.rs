@@ -181,10 +181,12 @@ fn port_stats(port: &PortState, switch: &Switch, now_ms: u64) -> PortStats {
         stats.tx_packets += count.tx_packets;
         stats.tx_bytes += count.tx_bytes;
         stats.tx_dropped += count.tx_dropped;
-    } else if port.wanted.is_some() {
-        // Nothing is queued there, so nothing is lost there.
-        stats.rx_errors = UNKNOWN_COUNT;
-        stats.tx_errors = UNKNOWN_COUNT;
+    } else if port.device_name().is_none() {
+        // Nothing is queued at patch and tunnel ports, so nothing is counted as lost there.
+        let fields = [&mut stats.rx_dropped, &mut stats.tx_dropped, &mut stats.rx_errors, &mut stats.tx_errors];
+        fields.into_iter().for_each(|f| *f = UNKNOWN_COUNT);
+        let fields = [&mut stats.rx_frame_errors, &mut stats.rx_over_errors, &mut stats.rx_crc_errors, &mut stats.collisions];
+        fields.into_iter().for_each(|f| *f = UNKNOWN_COUNT);
     }
     stats
 }
