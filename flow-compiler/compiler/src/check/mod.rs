@@ -1,20 +1,19 @@
 //! Is a flow-mod legal? The answers of Open vSwitch, error for error.
 //!
 //! Purpose: refuse before anything changes: bad ports and tables, fields that the match does not
-//! make sure of, actions where they may not stand, groups and meters that do not exist.
+//! make sure of, action sets that hold what they may not, groups and meters that do not exist.
 //! OpenFlow 1.0 silently skips its own actions on packets that do not fit; later versions refuse
-//! them. The extension actions are refused in every version.
-//! Deliberately does not know: other rules (overlap, limits), encodings.
+//! them.
+//! Deliberately does not know: other rules (overlap, limits), encodings, the order of instructions
+//! (whoever decodes a message or a text checks that).
 
-mod actions;
-mod learn;
-mod place;
+mod action_set;
 
 use sluice_openflow::action::Place;
+use sluice_openflow::text::Formats;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, OfpError, Version};
 
 use crate::error::OfError;
-use actions::Walk;
 
 /// Table that the switch keeps for itself.
 const INTERNAL_TABLE: u8 = 254;
@@ -48,13 +47,17 @@ pub fn check_actions(
     place: Place,
     version: Version,
 ) -> Result<(), OfError> {
-    place::check_places(actions, place)?;
-    let mut walk = Walk::new(matching, table);
-    walk.list(actions)?;
-    match walk.inconsistent {
-        Some(what) if version != Version::V10 => Err(OfError::new(OfpError::OFPBAC_MATCH_INCONSISTENT, what)),
-        _ => Ok(()),
+    action_set::check_action_sets(actions)?;
+    if place != Place::Rule && actions.iter().any(|a| matches!(a, Action::Conjunction { .. })) {
+        return Err(OfError::new(OfpError::NXBAC_BAD_CONJUNCTION, "conjunction outside of a rule"));
     }
+    let carried_by = sluice_openflow::check::check_actions(actions, matching, table)
+        .map_err(|code| OfError::new(code, "the actions do not fit the match, the table or each other"))?;
+    if carried_by.contains(Formats::of_version(version)) {
+        return Ok(());
+    }
+    let what = format!("the match does not make sure of what the actions write, which {} demands", version.name());
+    Err(OfError::new(OfpError::OFPBAC_MATCH_INCONSISTENT, what))
 }
 
 /// Checks what an action list refers to. Groups and meters do not exist yet: every one is unknown.

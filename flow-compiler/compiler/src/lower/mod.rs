@@ -20,7 +20,6 @@ use sluice_openflow::{Field, SubField};
 pub(crate) use fields::{read, write_match};
 pub use fields::need_of;
 use fields::{is_short_in_port, pieces, place, single};
-pub(crate) use fields::single as single_place;
 
 /// Reason code of a packet that an action sends to the controllers (`OFPR_ACTION`).
 const REASON_ACTION: u8 = 1;
