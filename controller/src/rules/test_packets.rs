@@ -38,6 +38,17 @@ impl Walk<'_> {
         self.run(fields)
     }
 
+    /// Neighbour discovery about `target`, to a station that is not here.
+    pub fn nd_outputs(&self, from: Mac, src: IpAddr, kind: u8, target: IpAddr, in_port: u32) -> Vec<u32> {
+        let mut fields = frame(from, Mac([2, 0, 0, 0, 0, 0x77]), in_port, None);
+        put(&mut fields, Field::ETH_TYPE, 0x86dd);
+        put(&mut fields, Field::NW_PROTO, 58);
+        put(&mut fields, Field::IPV6_SRC, to_bits(src));
+        put(&mut fields, Field::ICMPV6_TYPE, kind.into());
+        put(&mut fields, Field::ND_TARGET, to_bits(target));
+        self.run(fields)
+    }
+
     pub fn arp_outputs(&self, from: Mac, sha: Mac, spa: [u8; 4], tpa: [u8; 4], in_port: u32) -> Vec<u32> {
         self.run(arp(frame(from, Mac([0xff; 6]), in_port, None), sha, spa, tpa))
     }
