@@ -61,8 +61,9 @@ impl ErrorMessage {
     }
 }
 
-/// A message of any version.
+/// A message of any version. The large variant is the request for rules: there is one at a time.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum Message {
     /// First message of both ends.
     Hello(Hello),

@@ -300,7 +300,6 @@ pub(super) fn encode_reply(
         return Err(EncodeError::NotInVersion(what));
     }
     let mut parts = Parts::new(v, kind, xid, what)?;
-    let ok = |()| Ok::<(), EncodeError>(());
     match reply {
         StatsReply::Desc(d) => put_desc(&mut parts.open, d),
         StatsReply::Aggregate { sums, .. } => put_aggregate(&mut parts.open, v, sums),
@@ -313,16 +312,28 @@ pub(super) fn encode_reply(
             parts = parts.add_all(flows, |o, f| flow_stats::encode_one(o, v, *nxm, f))?;
         }
         StatsReply::Table { tables, .. } => {
-            parts = parts.add_all(tables, |o, t| ok(table::encode(o, v, t)))?;
+            parts = parts.add_all(tables, |o, t| {
+                table::encode(o, v, t);
+                Ok(())
+            })?;
         }
         StatsReply::Port { ports, .. } => {
-            parts = parts.add_all(ports, |o, p| ok(port::encode_stats(o, v, p)))?;
+            parts = parts.add_all(ports, |o, p| {
+                port::encode_stats(o, v, p);
+                Ok(())
+            })?;
         }
         StatsReply::Queue { queues, .. } => {
-            parts = parts.add_all(queues, |o, q| ok(port::encode_queue(o, v, q)))?;
+            parts = parts.add_all(queues, |o, q| {
+                port::encode_queue(o, v, q);
+                Ok(())
+            })?;
         }
         StatsReply::PortDesc { ports, .. } => {
-            parts = parts.add_all(ports, |o, p| ok(port::encode(o, v, p)))?;
+            parts = parts.add_all(ports, |o, p| {
+                port::encode(o, v, p);
+                Ok(())
+            })?;
         }
         StatsReply::Group { groups, .. } => {
             parts = parts.add_all(groups, |o, g| group::encode_stats(o, v, g))?;
@@ -331,10 +342,16 @@ pub(super) fn encode_reply(
             parts = parts.add_all(groups, |o, g| group::encode_desc(o, v, g))?;
         }
         StatsReply::Meter { meters, .. } => {
-            parts = parts.add_all(meters, |o, m| ok(meter::encode_stats(o, m)))?;
+            parts = parts.add_all(meters, |o, m| {
+                meter::encode_stats(o, m);
+                Ok(())
+            })?;
         }
         StatsReply::MeterConfig { meters, .. } => {
-            parts = parts.add_all(meters, |o, m| ok(meter::encode_config(o, m)))?;
+            parts = parts.add_all(meters, |o, m| {
+                meter::encode_config(o, m);
+                Ok(())
+            })?;
         }
         StatsReply::TableDesc { tables, .. } => {
             parts = parts.add_all(tables, table::encode_desc)?;
