@@ -133,7 +133,14 @@ impl Check {
             Action::Learn(learn) => self.learn(learn),
             Action::Ct(ct) => self.ct(ct),
             Action::Nat(nat) => self.nat(nat),
-            Action::Clone(actions) | Action::WriteActions(actions) => self.nested(actions),
+            Action::Clone(actions) => self.nested(actions),
+            Action::WriteActions(actions) => {
+                // Where an action set will run, nobody knows: formats are not judged by it.
+                let before = self.formats;
+                let result = self.nested(actions);
+                self.formats = before;
+                result
+            }
             Action::Encap(encap) => self.encap(encap),
             Action::Decap { .. } => self.decap(),
             Action::DecNshTtl => self.expect(self.met(Prereq::Nsh)),
@@ -302,9 +309,6 @@ impl Check {
         if !self.met(Prereq::Ip) {
             return Err(INCONSISTENT);
         }
-        if let CtZone::Field(zone) = ct.zone {
-            self.source(zone)?;
-        }
         let suits = match ct.alg {
             FTP => self.met(Prereq::Tcp),
             TFTP => self.met(Prereq::Udp),
@@ -313,7 +317,11 @@ impl Check {
         if !suits {
             return Err(INCONSISTENT);
         }
-        self.nested(&ct.actions)
+        match ct.zone {
+            // Open vSwitch looks at the nested actions only where the zone is a number.
+            CtZone::Field(zone) => self.source(zone),
+            CtZone::Number(_) => self.nested(&ct.actions),
+        }
     }
 
     fn nat(&self, nat: &Nat) -> Result<(), OfpError> {
