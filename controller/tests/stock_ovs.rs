@@ -2,9 +2,12 @@
 
 mod support;
 
-use sluice_controller::client::Target;
+use sluice_controller::client::{Client, Target};
 use sluice_controller::keeper::{Event, Keeper};
+use sluice_controller::rules::cookie;
 use sluice_controller::source;
+use sluice_controller::walk::{put, walk, Fields};
+use sluice_openflow::Field;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::StockOvs;
@@ -164,14 +167,84 @@ fn a_switch_without_bundles_is_driven_in_batches() {
     assert_eq!(both(&ovs), with_bundles);
 }
 
+/// A packet as `ofproto/trace` reads it and as the rules see it.
+fn packet(n: usize, in_port: u32, tagged: bool, from: u8, to: u8) -> (String, Fields) {
+    const PROTOCOLS: [(&str, u8); 5] = [("tcp", 6), ("udp", 17), ("icmp", 1), ("ip,nw_proto=112", 112), ("sctp", 132)];
+    const PORTS: [u16; 8] = [53, 79, 80, 5432, 8099, 8100, 8, 0];
+    let (name, protocol) = PROTOCOLS[n % PROTOCOLS.len()];
+    let tp_dst = PORTS[n / PROTOCOLS.len() % PORTS.len()];
+    let (tp_src, tp_dst) = if protocol == 1 { (tp_dst & 0xff, 0) } else { (1000, tp_dst) };
+    let tp = match protocol {
+        1 => format!(",icmp_type={tp_src},icmp_code=0"),
+        112 => String::new(),
+        _ => format!(",{name}_src={tp_src},{name}_dst={tp_dst}"),
+    };
+    let tag = if tagged { ",dl_vlan=123" } else { "" };
+    let text = format!(
+        "in_port={in_port}{tag},{name},dl_src=02:00:00:00:00:{from:02x},dl_dst=02:00:00:00:00:{to:02x},\
+         nw_src=10.0.0.{from},nw_dst=10.0.0.{to},nw_ttl=64{tp}"
+    );
+    let mut fields = Fields::ANY;
+    let mac = |n: u8| 0x0200_0000_0000 | u128::from(n);
+    let ip = |n: u8| 0x0a00_0000 | u128::from(n);
+    put(&mut fields, Field::IN_PORT_OXM, in_port.into());
+    put(&mut fields, Field::ETH_SRC, mac(from));
+    put(&mut fields, Field::ETH_DST, mac(to));
+    put(&mut fields, Field::VLAN_TCI, if tagged { 0x1000 | 123 } else { 0 });
+    put(&mut fields, Field::ETH_TYPE, 0x0800);
+    put(&mut fields, Field::IP_SRC, ip(from));
+    put(&mut fields, Field::IP_DST, ip(to));
+    put(&mut fields, Field::NW_PROTO, protocol.into());
+    if protocol != 112 {
+        put(&mut fields, Field::TCP_SRC, tp_src.into());
+        put(&mut fields, Field::TCP_DST, tp_dst.into());
+    }
+    (text, fields)
+}
+
+#[test]
+fn the_switch_reads_the_rules_as_the_explanation_does() {
+    let Some(ovs) = StockOvs::start("trace") else { return };
+    ports(&ovs);
+    let file = File(ovs.rundir.join("cloud.yaml"));
+    file.write(CLOUD);
+    changed(&keeper(&ovs, &file.0).step(second(0)));
+    let mut client = Client::connect(&Target::Unix(ovs.rundir.join("br-int.mgmt"))).unwrap();
+    let rules = client.rules(cookie::OWNER, cookie::OWNER_MASK).unwrap();
+    let numbers = client.ports().unwrap();
+    let datapath = ovs.datapath_ports();
+    let (mut delivered, mut refused) = (0, 0);
+    for n in 0..240 {
+        // From another host to vm1 or vm2, or between these.
+        let (from, to) = [(4, 1), (4, 2), (5, 1), (5, 2), (1, 2), (2, 1)][n % 6];
+        let sender = ["vm1", "vm2"].get(from as usize - 1).filter(|_| from <= 2).unwrap_or(&"patch-tun");
+        let (text, fields) = packet(n / 6, numbers[*sender], *sender == "patch-tun", from, to);
+        let ours: Vec<String> = walk(&rules, fields)
+            .outputs
+            .iter()
+            .map(|(port, _)| numbers.iter().find(|(_, number)| *number == port).expect("a port").0.clone())
+            .collect();
+        let trace = ovs.appctl(&["ofproto/trace", "br-int", &text]);
+        let actions = trace.lines().find_map(|l| l.strip_prefix("Datapath actions: ")).expect("a verdict");
+        let theirs: Vec<String> = actions
+            .split(',')
+            .filter_map(|a| datapath.iter().find(|(_, number)| *number == a).map(|(name, _)| name.clone()))
+            .collect();
+        assert_eq!(ours, theirs, "{text}\n{trace}");
+        *if ours.is_empty() { &mut refused } else { &mut delivered } += 1;
+    }
+    assert!(delivered > 40 && refused > 40, "{delivered} delivered, {refused} refused: a one-sided test");
+}
+
 #[test]
 fn a_bundle_that_is_refused_changes_nothing_and_names_the_rule() {
     use sluice_controller::reconcile::Change;
     use sluice_controller::rules::build::{any, goto, output};
-    use sluice_controller::rules::{cookie::Purpose, RuleSet};
+    use cookie::Purpose;
+    use sluice_controller::rules::RuleSet;
     let Some(ovs) = StockOvs::start("refuse") else { return };
     let target = Target::Unix(ovs.rundir.join("br-int.mgmt"));
-    let mut client = sluice_controller::client::Client::connect(&target).unwrap();
+    let mut client = Client::connect(&target).unwrap();
     let mut rules = RuleSet::default();
     rules.add(1, 5, any(), vec![output(7)], Purpose::Base);
     // A step back is not allowed.

@@ -1,5 +1,6 @@
 //! A private stock Open vSwitch in a network namespace of its own.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -105,6 +106,24 @@ impl StockOvs {
         run("ovs-ofctl", &words).expect("ovs-ofctl")
     }
 
+    /// `ovs-appctl ...` of the switch.
+    pub fn appctl(&self, words: &[&str]) -> String {
+        let ctl = self.rundir.join("ovs-vswitchd.ctl").display().to_string();
+        run("ovs-appctl", &[&["-t", &ctl], words].concat()).expect("ovs-appctl")
+    }
+
+    /// Datapath port numbers by name.
+    pub fn datapath_ports(&self) -> HashMap<String, String> {
+        let text = self.appctl(&["dpif/show"]);
+        let ports = text.lines().filter_map(|line| {
+            // "    vm1 2/3: (internal)"
+            let (name, rest) = line.trim().split_once(' ')?;
+            let (_, number) = rest.split_once(':')?.0.split_once('/')?;
+            Some((name.to_owned(), number.to_owned()))
+        });
+        ports.collect()
+    }
+
     /// Rules as sorted lines.
     pub fn rules(&self, bridge: &str) -> Vec<String> {
         let text = self.ofctl("dump-flows", bridge, &[]);
@@ -113,7 +132,6 @@ impl StockOvs {
         lines.sort();
         lines
     }
-
 }
 
 impl Drop for StockOvs {
