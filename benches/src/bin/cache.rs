@@ -79,7 +79,7 @@ fn run(name: &str, flows: u32, on: &[Slot]) {
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("one") {
-        return run("port only", 1, &[]);
+        return run("one", 1000, &[slot::ETH_TYPE, slot::NW_SRC, slot::TP_DST]);
     }
     run("port only", 1, &[]);
     for flows in [1, 1000, 10_000, 100_000, 1_000_000] {

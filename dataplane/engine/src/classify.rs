@@ -70,7 +70,7 @@ pub fn look_up<const K: usize, const E: usize>(
     let Some(place) = cache.find(hash, key) else { return Found::Miss };
     let flow = cache.flow(place);
     let hot = store.hot(flow.verdict);
-    if flow.epoch >= hot.touched && !hot.on_fdb && !hot.has_effects {
+    if flow.epoch >= hot.touched && hot.plain {
         return Found::Good(flow.verdict);
     }
     check(cache, place, key, flow, store, now)

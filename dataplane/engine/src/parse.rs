@@ -1,28 +1,22 @@
 //! Station: frame bytes to masked key words and header offsets.
 
-use sluice_flow::extract::{extract_narrow_part, extract_wide};
+use sluice_flow::extract::{extract_narrow_packed, extract_narrow_part, extract_wide};
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::Key;
 use sluice_frame::Frame;
-use sluice_wire::{Headers, Net};
+use sluice_wire::{Headers, PackedHeaders};
 
 use crate::view::View;
 
 /// Narrow words of one frame under the view's mask, with its stage in place.
 #[inline(always)]
-pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], Headers) {
-    let (mut words, headers) = extract_narrow_part(frame.head(), frame.len());
+pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], PackedHeaders) {
+    let (mut words, headers) = extract_narrow_packed(frame.head(), frame.len());
     for (w, m) in words.iter_mut().zip(&view.narrow) {
         *w &= m;
     }
     words[NARROW_WORDS - 1] |= view.stage_word;
     (words, headers)
-}
-
-/// Has the frame fields beyond the narrow words?
-#[inline(always)]
-pub fn has_wide_fields(headers: &Headers) -> bool {
-    headers.mpls != 0 || !matches!(headers.net, Net::Ipv4 | Net::Opaque)
 }
 
 /// All words of one frame under the view's mask, given its masked narrow words.

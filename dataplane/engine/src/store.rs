@@ -18,6 +18,8 @@ use crate::count::{Report, RuleUse, TableUse};
 pub struct Hot {
     /// Newest epoch that may have changed this verdict for some flow.
     pub touched: u32,
+    /// Neither learned addresses nor effects to look after.
+    pub plain: bool,
     /// The only operation is to send by this device.
     pub simple: Option<PortIdx>,
     /// Flows must check learned addresses.
@@ -31,6 +33,10 @@ pub struct Hot {
     /// Last use, milliseconds.
     pub last_ms: u64,
 }
+
+/// What an id that was never given stands for: never good.
+static COLD: Hot =
+    Hot { touched: u32::MAX, plain: false, simple: None, on_fdb: false, has_effects: false, packets: 0, bytes: 0, last_ms: 0 };
 
 #[derive(Debug)]
 struct Stored {
@@ -66,8 +72,14 @@ impl Default for Store {
 impl Store {
     /// Part that every hit touches.
     #[inline(always)]
-    pub fn hot(&self, id: u32) -> Hot {
-        self.hot.get(id as usize).copied().unwrap_or_default()
+    pub fn hot(&self, id: u32) -> &Hot {
+        self.hot.get(id as usize).unwrap_or(&COLD)
+    }
+
+    /// The device, where sending by it is all that the verdict does.
+    #[inline]
+    pub fn simple(&self, id: u32) -> Option<PortIdx> {
+        self.hot(id).simple
     }
 
     /// The verdict itself.
@@ -104,6 +116,7 @@ impl Store {
             }
             if let Some(h) = self.hot.get_mut(id as usize) {
                 h.on_fdb |= on_fdb;
+                h.plain &= !on_fdb;
             }
             return id;
         }
@@ -113,6 +126,7 @@ impl Store {
                 [Op::Output(port)] => Some(*port),
                 _ => None,
             },
+            plain: !on_fdb && verdict.effects.is_empty(),
             on_fdb,
             has_effects: !verdict.effects.is_empty(),
             ..Hot::default()
@@ -296,7 +310,7 @@ mod tests {
         let a = s.intern(verdict(1, 2), false, 1);
         assert_eq!(s.intern(verdict(1, 2), false, 1), a);
         assert_ne!(s.intern(verdict(1, 3), false, 1), a);
-        assert_eq!(s.hot(a).simple, Some(2));
+        assert_eq!(s.simple(a), Some(2));
         s.release(a);
         assert!(s.verdict(a).is_some());
         s.count(a, 5, 300, 77);

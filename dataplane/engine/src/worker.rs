@@ -12,7 +12,7 @@ use sluice_flow::key::{slot, NARROW_WORDS};
 use sluice_flow::{BridgeIdx, Decider, DropReason, Event, Op, PortIdx, Program, RuleId};
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
-use sluice_wire::Headers;
+use sluice_wire::{Headers, PackedHeaders};
 
 use crate::apply::{Exits, Route};
 use crate::classify::{look_up, Caches, Found, Now};
@@ -89,7 +89,7 @@ pub struct Worker {
 #[derive(Default)]
 struct Batch {
     words: Vec<[u64; NARROW_WORDS]>,
-    headers: Vec<Headers>,
+    headers: Vec<PackedHeaders>,
     hashes: Vec<u64>,
     verdicts: Vec<u32>,
 }
@@ -207,8 +207,8 @@ impl Worker {
         }
         for (i, f) in frames.iter().enumerate() {
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
-            let verdict = if view.width == Width::Wide && parse::has_wide_fields(headers) {
-                let key = parse::wide(f, headers, words, view);
+            let verdict = if view.width == Width::Wide && headers.has_wide_fields() {
+                let key = parse::wide(f, &headers.unpack(), words, view);
                 self.judge_wide(program, view, f, &key)
             } else {
                 self.judge(program, view, f, words, hash)
@@ -224,11 +224,11 @@ impl Worker {
         let hash = self.caches.narrow.hash(&words);
         let Some(first) = frames.first() else { return };
         let verdict = self.judge(program, view, first, &words, hash);
-        let simple = self.store.hot(verdict).simple.is_some();
+        let simple = self.store.simple(verdict).is_some();
         self.exits.counters.hits += frames.len() as u64 - 1;
         for f in frames {
             b.verdicts.push(verdict);
-            b.headers.push(if simple { Headers::default() } else { sluice_wire::parse_part(f.head(), f.len()) });
+            b.headers.push(if simple { PackedHeaders::default() } else { sluice_wire::parse_part(f.head(), f.len()).into() });
         }
     }
 
@@ -300,16 +300,18 @@ impl Worker {
     /// Executes verdicts, runs of the same one together.
     fn apply(&mut self, program: &Program, frames: &mut Vec<Frame>, b: &Batch) {
         let (mut run, mut packets, mut bytes) = (0, 0, 0);
+        let mut simple = None;
         for ((frame, &verdict), headers) in frames.drain(..).zip(&b.verdicts).zip(&b.headers) {
             if verdict != run {
                 self.store.count(run, packets, bytes, self.now_ms);
                 (run, packets, bytes) = (verdict, 0, 0);
+                simple = self.store.simple(verdict);
             }
             packets += 1;
             bytes += frame.len() as u64;
-            match self.store.hot(verdict).simple {
+            match simple {
                 Some(port) => self.exits.queue(port, frame),
-                None => self.execute(program, verdict, frame, headers),
+                None => self.execute(program, verdict, frame, &headers.unpack()),
             }
         }
         self.store.count(run, packets, bytes, self.now_ms);

@@ -8,7 +8,7 @@
 
 mod narrow;
 
-pub use narrow::{extract_narrow, extract_narrow_part};
+pub use narrow::{extract_narrow, extract_narrow_packed, extract_narrow_part};
 
 use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
 use sluice_wire::{Headers, Net, Transport};

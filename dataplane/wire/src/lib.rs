@@ -18,6 +18,7 @@ pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod mpls;
+mod packed;
 mod parse;
 pub mod sctp;
 pub mod tcp;
@@ -25,4 +26,5 @@ pub mod udp;
 pub mod vlan;
 pub mod vxlan;
 
+pub use packed::PackedHeaders;
 pub use parse::{is_mpls, is_vlan, parse, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};

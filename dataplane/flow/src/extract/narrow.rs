@@ -6,7 +6,7 @@
 //! Deliberately does not know: options, extension headers, fragments.
 
 use sluice_wire::bytes::{u16_or_zero, u32_or_zero, u64_or_zero};
-use sluice_wire::{parse_part, Headers, Net, Transport};
+use sluice_wire::{parse_part, Headers, Net, PackedHeaders, Transport};
 
 use super::{narrow_words, type_and_code, NarrowWords, ETH_LEN, IPV4_LEN, LOW_16};
 use crate::key::{slot, VLAN_PRESENT};
@@ -38,18 +38,25 @@ pub fn extract_narrow_part(head: &[u8], frame_len: usize) -> (NarrowWords, Heade
     short_cut(head, frame_len).unwrap_or_else(|| long_way(head, frame_len))
 }
 
+/// As [`extract_narrow_part`], with the headers packed.
 #[inline(always)]
-fn short_cut(head: &[u8], frame_len: usize) -> Option<(NarrowWords, Headers)> {
+pub fn extract_narrow_packed(head: &[u8], frame_len: usize) -> (NarrowWords, PackedHeaders) {
+    let frame_len = frame_len.max(head.len());
+    short_cut(head, frame_len).unwrap_or_else(|| long_way(head, frame_len))
+}
+
+#[inline(always)]
+fn short_cut<H: From<Headers>>(head: &[u8], frame_len: usize) -> Option<(NarrowWords, H)> {
     let b = head.first_chunk::<V4>()?;
     match u16_or_zero(b, 12) {
-        ETH_TYPE_IPV4 => ipv4::<ETH_LEN, V4>(head, b, frame_len, 0),
-        ETH_TYPE_IPV6 => ipv6::<ETH_LEN, V6>(head, head.first_chunk()?, frame_len, 0),
+        ETH_TYPE_IPV4 => ipv4::<ETH_LEN, V4, H>(head, b, frame_len, 0),
+        ETH_TYPE_IPV6 => ipv6::<ETH_LEN, V6, H>(head, head.first_chunk()?, frame_len, 0),
         0x8100 => {
             let b = head.first_chunk::<V4_TAGGED>()?;
             let tci = u64::from(u16_or_zero(b, 14)) | VLAN_PRESENT;
             match u16_or_zero(b, 16) {
-                ETH_TYPE_IPV4 => ipv4::<TAGGED_LEN, V4_TAGGED>(head, b, frame_len, tci),
-                ETH_TYPE_IPV6 => ipv6::<TAGGED_LEN, V6_TAGGED>(head, head.first_chunk()?, frame_len, tci),
+                ETH_TYPE_IPV4 => ipv4::<TAGGED_LEN, V4_TAGGED, H>(head, b, frame_len, tci),
+                ETH_TYPE_IPV6 => ipv6::<TAGGED_LEN, V6_TAGGED, H>(head, head.first_chunk()?, frame_len, tci),
                 _ => None,
             }
         }
@@ -58,19 +65,19 @@ fn short_cut(head: &[u8], frame_len: usize) -> Option<(NarrowWords, Headers)> {
 }
 
 #[inline(never)]
-fn long_way(head: &[u8], frame_len: usize) -> (NarrowWords, Headers) {
+fn long_way<H: From<Headers>>(head: &[u8], frame_len: usize) -> (NarrowWords, H) {
     let headers = parse_part(head, frame_len);
-    (narrow_words(head, &headers), headers)
+    (narrow_words(head, &headers), headers.into())
 }
 
 /// An IPv4 header without options at `L3`, not a fragment, and what follows.
 #[inline(always)]
-fn ipv4<const L3: usize, const N: usize>(
+fn ipv4<const L3: usize, const N: usize, H: From<Headers>>(
     head: &[u8],
     b: &[u8; N],
     frame_len: usize,
     tci: u64,
-) -> Option<(NarrowWords, Headers)> {
+) -> Option<(NarrowWords, H)> {
     // version 8 | tos 8 | total length 16 | id 16 | flags and fragment offset 16
     let first = u64_or_zero(b, L3);
     // ttl 8 | protocol 8 | checksum 16 | source 32
@@ -104,17 +111,17 @@ fn ipv4<const L3: usize, const N: usize>(
         mpls: 0,
         frag: 0,
     };
-    Some((words, headers))
+    Some((words, headers.into()))
 }
 
 /// An IPv6 header at `L3` without extension headers, and what follows.
 #[inline(always)]
-fn ipv6<const L3: usize, const N: usize>(
+fn ipv6<const L3: usize, const N: usize, H: From<Headers>>(
     head: &[u8],
     b: &[u8; N],
     frame_len: usize,
     tci: u64,
-) -> Option<(NarrowWords, Headers)> {
+) -> Option<(NarrowWords, H)> {
     // version 4 | traffic class 8 | flow label 20 | payload length 16 | next header 8 | hop limit 8
     let first = u64_or_zero(b, L3);
     let end = L3 + IPV6_LEN + ((first >> 16) as usize & 0xffff);
@@ -143,7 +150,7 @@ fn ipv6<const L3: usize, const N: usize>(
         mpls: 0,
         frag: 0,
     };
-    Some((words, headers))
+    Some((words, headers.into()))
 }
 
 /// What the transport header adds to the key and to the headers.
