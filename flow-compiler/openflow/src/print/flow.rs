@@ -4,6 +4,7 @@
 //! Deliberately does not know: the syntax of matches and actions (see `text`).
 
 use super::duration;
+use super::packet::format_packet;
 use crate::action::{FlowMod, FlowModCommand};
 use crate::message::{
     FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsRequest, PacketIn, PacketOut, NO_BUFFER,
@@ -110,6 +111,7 @@ pub(super) fn packet_in(out: &mut String, p: &PacketIn, names: &Names) {
         let hex: Vec<String> = p.userdata.iter().map(|b| format!("{b:02x}")).collect();
         let _ = writeln!(out, " userdata={}", hex.join("."));
     }
+    out.push_str(&format_packet(&p.packet));
 }
 
 pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names) {
@@ -118,6 +120,10 @@ pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names) {
     match p.buffer_id {
         NO_BUFFER => {
             let _ = write!(out, " data_len={}", p.packet.len());
+            if !p.packet.is_empty() {
+                out.push('\n');
+                out.push_str(&format_packet(&p.packet));
+            }
         }
         id => {
             let _ = write!(out, " buffer=0x{id:08x}");

@@ -8,12 +8,14 @@ mod bits;
 mod flow;
 mod group;
 mod hex;
+mod packet;
 mod port;
 mod stats;
 mod switch;
 mod table;
 
 pub use hex::hex_dump;
+pub use packet::format_packet;
 pub use port::format_port;
 
 use crate::error::OfpError;
