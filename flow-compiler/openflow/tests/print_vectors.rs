@@ -36,3 +36,16 @@ fn any_bytes_give_some_text() {
         }
     }
 }
+
+#[test]
+fn a_chain_of_errors_about_errors_is_not_followed() {
+    let mut message = vec![4, 1, 0, 12, 0, 0, 0, 1, 0, 1, 0, 6];
+    while message.len() + 12 <= 0xffff {
+        let mut outer = vec![4, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6];
+        outer.extend(&message);
+        let len = (outer.len() as u16).to_be_bytes();
+        outer[2..4].copy_from_slice(&len);
+        message = outer;
+    }
+    assert!(format_message(&message, &Names::new()).contains("OFPBRC_BAD_LEN"));
+}

@@ -193,12 +193,18 @@ fn body(out: &mut String, v: Version, m: &Message, names: &Names) -> Result<(), 
     Ok(())
 }
 
+/// Type of error messages.
+const ERROR: u8 = 1;
+
 /// Prints an error and the message that it is about.
 fn error_message(out: &mut String, e: &ErrorMessage, names: &Names) -> Result<(), OfpError> {
     let error = e.error.ok_or(OfpError::OFPBRC_BAD_LEN)?;
     let _ = writeln!(out, " {error}");
     if error == OfpError::OFPHFC_INCOMPATIBLE || error == OfpError::OFPHFC_EPERM {
         out.push_str(&String::from_utf8_lossy(&e.about));
+    } else if e.about.get(1) == Some(&ERROR) {
+        // Nobody answers an error with an error; a chain of them could be as deep as it is long.
+        out.push_str(&hex_dump(&e.about));
     } else {
         out.push_str(&format_message(&e.about, names));
     }
