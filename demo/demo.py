@@ -276,9 +276,9 @@ def show(demo):
 
 
 def with_root(arguments, programs):
-    for tool in ("ip", "ping", "sysctl", "bridge"):
+    for tool in ("ip", "bridge", "ping"):
         if not shutil.which(tool):
-            say(f"{tool} is missing; install it: apt-get install iproute2 iputils-ping procps")
+            say(f"{tool} is missing; install it: apt-get install iproute2 iputils-ping")
             return 1
     if net.namespaces():
         say("namespaces of an earlier demo are there; remove them with demo/run.sh --clean")

@@ -32,6 +32,11 @@ def ip(netns, *arguments):
     return run("ip", "-n", netns, *arguments)
 
 
+def setting(netns, name, value):
+    """Writes a kernel setting of a namespace."""
+    run(*inside(netns, "sh", "-c", 'echo "$2" > "/proc/sys/$1"', "setting", name, value))
+
+
 def namespaces():
     """Every namespace that the demo may have made."""
     names = [scene.ROUTER] + [h.netns for h in scene.HOSTS] + [m.netns for m in scene.MACHINES]
@@ -51,7 +56,7 @@ def build():
     for name in names:
         run("ip", "netns", "add", name)
         ip(name, "link", "set", "lo", "up")
-    run(*inside(scene.ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
+    setting(scene.ROUTER, "net/ipv4/ip_forward", "1")
     for host in scene.HOSTS:
         _underlay(host)
     for machine in scene.MACHINES:
@@ -74,7 +79,7 @@ def _machine(machine):
     run("ip", "link", "add", machine.name, "netns", machine.host.netns, "mtu", mtu, "type", "veth",
         "peer", "name", "eth0", "netns", machine.netns, "address", machine.mac, "mtu", mtu)
     # The switch owns this end: the host's own IPv6 has nothing to say on it.
-    run(*inside(machine.host.netns, "sysctl", "-qw", f"net.ipv6.conf.{machine.name}.disable_ipv6=1"))
+    setting(machine.host.netns, f"net/ipv6/conf/{machine.name}/disable_ipv6", "1")
     ip(machine.host.netns, "link", "set", machine.name, "up")
     ip(machine.netns, "address", "add", f"{machine.ip}/24", "dev", "eth0")
     ip(machine.netns, "-6", "address", "add", f"{machine.ip6}/64", "dev", "eth0", "nodad")
