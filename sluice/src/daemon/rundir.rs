@@ -6,11 +6,14 @@
 //! is never removed.
 //! Deliberately does not know: what the sockets carry.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{flock, FlockOperation};
+use rustix::io::Errno;
 
 /// Name of the lock file; it holds the pid.
 const LOCK: &str = "sluiced.pid";
@@ -74,12 +77,12 @@ impl RunDirectory {
             .truncate(false)
             .open(&lock_path)
             .map_err(io(&lock_path, "open the lock file"))?;
-        match lock.try_lock() {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+            Err(Errno::WOULDBLOCK) => {
                 return Err(RunDirectoryError::InUse { path: path.to_path_buf(), pid: read_pid(&mut lock) });
             }
-            Err(TryLockError::Error(e)) => return Err(io(&lock_path, "lock")(e)),
+            Err(e) => return Err(io(&lock_path, "lock")(e.into())),
         }
         write_pid(&mut lock).map_err(io(&lock_path, "write the pid"))?;
         Ok(RunDirectory { path: path.to_path_buf(), lock })
@@ -117,7 +120,7 @@ impl Drop for RunDirectory {
     fn drop(&mut self) {
         // The file stays: removing it could leave two daemons with a lock on two files of one name.
         let _ = self.lock.set_len(0);
-        let _ = self.lock.unlock();
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

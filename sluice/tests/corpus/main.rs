@@ -31,11 +31,14 @@ name = "p4"
 ofport_request = 4
 "#;
 
-/// Groups of cases: matches, actions, tables and bundles, malformed messages, errors of the client.
-const GROUPS: [&str; 5] = ["a-", "b-", "e-", "f-", "g-"];
+/// Groups of cases: matches, actions, tables and bundles, malformed messages, errors of the client,
+/// packets that a monitor sees.
+const GROUPS: [&str; 6] = ["a-", "b-", "e-", "f-", "g-", "h-"];
 
 /// What a case needs that does not exist yet, by a word in its commands.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 11] = [
+    (" watch:", "flow monitors come later"),
+    ("'watch:", "flow monitors come later"),
     ("ovs-vsctl", "needs ovs-vsctl"),
     ("ovs-appctl", "needs ovs-appctl"),
     ("-group", "groups come later"),
@@ -52,6 +55,9 @@ const ON_PURPOSE: [(&str, &str); 1] = [(
     "e-bundle-ok",
     "Open vSwitch 3.1 does not see every rule that a bundle added when a later message of the same bundle changes or deletes without --strict; we see all",
 )];
+
+/// Packet-ins do not tell registers and metadata yet.
+const NO_PIPELINE_STATE: [&str; 2] = ["h-live-conj", "h-live-metadata"];
 
 struct Case {
     name: String,
@@ -73,7 +79,13 @@ fn cases(folder: &Path) -> Vec<Case> {
         .collect()
 }
 
-fn reason_to_skip(case: &Case) -> Option<&'static str> {
+fn reason_to_skip(case: &Case, own: bool) -> Option<&'static str> {
+    if NO_PIPELINE_STATE.contains(&case.name.as_str()) {
+        return Some("packet-ins without registers and metadata, which come later");
+    }
+    if own && case.commands.contains(" monitor ") {
+        return Some("our command line's monitor comes later");
+    }
     let later = LATER.iter().find(|(word, _)| case.commands.contains(word)).map(|(_, reason)| *reason);
     later.or_else(|| ON_PURPOSE.iter().find(|(name, _)| *name == case.name).map(|(_, reason)| *reason))
 }
@@ -123,7 +135,7 @@ fn pass(test: &str, own: bool) {
     let tool = recipes.join("corpus_check.py");
     let (mut ran, mut skipped, mut failed) = (0, 0, Vec::new());
     for case in cases(&folder) {
-        if let Some(reason) = reason_to_skip(&case) {
+        if let Some(reason) = reason_to_skip(&case, own) {
             println!("{test}: {} skipped: {reason}", case.name);
             skipped += 1;
             continue;

@@ -4,39 +4,43 @@
 //! Invariant: waits first for the epoch without the rule, then for a report made after that.
 //! Deliberately does not know: why it was removed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use sluice_compiler::{FlowStats, Removed, RemovedReason};
+use sluice_flow::hash::FoldBuild;
 use sluice_flow::RuleId;
 use sluice_openflow::message::{FlowRemoved, FlowRemovedReason};
 
 use super::{Notice, Switch};
 
-/// Rules on their way out.
+/// Rules on their way out, by the order in which they left.
 #[derive(Default)]
 pub(super) struct Retiring {
+    rules: HashMap<RuleId, Removed, FoldBuild>,
     /// Workers may still use them: the first epoch without the rule.
-    leaving: VecDeque<(u64, Removed)>,
+    leaving: VecDeque<(u64, RuleId)>,
     /// No worker uses them; their last counts come with this report or a later one.
-    left: VecDeque<(u64, Removed)>,
+    left: VecDeque<(u64, RuleId)>,
 }
 
 impl Retiring {
     pub(super) fn add(&mut self, epoch: u64, removed: Vec<Removed>) {
-        self.leaving.extend(removed.into_iter().map(|r| (epoch, r)));
+        for removed in removed {
+            self.leaving.push_back((epoch, removed.flow.id));
+            self.rules.insert(removed.flow.id, removed);
+        }
     }
 
-    /// Adds what a worker counted for a rule that is on its way out.
+    /// Adds what a worker counted for a rule, if it is on its way out.
     pub(super) fn fold(&mut self, id: RuleId, packets: u64, bytes: u64) {
-        let all = self.leaving.iter_mut().chain(&mut self.left);
-        for (_, removed) in all.filter(|(_, r)| r.flow.id == id) {
+        if let Some(removed) = self.rules.get_mut(&id) {
             removed.flow.packets = removed.flow.packets.saturating_add(packets);
             removed.flow.bytes = removed.flow.bytes.saturating_add(bytes);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.leaving.is_empty() && self.left.is_empty()
+        self.rules.is_empty()
     }
 }
 
@@ -48,10 +52,8 @@ impl Switch {
             return;
         }
         let ticket = self.request_report();
-        while self.retiring.leaving.front().is_some_and(|(epoch, _)| *epoch <= adopted) {
-            if let Some((_, removed)) = self.retiring.leaving.pop_front() {
-                self.retiring.left.push_back((ticket, removed));
-            }
+        while let Some(id) = pop_until(&mut self.retiring.leaving, adopted) {
+            self.retiring.left.push_back((ticket, id));
         }
         if self.has_reported(ticket) {
             self.bury(ticket, self.now_of_last_report());
@@ -60,15 +62,22 @@ impl Switch {
 
     /// Frees the ids of rules whose last counts came with this report, and tells who must be told.
     pub(super) fn bury(&mut self, ticket: u64, now_ms: u64) {
-        while self.retiring.left.front().is_some_and(|(t, _)| *t <= ticket) {
-            let Some((_, removed)) = self.retiring.left.pop_front() else { return };
-            self.rules.release(removed.flow.id);
+        while let Some(id) = pop_until(&mut self.retiring.left, ticket) {
+            self.rules.release(id);
+            let Some(removed) = self.retiring.rules.remove(&id) else { continue };
             if let Some(reason) = told_reason(&removed) {
                 let message = flow_removed(&removed.flow, reason, now_ms);
                 self.notify(Notice::FlowRemoved(removed.flow.bridge, message));
             }
         }
     }
+}
+
+/// The first of a queue, when it is not later than `last`.
+fn pop_until(queue: &mut VecDeque<(u64, RuleId)>, last: u64) -> Option<RuleId> {
+    let (_, id) = *queue.front().filter(|(at, _)| *at <= last)?;
+    queue.pop_front();
+    Some(id)
 }
 
 fn told_reason(removed: &Removed) -> Option<FlowRemovedReason> {
