@@ -33,6 +33,9 @@ pub struct Frame {
     pub rest: Vec<u8>,
     /// Bytes between the start of `rest` and the network header.
     net: usize,
+    /// A tag of another type than 802.1Q was cleared bit by bit: Open vSwitch would give its type to
+    /// the next tag.
+    pub odd_tag_cleared: bool,
     /// The tag that the frame came with, and whether its drop eligibility bit was set.
     arrived: Option<(Tag, bool)>,
 }
@@ -68,7 +71,7 @@ impl Frame {
         }
         let rest = bytes.get(at..)?.to_vec();
         let (eth_type, net) = ether_type(&rest);
-        Some(Frame { macs, tags, eth_type, rest, net, arrived })
+        Some(Frame { macs, tags, eth_type, rest, net, odd_tag_cleared: false, arrived })
     }
 
     /// Puts the frame together.
@@ -234,7 +237,7 @@ impl Frame {
         match (self.tags.first_mut(), tci & 0x1000 != 0) {
             (Some(tag), true) => tag.tci = tci,
             (Some(_), false) => {
-                self.tags.remove(0);
+                self.odd_tag_cleared |= self.tags.remove(0).tpid != 0x8100;
             }
             (None, true) => self.tags.push(Tag { tpid: 0x8100, tci }),
             (None, false) => {}

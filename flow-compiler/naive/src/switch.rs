@@ -35,7 +35,8 @@ impl NaiveBridge {
 pub struct NaiveSwitch {
     /// By index.
     pub bridges: Vec<NaiveBridge>,
-    /// What the last packet met that is not executed here: its answer means nothing then.
+    /// What the last packet met that is not executed here, or not the same everywhere: its answer
+    /// means nothing then.
     pub unsupported: Option<&'static str>,
     /// Rules that the last packet met: bridge, table and priority.
     pub way: Vec<(usize, u8, u16)>,
@@ -76,9 +77,9 @@ impl Subject for NaiveSwitch {
         }
         let mut walk = Walk::new(&mut self.bridges, input.bridge, input.port, frame, input.bytes.len(), now);
         walk.run();
-        let Walk { outputs, taught, unsupported, flooded, learned_midway, way, .. } = walk;
+        let Walk { outputs, taught, unsupported, flooded, learned_midway, way, doubtful, .. } = walk;
         self.way = way;
-        (self.unsupported, self.flooded, self.learned_midway) = (unsupported, flooded, learned_midway);
+        (self.unsupported, self.flooded, self.learned_midway) = (unsupported.or(doubtful), flooded, learned_midway);
         for (bridge, fm) in taught {
             self.bridges[bridge].rules.apply(&fm, now);
         }

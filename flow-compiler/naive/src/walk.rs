@@ -36,6 +36,8 @@ pub(crate) struct Walk<'a> {
     pub taught: Vec<(usize, FlowMod)>,
     /// It met something that this interpreter does not execute.
     pub unsupported: Option<&'static str>,
+    /// It met something whose outcome is nobody's promise.
+    pub doubtful: Option<&'static str>,
     /// Rules that it met.
     pub way: Vec<(usize, u8, u16)>,
     /// It was flooded: the order of outputs is left open.
@@ -73,6 +75,7 @@ impl<'a> Walk<'a> {
             outputs: Vec::new(),
             taught: Vec::new(),
             unsupported: None,
+            doubtful: None,
             way: Vec::new(),
             flooded: false,
             learned_midway: false,
@@ -189,10 +192,11 @@ impl<'a> Walk<'a> {
                 let value = self.read(*src);
                 self.stack.push(value);
             }
-            Action::StackPop(dst) => match self.stack.pop() {
-                Some(value) => self.write_part(*dst, value),
-                None => {}
-            },
+            Action::StackPop(dst) => {
+                if let Some(value) = self.stack.pop() {
+                    self.write_part(*dst, value);
+                }
+            }
             Action::DecTtl { .. } => return self.dec_ttl(),
             Action::SetTunnel { id, .. } => self.meta.set(slot::TUN_ID, *id),
             Action::WriteMetadata { value, mask } => {
@@ -276,6 +280,9 @@ impl<'a> Walk<'a> {
             key.set_wide(place, new | keep);
             let whole = enclosing(place);
             self.frame.write(whole, key.get_wide(whole));
+            if self.frame.odd_tag_cleared {
+                self.doubtful = Some("the type of a tag that was cleared, not popped");
+            }
         }
     }
 

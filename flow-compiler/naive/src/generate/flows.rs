@@ -129,7 +129,8 @@ impl Flow {
             5 => flow.dst = other.dst,
             6 => flow.tos = other.tos,
             7 => flow.ttl = other.ttl,
-            _ => (flow.tp_src, flow.tp_dst) = if flow.kind == other.kind { (other.tp_src, other.tp_dst) } else { (flow.tp_src, flow.tp_dst) },
+            _ if flow.kind == other.kind => (flow.tp_src, flow.tp_dst) = (other.tp_src, other.tp_dst),
+            _ => {}
         }
         flow
     }

@@ -176,7 +176,24 @@ impl Ovs {
         Ok(())
     }
 
+    /// Sends lines of flow-mods, in order.
+    #[allow(dead_code)] // not every test binary drives rules alone
+    pub fn flow_mods(&self, bridge: usize, version: &str, lines: &[String]) -> Result<(), String> {
+        let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
+        let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+        self.ofctl(&["-O", version, "add-flows", &target, "-"], Some(&text)).map(|_| ())
+    }
+
+    /// The rules, as they are shown.
+    #[allow(dead_code)]
+    pub fn dump(&self, bridge: usize, version: &str) -> Result<Vec<String>, String> {
+        let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
+        let text = self.ofctl(&["-O", version, "dump-flows", "--no-stats", &target], None)?;
+        Ok(text.lines().map(str::to_string).collect())
+    }
+
     /// What the switch says of a frame's way through the tables.
+    #[allow(dead_code)]
     pub fn trace(&mut self, input: &Input) -> Result<String, String> {
         let flow = format!("in_port={}", input.port);
         let args = [format!("br{}", input.bridge), flow, hex(&input.bytes)];

@@ -1,0 +1,113 @@
+//! After any series of flow-mods the rule set holds what a stock Open vSwitch holds, and shows it in
+//! the same order: strict and loose, by cookie, by output port, with modifications that may add.
+
+mod ovs;
+
+use ovs::Ovs;
+use sluice_compiler::{Filter, RuleSet};
+use sluice_naive::generate::random::Random;
+use sluice_openflow::text::{parse_flow_line, Names};
+use sluice_openflow::{Action, Match, Version};
+
+const MATCHES: [&str; 12] = [
+    "ip",
+    "ip,nw_src=10.0.0.0/8",
+    "ip,nw_src=10.1.0.0/16",
+    "ip,nw_src=10.2.0.0/16",
+    "tcp",
+    "tcp,tp_dst=80",
+    "tcp,tp_dst=443",
+    "arp",
+    "in_port=1",
+    "in_port=2",
+    "in_port=1,dl_vlan=5",
+    "dl_vlan=5",
+];
+
+fn conditions(r: &mut Random) -> String {
+    if r.chance(8) {
+        String::new()
+    } else {
+        format!(",{}", r.pick(&MATCHES))
+    }
+}
+
+fn line(r: &mut Random) -> String {
+    let (table, priority, cookie) = (r.below(2), r.below(4) * 10, r.below(4));
+    let matches = conditions(r);
+    let actions = format!("actions=output:{}", r.below(3) + 1);
+    match r.below(12) {
+        0 => format!("modify table={table}{matches},{actions}"),
+        1 => format!("modify table={table},cookie={cookie}/0x1{matches},{actions}"),
+        2 => format!("modify_strict table={table},priority={priority}{matches},{actions}"),
+        3 if r.chance(40) => format!("delete table={table}{matches}"),
+        4 => format!("delete cookie={cookie}/0x3{matches}"),
+        5 => format!("delete table={table}{matches},out_port={}", r.below(3) + 1),
+        6 => format!("delete_strict table={table},priority={priority}{matches}"),
+        _ => format!("add table={table},priority={priority},cookie={cookie}{matches},{actions}"),
+    }
+}
+
+type Shown = (u8, u16, u64, Match, Vec<Action>);
+
+/// Table and highest priority of each run of rules with one mask, in order; and the runs themselves,
+/// sorted. Between masks with the same highest priority a stock switch's order depends on when its
+/// garbage was collected.
+fn by_mask(all: &[Shown]) -> (Vec<(u8, u16)>, Vec<String>) {
+    let mut runs: Vec<Vec<&Shown>> = Vec::new();
+    for f in all {
+        match runs.last_mut() {
+            Some(run) if (run[0].0, run[0].3.mask) == (f.0, f.3.mask) => run.push(f),
+            _ => runs.push(vec![f]),
+        }
+    }
+    let highest = |run: &Vec<&Shown>| (run[0].0, run.iter().map(|f| f.1).max().unwrap_or(0));
+    let order = runs.iter().map(highest).collect();
+    let mut texts: Vec<String> = runs.iter().map(|run| format!("{run:?}")).collect();
+    texts.sort();
+    (order, texts)
+}
+
+#[test]
+fn the_rule_set_holds_and_shows_what_a_stock_switch_does() {
+    if !Ovs::installed() {
+        println!("SKIPPED: no stock Open vSwitch here (apt-get install openvswitch-switch)");
+        return;
+    }
+    let ovs = Ovs::start("rules").unwrap();
+    let names = Names::new();
+    let mut shown = 0;
+    for seed in 0..60 {
+        let mut r = Random::new(seed);
+        let mut rules = RuleSet::new();
+        ovs.flow_mods(0, "OpenFlow14", &["delete".to_string()]).unwrap();
+        for step in 0..4 {
+            let lines: Vec<String> = (0..12).map(|_| line(&mut r)).collect();
+            ovs.flow_mods(0, "OpenFlow14", &lines).unwrap_or_else(|e| panic!("{lines:#?}: {e}"));
+            for l in &lines {
+                let mut fm = parse_flow_line(l, &names).unwrap().0;
+                // What the encoding of 1.4 carries: a modification keeps the cookie, and adds nothing.
+                if l.starts_with("modify") {
+                    fm.new_cookie = None;
+                }
+                rules.apply(0, &fm, Version::V14, 0).unwrap();
+            }
+            let theirs: Vec<_> = ovs
+                .dump(0, "OpenFlow14")
+                .unwrap()
+                .iter()
+                .map(|l| parse_flow_line(l, &names).unwrap_or_else(|e| panic!("{l}: {e:?}")).0)
+                .map(|f| (f.table.unwrap_or(0), f.priority, f.new_cookie.unwrap_or(0), f.matching, f.actions))
+                .collect();
+            let mine: Vec<_> = rules
+                .dump(0, &Filter::default())
+                .map(|f| (f.table, f.priority(), f.cookie, f.matching(), f.actions.to_vec()))
+                .collect();
+            shown += mine.len();
+            let (mine, theirs) = (by_mask(&mine), by_mask(&theirs));
+            assert_eq!(mine.0, theirs.0, "seed {seed} step {step}: {lines:#?}");
+            assert_eq!(mine.1, theirs.1, "seed {seed} step {step}: {lines:#?}");
+        }
+    }
+    println!("{shown} rules shown in the same order");
+}
