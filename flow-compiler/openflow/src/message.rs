@@ -188,7 +188,9 @@ impl Message {
             | Message::QueueGetConfigReply(_)
             | Message::TlvTableReply(_)
             | Message::Unread { .. } => Some(OfpError::OFPBRC_BAD_TYPE),
-            Message::StatsReply(_) => Some(OfpError::OFPBRC_BAD_STAT),
+            Message::StatsReply(_) | Message::StatsRequest(StatsRequest::Unread { .. }) => {
+                Some(OfpError::OFPBRC_BAD_STAT)
+            }
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use super::nxm::{self, CookieMatch};
 use super::oxm::Ids;
 use crate::action::PortNo;
 use crate::error::OfpError;
-use crate::field::{Field, Prereq};
+use crate::field::Prereq;
 use crate::matching::Match;
 use crate::version::Version;
 use sluice_flow::key::slot;
@@ -392,11 +392,4 @@ pub(super) fn encode_nxm(out: &mut Vec<u8>, m: &Match, cookie: u64, cookie_mask:
     let len = out.len() - start;
     out.pad8(start);
     len as u16
-}
-
-/// Can `ofp10_match` say all that this match says?
-pub fn fits_10(m: &Match) -> bool {
-    let mut bytes = Vec::with_capacity(40);
-    encode10(&mut bytes, m);
-    decode10(&mut Reader::request(&bytes)).as_ref() == Ok(m) && m.field(Field::RECIRC_ID).1 == 0
 }

@@ -29,7 +29,6 @@ mod switch;
 mod table;
 
 pub use framer::{Framer, FramingError};
-pub use matches::fits_10;
 pub use selection::SelectionMethod;
 
 /// What is wrong with the headers of a whole message, if anything.
