@@ -51,8 +51,8 @@ fn line(r: &mut Random) -> String {
 type Shown = (u8, u16, u64, Match, Vec<Action>);
 
 /// Table and highest priority of each run of rules with one mask, in order; and the runs themselves,
-/// sorted. Between masks with the same highest priority a stock switch's order depends on when its
-/// garbage was collected.
+/// sorted. Once rules were removed, a stock switch's order of masks depends on when its garbage was
+/// collected: then only the runs are compared.
 fn by_mask(all: &[Shown]) -> (Vec<(u8, u16)>, Vec<String>) {
     let mut runs: Vec<Vec<&Shown>> = Vec::new();
     for f in all {
@@ -74,15 +74,17 @@ fn the_rule_set_holds_and_shows_what_a_stock_switch_does() {
         println!("SKIPPED: no stock Open vSwitch here (apt-get install openvswitch-switch)");
         return;
     }
-    let ovs = Ovs::start("rules").unwrap();
     let names = Names::new();
     let mut shown = 0;
-    for seed in 0..60 {
+    for seed in 0..12 {
         let mut r = Random::new(seed);
         let mut rules = RuleSet::new();
-        ovs.flow_mods(0, "OpenFlow14", &["delete".to_string()]).unwrap();
+        let ovs = Ovs::start(&format!("rules-{seed}")).unwrap();
         for step in 0..4 {
-            let lines: Vec<String> = (0..12).map(|_| line(&mut r)).collect();
+            let mut lines: Vec<String> = (0..12).map(|_| line(&mut r)).collect();
+            if step == 0 {
+                lines.retain(|l| l.starts_with("add"));
+            }
             ovs.flow_mods(0, "OpenFlow14", &lines).unwrap_or_else(|e| panic!("{lines:#?}: {e}"));
             for l in &lines {
                 let mut fm = parse_flow_line(l, &names).unwrap().0;
@@ -105,7 +107,9 @@ fn the_rule_set_holds_and_shows_what_a_stock_switch_does() {
                 .collect();
             shown += mine.len();
             let (mine, theirs) = (by_mask(&mine), by_mask(&theirs));
-            assert_eq!(mine.0, theirs.0, "seed {seed} step {step}: {lines:#?}");
+            if step == 0 {
+                assert_eq!(mine.0, theirs.0, "seed {seed}: {lines:#?}");
+            }
             assert_eq!(mine.1, theirs.1, "seed {seed} step {step}: {lines:#?}");
         }
     }
