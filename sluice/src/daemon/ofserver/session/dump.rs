@@ -14,8 +14,8 @@ use sluice_openflow::Message;
 
 use super::{Session, Turn};
 
-/// Rules that are tried in one part.
-const PART: usize = 128;
+/// Rules that are told at once; more wait until the peer has read.
+const PART: usize = 4096;
 
 /// A dump that is under way.
 pub(super) struct FlowDump {
