@@ -106,7 +106,7 @@ fn every_message_cut_short_anywhere_is_refused_or_read_but_never_a_panic() {
 fn every_message_with_any_byte_changed_is_refused_or_read_but_never_a_panic() {
     for (protocol, _, bytes) in vectors(SENT).chain(vectors(RECEIVED)) {
         for i in 0..bytes.len() {
-            for change in [0x01, 0x80, 0xff] {
+            for change in [0x01, 0xff] {
                 let mut bytes = bytes.clone();
                 bytes[i] ^= change;
                 exercise(protocol, bytes);
