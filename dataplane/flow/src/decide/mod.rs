@@ -77,6 +77,7 @@ impl Decider {
     /// What happens to a packet that came in by a port of a bridge.
     pub fn from_port(&mut self, program: &Program, bridge: BridgeIdx, port: OfPort, key: &Key, now_ms: u64) -> Decision {
         let mut walk = walk::Walk::new(program, &mut self.soft, bridge, port, key, now_ms);
+        walk.count_tunnel_input();
         if walk.accepts_input() {
             walk.run_pipeline(0);
         }

@@ -8,7 +8,7 @@ use super::{dropped, is_for_a_tunnel, Decision, Event};
 use crate::action::{OfPort, LOCAL};
 use crate::drop::DropReason;
 use crate::key::{slot, Key, PACKET_WORDS};
-use crate::program::{Program, Tunnel};
+use crate::program::{PortKind, Program, Tunnel};
 use crate::underlay::{Device, Exit};
 use crate::verdict::{Encap, Op, OuterTos, OuterTtl, Verdict};
 
@@ -22,6 +22,15 @@ pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
 }
 
 impl Walk<'_> {
+    /// A packet that a tunnel port hands in is counted there; no device does it.
+    pub(super) fn count_tunnel_input(&mut self) {
+        let port = self.in_port();
+        let kind = self.bridge().and_then(|b| b.ports.get(&port)).map(|p| &p.kind);
+        if matches!(kind, Some(PortKind::Tunnel(_))) {
+            self.cross(port, true);
+        }
+    }
+
     pub(super) fn send_by_tunnel(&mut self, number: OfPort, tunnel: &Tunnel) {
         self.uses_underlay = true;
         let reach = match self.reach(tunnel) {
