@@ -5,6 +5,7 @@ mod misbehaviour;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
+mod tunnel;
 
 use std::process::Command;
 
