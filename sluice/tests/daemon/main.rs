@@ -1,6 +1,7 @@
 //! The daemon as an operator meets it: starting, stopping, reloading, devices that come and go,
 //! peers that misbehave.
 
+mod connections;
 mod misbehaviour;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,7 +9,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::{can_make_namespaces, links, wait_for, Place};
+use support::{can_make_namespaces, links, shared, wait_for, Daemon, Place};
 
 /// A stock Open vSwitch in a place of its own, with bridge br0 and ports p1 to p4.
 struct Stock<'a> {
@@ -98,4 +98,56 @@ fn our_command_line_answers_like_the_stock_one() {
     }
     println!("{test}: {compared} command lines compared, {} differ", differ.len());
     assert!(differ.is_empty(), "{differ:?}");
+}
+
+/// A line of `dump-flows` without what only a switch that ran it knows.
+fn as_addition(line: &str) -> String {
+    let told = ["duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age="];
+    let words = line.trim().split(", ").filter(|word| !told.iter().any(|t| word.starts_with(t)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+const OWN: &str = "[[bridge]]\nname = \"br0\"\nfail_mode = \"secure\"\n";
+
+#[test]
+fn real_neutron_tables_are_the_same_in_both_switches_by_both_command_lines() {
+    let test = "Neutron's tables";
+    if !can_make_namespaces(test) {
+        return;
+    }
+    let Some(folder) = shared("neutron") else {
+        return println!("{test}: SKIPPED, there are none at $SLUICE_SHARED or ../shared");
+    };
+    if !Command::new("ovs-vswitchd").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return println!("{test}: SKIPPED, Open vSwitch is not installed (apt install openvswitch-switch)");
+    }
+    let (theirs, ours) = (Place::new(), Place::new());
+    let _stock = Stock::start(&theirs);
+    let config = ours.write("node.toml", OWN);
+    let _daemon = Daemon::start(&ours, &config, "br0");
+    let own = links(&ours);
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).expect("Neutron's tables").flatten() {
+        if entry.path().extension().is_none_or(|e| e != "flows") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).expect("a table");
+        let rules: Vec<String> = text.lines().filter(|l| l.contains("actions=")).map(as_addition).collect();
+        files += 1;
+        for version in ["OpenFlow10", "OpenFlow13", "OpenFlow15"] {
+            let mut dumps = Vec::new();
+            for (place, path) in [(&theirs, None), (&theirs, Some(&*own)), (&ours, None), (&ours, Some(&*own))] {
+                place.write("rules", &rules.join("\n"));
+                let done = answer(place, path, "del-flows br0") + &answer(place, path, &format!("-O {version} --bundle add-flows br0 rules"));
+                assert_eq!(done, "[rc=0]\n[rc=0]\n", "{}", entry.path().display());
+                let dump = answer(place, path, &format!("-O {version} --no-stats dump-flows br0"));
+                let mut lines: Vec<String> = dump.lines().map(str::to_string).collect();
+                lines.sort();
+                dumps.push(lines);
+            }
+            assert_eq!(dumps[0].len(), rules.len() + 1, "{}", entry.path().display());
+            assert!(dumps.iter().all(|d| *d == dumps[0]), "{} in {version}", entry.path().display());
+        }
+    }
+    println!("{test}: {files} files, each in three versions, by two command lines, in two switches");
 }
