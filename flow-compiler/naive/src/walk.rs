@@ -44,6 +44,8 @@ pub(crate) struct Walk<'a> {
     pub flooded: bool,
     /// It entered a bridge again that it had taught something.
     pub learned_midway: bool,
+    /// Bridges that wait for the packet to come back.
+    above: Vec<usize>,
     action_set: Vec<Action>,
     stack: Vec<u128>,
     exit: bool,
@@ -79,6 +81,7 @@ impl<'a> Walk<'a> {
             way: Vec::new(),
             flooded: false,
             learned_midway: false,
+            above: Vec::new(),
             action_set: Vec::new(),
             stack: Vec::new(),
             exit: false,
@@ -405,6 +408,7 @@ impl<'a> Walk<'a> {
             std::mem::take(&mut self.action_set),
             std::mem::take(&mut self.stack),
         );
+        self.above.push(self.bridge);
         self.learn_before_entering(bridge);
         let mark = self.meta.get(slot::PKT_MARK);
         self.meta = Key::ZERO;
@@ -415,6 +419,7 @@ impl<'a> Walk<'a> {
         self.depth += 1;
         self.whole_pipeline();
         self.depth -= 1;
+        self.above.pop();
         (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack) = saved;
     }
 }
@@ -426,6 +431,10 @@ impl Walk<'_> {
             if to == bridge {
                 self.bridges[to].rules.apply(&fm, now);
                 self.learned_midway = true;
+                if self.above.contains(&to) {
+                    // What waits there to go on should not see it, but here it will.
+                    self.doubtful = Some("a rule learned in a bridge that the packet comes back from");
+                }
             } else {
                 self.taught.push((to, fm));
             }
