@@ -46,6 +46,7 @@ pub(crate) struct Walk<'a> {
     pub learned_midway: bool,
     /// Bridges that wait for the packet to come back.
     above: Vec<usize>,
+    came_back: bool,
     action_set: Vec<Action>,
     stack: Vec<u128>,
     exit: bool,
@@ -82,6 +83,7 @@ impl<'a> Walk<'a> {
             flooded: false,
             learned_midway: false,
             above: Vec::new(),
+            came_back: false,
             action_set: Vec::new(),
             stack: Vec::new(),
             exit: false,
@@ -96,6 +98,10 @@ impl<'a> Walk<'a> {
         self.whole_pipeline();
         if self.failed {
             self.outputs.clear();
+        }
+        if self.came_back && (self.learned_midway || !self.taught.is_empty()) {
+            // Which of the bridge's look-ups see what was learned depends on how they nest.
+            self.doubtful = Some("a packet that learns and comes back to a bridge that it is in");
         }
     }
 
@@ -409,6 +415,7 @@ impl<'a> Walk<'a> {
             std::mem::take(&mut self.stack),
         );
         self.above.push(self.bridge);
+        self.came_back |= self.above.contains(&bridge);
         self.learn_before_entering(bridge);
         let mark = self.meta.get(slot::PKT_MARK);
         self.meta = Key::ZERO;
@@ -431,10 +438,6 @@ impl Walk<'_> {
             if to == bridge {
                 self.bridges[to].rules.apply(&fm, now);
                 self.learned_midway = true;
-                if self.above.contains(&to) {
-                    // What waits there to go on should not see it, but here it will.
-                    self.doubtful = Some("a rule learned in a bridge that the packet comes back from");
-                }
             } else {
                 self.taught.push((to, fm));
             }
