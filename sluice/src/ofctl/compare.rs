@@ -44,7 +44,7 @@ impl Rules {
 pub fn replace(run: &Run) -> Result<(), Failure> {
     let names = run.accepted_names(run.argument(1))?;
     let (wanted, usable) = from_file(run, run.argument(2), &names)?;
-    let present = from_switch(run, run.argument(1), usable)?;
+    let present = from_switch(run, run.argument(1))?;
     let mut changes = Vec::new();
     for identity in &present.order {
         if !wanted.by_identity.contains_key(identity) {
@@ -89,13 +89,13 @@ pub fn diff(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file when it looks like a path or there is one of this name; else a switch.
+/// A file when there is one of this name; else a switch.
 fn from_source(run: &Run, source: &str) -> Result<Rules, Failure> {
     let is_file = std::fs::metadata(source).is_ok_and(|m| m.is_file());
-    if source.contains('/') && is_file || is_file {
+    if is_file {
         return Ok(from_file(run, source, &Names::new())?.0);
     }
-    from_switch(run, source, Formats::ANY)
+    from_switch(run, source)
 }
 
 fn from_file(run: &Run, path: &str, names: &Names) -> Result<(Rules, Formats), Fatal> {
@@ -107,7 +107,7 @@ fn from_file(run: &Run, path: &str, names: &Names) -> Result<(Rules, Formats), F
     Ok((rules, usable))
 }
 
-fn from_switch(run: &Run, target: &str, _usable: Formats) -> Result<Rules, Failure> {
+fn from_switch(run: &Run, target: &str) -> Result<Rules, Failure> {
     let mut client = run.open(target)?;
     formats::switch_for_dump(&mut client, Formats::ANY, run.allowed)?;
     let mut rules = Rules::default();

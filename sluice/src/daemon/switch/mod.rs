@@ -37,7 +37,7 @@ pub use reports::DeviceCount;
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A rule has gone.
-    FlowRemoved(BridgeIdx, FlowRemoved),
+    FlowRemoved(BridgeIdx, Box<FlowRemoved>),
     /// A port came, went or changed.
     PortStatus(BridgeIdx, PortStatus),
     /// A packet for the controllers.

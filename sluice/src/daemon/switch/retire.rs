@@ -67,7 +67,7 @@ impl Switch {
             let Some(removed) = self.retiring.rules.remove(&id) else { continue };
             if let Some(reason) = told_reason(&removed) {
                 let message = flow_removed(&removed.flow, reason, now_ms);
-                self.notify(Notice::FlowRemoved(removed.flow.bridge, message));
+                self.notify(Notice::FlowRemoved(removed.flow.bridge, Box::new(message)));
             }
         }
     }

@@ -35,7 +35,7 @@ struct Added {
 }
 
 enum What {
-    Flow(FlowMod),
+    Flow(Box<FlowMod>),
     Port(PortMod),
     Packet(Injection),
 }
@@ -113,7 +113,7 @@ impl Session {
         for (index, added) in bundle.messages.iter().enumerate() {
             match &added.what {
                 What::Flow(fm) => {
-                    flows.push(fm.clone());
+                    flows.push(FlowMod::clone(fm));
                     places.push(index);
                 }
                 What::Port(pm) => self.check_port_mod(pm, turn).map_err(|error| Refused { index, error })?,
@@ -139,7 +139,7 @@ impl Session {
         }
     }
 
-    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32) -> Result<Effect, OfpError> {
         let decoded = Message::decode(self.protocol, &add.message);
         let (xid, what) = match decoded {
             Ok((xid, message)) => (xid, self.bundled(message)?),
@@ -148,7 +148,6 @@ impl Session {
         if xid != outer_xid {
             return Err(OfpError::OFPBFC_MSG_BAD_XID);
         }
-        let _ = turn;
         let bundle = self.bundle(add.id, add.flags)?;
         let error = match (bundle.closed, bundle.flags == add.flags) {
             (true, _) => OfpError::OFPBFC_BUNDLE_CLOSED,
@@ -166,7 +165,7 @@ impl Session {
 
     fn bundled(&self, message: Message) -> Result<What, OfpError> {
         match message {
-            Message::FlowMod(fm) => Ok(What::Flow(*fm)),
+            Message::FlowMod(fm) => Ok(What::Flow(fm)),
             Message::PortMod(pm) => Ok(What::Port(pm)),
             Message::PacketOut(po) => self.injection(*po).map(What::Packet),
             Message::GroupMod(_) => Err(OfpError::OFPGMFC_OUT_OF_GROUPS),

@@ -15,6 +15,8 @@ mod greeting;
 mod roles;
 mod statistics;
 mod table_features;
+#[cfg(test)]
+mod tests;
 
 use sluice_compiler::OfError;
 use sluice_flow::BridgeIdx;
@@ -57,7 +59,7 @@ enum Wait {
     /// Every change is handed to the worker; then the packet goes after it.
     Published(Injection),
     /// Counts have come; then the request is answered.
-    Report { ticket: u64, xid: u32, request: StatsRequest },
+    Report { ticket: u64, xid: u32, request: Box<StatsRequest> },
 }
 
 /// One conversation.
@@ -144,7 +146,7 @@ impl Session {
                 if !turn.switch.has_reported(ticket) {
                     return Some(Wait::Report { ticket, xid, request });
                 }
-                self.answer_counted(request, xid, turn);
+                self.answer_counted(*request, xid, turn);
                 None
             }
         }
@@ -198,7 +200,7 @@ impl Session {
             Message::SetPacketInFormat(format) => self.set_packet_in_format(format),
             Message::SetControllerId(id) => self.set_controller_id(id),
             Message::BundleControl(control) => self.bundle_control(control, xid, turn),
-            Message::BundleAdd(add) => self.bundle_add(add, xid, turn),
+            Message::BundleAdd(add) => self.bundle_add(add, xid),
             Message::StatsRequest(request) => self.statistics(request, xid, turn),
             Message::QueueGetConfigRequest(port) => self.queue_config(port, xid, turn),
             Message::TlvTableRequest => self.answer(features::tlv_table(), xid, turn),

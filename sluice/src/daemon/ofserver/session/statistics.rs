@@ -26,7 +26,7 @@ impl Session {
     pub(super) fn statistics(&mut self, request: StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         match request {
             StatsRequest::Flow(_) | StatsRequest::Aggregate(_) | StatsRequest::Table | StatsRequest::Port(_) => {
-                let ticket = turn.switch.request_report();
+                let (ticket, request) = (turn.switch.request_report(), Box::new(request));
                 self.wait = self.end_of(Wait::Report { ticket, xid, request }, turn);
                 Ok(Effect::None)
             }
