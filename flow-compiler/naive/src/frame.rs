@@ -33,6 +33,9 @@ pub struct Frame {
     pub rest: Vec<u8>,
     /// Bytes between the start of `rest` and the network header.
     net: usize,
+    /// Neighbour discovery addresses that were written though the packet has no option for them: rules
+    /// see them from then on, the packet does not change.
+    absent: Vec<(Slot, u128)>,
     /// A tag of another type than 802.1Q was cleared bit by bit: Open vSwitch would give its type to
     /// the next tag.
     pub odd_tag_cleared: bool,
@@ -71,7 +74,7 @@ impl Frame {
         }
         let rest = bytes.get(at..)?.to_vec();
         let (eth_type, net) = ether_type(&rest);
-        Some(Frame { macs, tags, eth_type, rest, net, odd_tag_cleared: false, arrived })
+        Some(Frame { macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, arrived })
     }
 
     /// Puts the frame together.
@@ -184,6 +187,9 @@ impl Frame {
             }
             key.set(place, wide(&l4[at..at + 6]) as u64);
         }
+        for (place, value) in &self.absent {
+            key.set_wide(*place, *value);
+        }
     }
 
     /// Where the headers of the IP packet are, when they are sound.
@@ -290,10 +296,15 @@ impl Frame {
             slot::ND_TARGET => put(&mut self.rest, ip.l4 + 8, 16, value),
             slot::ARP_SHA | slot::ARP_THA => {
                 let wanted = if place == slot::ARP_SHA { 1 } else { 2 };
+                let mut found = false;
                 for (kind, at) in neighbour_options(&l4) {
                     if kind == wanted {
                         put(&mut self.rest, ip.l4 + at, 6, value);
+                        found = true;
                     }
+                }
+                if !found {
+                    self.absent.push((place, value));
                 }
             }
             _ => {}
