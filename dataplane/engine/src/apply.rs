@@ -79,11 +79,19 @@ impl Exits {
 
     /// Executes all operations; the last one that sends takes the frame itself.
     pub fn apply(&mut self, mut frame: Frame, mut h: Headers, ops: &[Op], route: &mut Route<'_>) {
+        match ops {
+            [Op::Encap(e), Op::Output(port)] if frame.meta.gso == Gso::None => return self.wrap_and_queue(frame, &h, e, *port),
+            [Op::Decap] => return self.unwrap(frame, &h, route),
+            _ => {}
+        }
         for (i, op) in ops.iter().enumerate() {
             let last = i + 1 == ops.len();
             match op {
                 Op::Encap(e) => match self.wrap(frame, &h, e) {
                     Wrapped::One(f) => {
+                        if let Some([Op::Output(port)]) = ops.get(i + 1..) {
+                            return self.queue(*port, f);
+                        }
                         frame = f;
                         h = parse_part(frame.head(), frame.len());
                     }
@@ -177,6 +185,20 @@ impl Exits {
         }
     }
 
+    /// What most packets for a tunnel need: no one looks at their new headers.
+    #[inline]
+    fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>, port: PortIdx) {
+        let ident = self.ident.wrapping_add(1);
+        if encap::encap(&mut frame, h, e, ident).is_ok() {
+            self.ident = ident;
+            return self.queue(port, frame);
+        }
+        // The frame was left as it was: a copy of it may have the room.
+        if let Wrapped::One(f) = self.wrap(frame, h, e) {
+            self.queue(port, f);
+        }
+    }
+
     /// Outer headers; a frame that its sender left to be cut is cut first.
     fn wrap(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>) -> Wrapped {
         if frame.meta.gso != Gso::None {
@@ -241,6 +263,9 @@ impl Exits {
             Ok(outer) => outer,
             Err(reason) => return self.drop(frame, reason),
         };
+        if let Some(stage) = route.views.resolved(&outer) {
+            return self.again.push((stage, frame));
+        }
         let Some((bridge, port, tunnel)) =
             route.program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port)
         else {
@@ -249,7 +274,10 @@ impl Exits {
         let gbp = if tunnel.gbp { outer.gbp } else { (0, 0) };
         let unwrapped = Unwrapped { bridge, port, vni: outer.vni, src: outer.src, dst: outer.dst, gbp };
         match route.views.unwrapped(route.program, unwrapped) {
-            Some(stage) => self.again.push((stage, frame)),
+            Some(stage) => {
+                route.views.resolve(outer, stage);
+                self.again.push((stage, frame));
+            }
             None => self.drop(frame, DropReason::StageLimit),
         }
     }

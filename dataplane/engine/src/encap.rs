@@ -23,6 +23,7 @@ const SOURCE_PORTS: u32 = 0x4000;
 const DEFAULT_TTL: u8 = 64;
 const DF: u16 = 0x4000;
 const ECN: u8 = 0x03;
+const PROTO_UDP: u8 = 17;
 
 /// Puts outer headers in front of a frame. `ident` numbers packets that routers may fragment.
 pub fn encap(frame: &mut Frame, inner: &Headers, e: &Encap, ident: u16) -> Result<(), DropReason> {
@@ -36,25 +37,28 @@ pub fn encap(frame: &mut Frame, inner: &Headers, e: &Encap, ident: u16) -> Resul
         return Err(DropReason::NoHeadroom);
     }
     let Some(h) = frame.head_mut().first_chunk_mut::<OUTER_LEN>() else { return Err(DropReason::NoHeadroom) };
-    h[0..6].copy_from_slice(&e.dst_mac);
-    h[6..12].copy_from_slice(&e.src_mac);
-    h[12..14].copy_from_slice(&[0x08, 0x00]);
     let udp_len = (len + OUTER_LEN - UDP) as u16;
-    h[IP] = 0x45;
-    h[IP + 1] = outer_tos(e.tos, inner_tos);
-    h[IP + 2..IP + 4].copy_from_slice(&(udp_len + 20).to_be_bytes());
-    h[IP + 4..IP + 6].copy_from_slice(&if e.df { 0 } else { ident }.to_be_bytes());
-    h[IP + 6..IP + 8].copy_from_slice(&if e.df { DF } else { 0 }.to_be_bytes());
-    h[IP + 8] = match e.ttl {
+    let (ident, flags) = if e.df { (0, DF) } else { (ident, 0) };
+    let ttl = match e.ttl {
         OuterTtl::Set(ttl) => ttl,
         OuterTtl::Inherit => inner_ttl.unwrap_or(DEFAULT_TTL),
     };
-    h[IP + 9] = 17;
-    h[IP + 10..IP + 12].fill(0);
+    // As 16-bit words, and summed from here: bytes just written would have to be waited for.
+    let first = u16::from_be_bytes([0x45, outer_tos(e.tos, inner_tos)]);
+    let ttl_proto = u16::from_be_bytes([ttl, PROTO_UDP]);
+    let words = [first, udp_len + 20, ident, flags, ttl_proto].map(u64::from);
+    let sum = checksum::finish(words.iter().sum::<u64>() + u64::from(e.src) + u64::from(e.dst));
+    h[0..6].copy_from_slice(&e.dst_mac);
+    h[6..12].copy_from_slice(&e.src_mac);
+    h[12..14].copy_from_slice(&[0x08, 0x00]);
+    h[IP..IP + 2].copy_from_slice(&first.to_be_bytes());
+    h[IP + 2..IP + 4].copy_from_slice(&(udp_len + 20).to_be_bytes());
+    h[IP + 4..IP + 6].copy_from_slice(&ident.to_be_bytes());
+    h[IP + 6..IP + 8].copy_from_slice(&flags.to_be_bytes());
+    h[IP + 8..IP + 10].copy_from_slice(&ttl_proto.to_be_bytes());
+    h[IP + 10..IP + 12].copy_from_slice(&sum.to_be_bytes());
     h[IP + 12..IP + 16].copy_from_slice(&e.src.to_be_bytes());
     h[IP + 16..IP + 20].copy_from_slice(&e.dst.to_be_bytes());
-    let sum = ip_checksum(h);
-    h[IP + 10..IP + 12].copy_from_slice(&sum.to_be_bytes());
     h[UDP..UDP + 2].copy_from_slice(&source_port.to_be_bytes());
     h[UDP + 2..UDP + 4].copy_from_slice(&e.dst_port.to_be_bytes());
     h[UDP + 4..UDP + 6].copy_from_slice(&udp_len.to_be_bytes());
@@ -69,16 +73,6 @@ pub fn encap(frame: &mut Frame, inner: &Headers, e: &Encap, ident: u16) -> Resul
         fill_udp_checksum(frame, e);
     }
     Ok(())
-}
-
-/// One's complement sum of the 20 header bytes.
-fn ip_checksum(h: &[u8; OUTER_LEN]) -> u16 {
-    let mut sum = 0u32;
-    for at in (IP..UDP).step_by(2) {
-        sum += u32::from(u16::from_be_bytes([h[at], h[at + 1]]));
-    }
-    sum = (sum & 0xffff) + (sum >> 16);
-    !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 /// What is to be done to the inner packet later lies further back now.
@@ -144,7 +138,7 @@ fn source_port(head: &[u8], h: &Headers) -> u16 {
 }
 
 /// The outer headers of a packet for one of the tunnels.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Outer {
     /// Outer source address.
     pub src: u32,

@@ -11,11 +11,15 @@ use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::program::Ingress;
 use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
+use crate::encap::Outer;
+
 /// First stage that is not a device.
 pub const FIRST_CONTINUATION: u32 = 0x1_0000;
 /// Tunnel peers (with their VNIs) known at once.
 const CONTINUATIONS_MAX: usize = 65_536;
 const STAGE_SHIFT: u32 = 32;
+/// Kinds of outer headers whose stage is remembered; a power of two.
+const RESOLVED: usize = 256;
 
 /// Which words must be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +104,9 @@ pub struct Views {
     known: HashMap<Unwrapped, u32>,
     /// The last one looked up: packets of one peer come in a row.
     last: Option<(Unwrapped, u32)>,
+    /// Stages by outer headers under the present program: the search among all tunnels is for the first
+    /// packet of a peer. Stage 0, a device, stands for nothing.
+    resolved: Vec<(Outer, u32)>,
 }
 
 impl Views {
@@ -114,11 +121,26 @@ impl Views {
 
     /// Computes all masks anew for a program.
     pub fn refresh(&mut self, program: &Program, devices: usize) {
+        self.resolved.clear();
+        self.resolved.resize(RESOLVED, (Outer::default(), 0));
         self.devices = (0..devices)
             .map(|d| View::new(d as u32, program, program.ingress(d as PortIdx), Key::ZERO))
             .collect();
         for (i, view) in self.continuations.iter_mut().enumerate() {
             *view = View::new(FIRST_CONTINUATION + i as u32, program, view.ingress, view.base);
+        }
+    }
+
+    /// The stage that packets with these outer headers had last, if the program has not changed since.
+    #[inline]
+    pub fn resolved(&self, outer: &Outer) -> Option<u32> {
+        self.resolved.get(place(outer)).filter(|(known, stage)| *stage != 0 && known == outer).map(|(_, stage)| *stage)
+    }
+
+    /// Remembers a stage in place of what was there.
+    pub fn resolve(&mut self, outer: Outer, stage: u32) {
+        if let Some(at) = self.resolved.get_mut(place(&outer)) {
+            *at = (outer, stage);
         }
     }
 
@@ -154,4 +176,9 @@ impl Views {
         self.known.insert(u, stage);
         Some(stage)
     }
+}
+
+fn place(outer: &Outer) -> usize {
+    let mixed = (u64::from(outer.src) << 32 | u64::from(outer.vni)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as usize % RESOLVED
 }
