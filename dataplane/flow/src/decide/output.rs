@@ -79,8 +79,12 @@ impl Walk<'_> {
     }
 
     fn send_by_device(&mut self, number: OfPort, idx: PortIdx, max_len: Option<u32>) {
-        if number == LOCAL && self.program.has_tunnels() && is_for_a_tunnel(self.program, &self.view.key) {
-            return self.emit(Op::Decap);
+        if number == LOCAL && self.program.has_tunnels() {
+            // The host's own addresses tell; they may change.
+            self.uses_underlay = true;
+            if is_for_a_tunnel(self.program, &self.view.key) {
+                return self.emit(Op::Decap);
+            }
         }
         self.emit(match max_len {
             Some(max_len) => Op::OutputTruncated { port: idx, max_len },

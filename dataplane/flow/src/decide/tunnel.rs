@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::walk::Walk;
-use super::{dropped, is_for_a_tunnel, Decision, Event};
+use super::{is_for_a_tunnel, Decision, Event};
 use crate::action::{OfPort, LOCAL};
 use crate::drop::DropReason;
 use crate::key::{slot, Key, PACKET_WORDS};
@@ -14,10 +14,11 @@ use crate::verdict::{Encap, Op, OuterTos, OuterTtl, Verdict};
 
 /// A frame from a device that serves only tunnels.
 pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
-    if !is_for_a_tunnel(program, key) {
-        return dropped(DropReason::NoTunnel);
+    let mut verdict = Verdict { uses_underlay: true, ..Verdict::default() };
+    match is_for_a_tunnel(program, key) {
+        true => verdict.ops = Box::new([Op::Decap]),
+        false => verdict.drop = Some(DropReason::NoTunnel),
     }
-    let verdict = Verdict { ops: Box::new([Op::Decap]), uses_underlay: true, ..Verdict::default() };
     Decision { verdict, ..Decision::default() }
 }
 
