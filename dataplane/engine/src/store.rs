@@ -253,7 +253,8 @@ pub fn may_change(note: &Note, step: &Step) -> bool {
     }
     let could_win = step.priority.is_none_or(|p| p <= rule.priority);
     if rule.conjunctions.is_empty() {
-        return if *added { could_win } else { step.rule == Some(rule.id) };
+        // A conjunction's own rule may have any priority: what is new must beat its clauses only.
+        return if *added { could_win || step.by_conjunction } else { step.rule == Some(rule.id) };
     }
     could_win || step.by_conjunction
 }
