@@ -65,7 +65,7 @@ impl Walk<'_> {
         }
     }
 
-    fn wrote(&mut self, s: Slot) {
+    pub(super) fn wrote(&mut self, s: Slot) {
         self.view.written |= 1 << s.word;
         self.view.source_written |= s == slot::ETH_SRC;
         if s.width > 64 {

@@ -86,6 +86,7 @@ impl Walk<'_> {
 
     fn retag(&mut self, tci: u64) {
         self.view.key.set(slot::VLAN_TCI, tci);
+        self.wrote(slot::VLAN_TCI);
         self.pending.push(crate::verdict::Op::Set { slot: slot::VLAN_TCI, value: tci as u128, mask: 0xffff });
     }
 }
