@@ -67,7 +67,7 @@ impl Walk<'_> {
 
     pub(super) fn wrote(&mut self, s: Slot) {
         self.view.written |= 1 << s.word;
-        self.view.source_written |= s == slot::ETH_SRC;
+        self.view.source_written |= s.word == slot::ETH_SRC.word && s.shift + s.width > slot::ETH_SRC.shift;
         if s.width > 64 {
             self.view.written |= 1 << (s.word + 1);
         }
