@@ -16,20 +16,29 @@ pub fn reads_of(actions: &[Action]) -> Key {
 fn add(key: &mut Key, actions: &[Action]) {
     for action in actions {
         match action {
-            Action::OutputFrom(s) | Action::StackPush(s) => key.cover(*s),
-            Action::Normal => cover_all(key, &[slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI]),
-            Action::Set { need, slot: s, .. } => {
-                need_reads(key, *need);
-                if s.word == slot::VLAN_TCI.word && s.shift < 16 {
-                    key.cover(slot::VLAN_PRESENT);
+            Action::StackPush(s) => key.cover(*s),
+            Action::OutputFrom(s) => {
+                key.cover(*s);
+                // The field may name NORMAL.
+                if s.width >= 16 {
+                    cover_all(key, &NORMAL);
                 }
             }
-            Action::Move { src, src_need, dst_need, .. } => {
+            Action::Normal => cover_all(key, &NORMAL),
+            Action::Set { need, slot: s, mask, .. } => {
+                need_reads(key, *need);
+                write_reads(key, *s, *mask);
+            }
+            Action::Move { src, src_need, dst, dst_need } => {
                 key.cover(*src);
                 need_reads(key, *src_need);
                 need_reads(key, *dst_need);
+                write_reads(key, *dst, dst.ones());
             }
-            Action::StackPop(_) => need_reads(key, Need::L4),
+            Action::StackPop(s) => {
+                need_reads(key, Need::L4);
+                write_reads(key, *s, s.ones());
+            }
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } | Action::PopVlan | Action::PushVlan(_) => {
                 key.cover(slot::VLAN_PRESENT)
             }
@@ -39,6 +48,26 @@ fn add(key: &mut Key, actions: &[Action]) {
             _ => {}
         }
     }
+}
+
+/// What NORMAL looks at.
+const NORMAL: [Slot; 3] = [slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI];
+
+/// What must be known of a field's surroundings to write it.
+fn write_reads(key: &mut Key, s: Slot, mask: u128) {
+    if s.word == slot::VLAN_TCI.word && s.shift < 16 {
+        key.cover(slot::VLAN_PRESENT);
+    }
+    // Whether a TTL of which some bits stay is expiring depends on those.
+    if touches_ttl(s) && !(s == slot::NW_TTL && mask == s.ones()) {
+        key.cover(slot::NW_TTL);
+    }
+}
+
+/// Is the slot the TTL, or bits of it?
+pub fn touches_ttl(s: Slot) -> bool {
+    let ttl = slot::NW_TTL;
+    s.word == ttl.word && s.shift < ttl.shift + ttl.width && s.shift + s.width > ttl.shift
 }
 
 fn cover_all(key: &mut Key, slots: &[Slot]) {

@@ -7,7 +7,7 @@ use super::Event;
 use crate::action::{Action, Learn, Need, OfPort, Punt};
 use crate::drop::DropReason;
 use crate::key::{slot, Slot, PACKET_WORDS, VLAN_PRESENT};
-use crate::reads::satisfies;
+use crate::reads::{satisfies, touches_ttl};
 use crate::verdict::{Effect, Op};
 
 /// Entries on the action stack, as many as Open vSwitch allows per packet at 1 KiB each.
@@ -100,7 +100,7 @@ impl Walk<'_> {
 
     /// Keeps derived bits of the key true.
     fn after_header_write(&mut self, s: Slot) {
-        if s == slot::NW_TTL {
+        if touches_ttl(s) {
             let expiring = self.view.key.get(slot::NW_TTL) <= 1;
             self.view.key.set(slot::TTL_EXPIRING, expiring as u64);
         }
@@ -252,6 +252,8 @@ impl Walk<'_> {
             w.stack = stack;
             w.action_set = set;
             w.execute(actions);
+            // The copy takes the action set along and executes it at its end, as in Open vSwitch.
+            w.run_action_set();
         });
         self.resume_after_copy();
     }
