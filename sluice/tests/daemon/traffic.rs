@@ -144,3 +144,21 @@ fn a_packet_out_goes_where_its_actions_say() {
     ofctl(place, &format!("packet-out br0 'in_port=1 packet={packet} actions=table'"));
     wait_for("the rule to count", || packets(place, "arp") >= 1);
 }
+
+#[test]
+fn af_xdp_serves_where_it_is_asked_for_and_is_gone_even_after_a_kill() {
+    if !can_make_namespaces("AF_XDP") {
+        return;
+    }
+    let machines = Machines::new();
+    let place = &machines.place;
+    let text = TWO_PORTS.replace("ofport_request", "io = \"afxdp\"\nofport_request");
+    let config = place.write("node.toml", &text);
+    let daemon = Daemon::start(place, &config, "br0");
+    ofctl(place, "add-flow br0 actions=normal");
+    wait_for("a reply", || machines.ping(""));
+    assert!(machines.ping("-s 1400"));
+    assert!(place.sh("ip -d link show p1").contains("xdp"), "it is AF_XDP that serves");
+    drop(daemon); // killed
+    wait_for("the program to go", || !place.sh("ip -d link show p1").contains("xdp"));
+}

@@ -13,7 +13,7 @@ use sluice_engine::Settings;
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::BridgeIdx;
-use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, Step, Workers};
+use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, PortKind, Step, Workers};
 
 use super::Control;
 use crate::daemon::host::Touched;
@@ -31,7 +31,22 @@ pub(super) fn check(state: &DesiredState) -> Result<(), String> {
     if state.workers.count > 1 {
         return Err(format!("{} workers are asked for, but this version has one; set count = 1 in [workers]", state.workers.count));
     }
+    let mut ports: Vec<u16> = state.bridges.iter().flat_map(|b| &b.ports).filter_map(tunnel_port).collect();
+    ports.dedup();
+    if let (Some(underlay), [first, other, ..]) = (state.underlays.first(), &ports[..]) {
+        return Err(format!(
+            "tunnels use UDP ports {first} and {other}, but a device that stays the host's ({}) can carry one; give all the same dst_port",
+            underlay.device
+        ));
+    }
     Ok(())
+}
+
+fn tunnel_port(port: &sluice_ovsdb_bridge::Port) -> Option<u16> {
+    match &port.kind {
+        PortKind::Vxlan(vxlan) => Some(vxlan.dst_port),
+        _ => None,
+    }
 }
 
 /// Seeds that nobody can guess.

@@ -44,7 +44,7 @@ pub enum Notice {
     Punted(Box<sluice_engine::Punted>),
 }
 
-/// Notices that wait; more are dropped and counted.
+/// Notices that wait; more are dropped, which is logged.
 const NOTICES: usize = 4096;
 
 /// The switch.
@@ -62,6 +62,8 @@ pub struct Switch {
     reports: reports::Reports,
     retiring: retire::Retiring,
     notices: VecDeque<Notice>,
+    /// Some found no room since the queue was last empty.
+    notices_lost: bool,
     /// What deciding asked for and was not seen to yet.
     wishes: Vec<Event>,
     /// Devices of the host that carry tunnels.
@@ -88,6 +90,7 @@ impl Switch {
             reports: reports::Reports::default(),
             retiring: retire::Retiring::default(),
             notices: VecDeque::new(),
+            notices_lost: false,
             wishes: Vec::new(),
             carriers: Vec::new(),
             host_addresses: Vec::new(),
@@ -169,6 +172,11 @@ impl Switch {
         bridge.hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
         bridge.datapath_id = wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(bridge.hw_addr));
         bridge.versions = versions_of(&wanted);
+        let local = ports::Settings { name: &wanted.name, mac: Some(bridge.hw_addr), mtu: wanted.mtu };
+        local.apply();
+        if let Some(port) = bridge.ports.get_mut(&PortNo::LOCAL) {
+            port.hw_addr = bridge.hw_addr;
+        }
         bridge.fdb.configure(wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
         bridge.wanted = wanted;
     }
@@ -250,12 +258,15 @@ impl Switch {
 
     /// The next thing that connections must hear of.
     pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices_lost &= !self.notices.is_empty();
         self.notices.pop_front()
     }
 
     fn notify(&mut self, notice: Notice) {
         if self.notices.len() < NOTICES {
             self.notices.push_back(notice);
+        } else if !std::mem::replace(&mut self.notices_lost, true) {
+            crate::log!(Warn, "openflow", "more than {NOTICES} messages wait for controllers; further ones are dropped");
         }
     }
 

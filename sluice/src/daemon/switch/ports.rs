@@ -58,6 +58,26 @@ impl Devices {
     }
 }
 
+/// Settings of a device that can change while it is open.
+pub(super) struct Settings<'a> {
+    pub name: &'a str,
+    pub mac: Option<[u8; 6]>,
+    pub mtu: Option<u16>,
+}
+
+impl Settings<'_> {
+    /// Makes them so; what the device refuses is logged.
+    pub fn apply(&self) {
+        let done = sluice_port::Device::open(self.name).and_then(|device| {
+            self.mac.filter(|mac| device.mac().ok() != Some(*mac)).map_or(Ok(()), |mac| device.set_mac(mac))?;
+            self.mtu.map_or(Ok(()), |mtu| device.set_mtu(u32::from(mtu)))
+        });
+        if let Err(e) = done {
+            crate::log!(Warn, self.name, "{e}");
+        }
+    }
+}
+
 /// A port as OpenFlow describes it.
 pub(super) fn describe(port: &PortState) -> Described {
     Described {
@@ -125,6 +145,9 @@ impl Switch {
     pub fn remove_port(&mut self, index: BridgeIdx, number: PortNo) {
         self.notify_port(index, number, PortReason::Delete);
         let Some(port) = self.bridges.get_mut(&index).and_then(|b| b.ports.remove(&number)) else { return };
+        if let Some(bridge) = self.bridge(index) {
+            bridge.fdb.flush(Some(number.0));
+        }
         let mut changes = vec![Change::SetPort { bridge: index, port: number.0, to: None }];
         if let Attachment::Device { device, .. } = port.attachment {
             changes.push(Change::SetIngress { device, to: None });
@@ -138,6 +161,9 @@ impl Switch {
     pub fn change_port(&mut self, index: BridgeIdx, wanted: desired::Port) {
         let Some(port) = self.port_named_mut(index, &wanted.name) else { return };
         let number = port.number;
+        if let Some(name) = port.device_name() {
+            Settings { name, mac: None, mtu: wanted.mtu }.apply();
+        }
         port.wanted = Some(wanted);
         self.submit_port(index, number);
         self.refresh_patches();

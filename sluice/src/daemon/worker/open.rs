@@ -92,7 +92,11 @@ fn existing(
     let options = XdpOptions { take: take(only_ours), ..XdpOptions::default() };
     match io {
         Io::Packet => Ok((Box::new(PacketPort::open(name)?), "packet socket".to_string())),
-        Io::Afxdp => Ok((Box::new(AfXdpPort::open(name, pool, umem, &options)?), "AF_XDP".to_string())),
+        Io::Afxdp => {
+            let port = AfXdpPort::open(name, pool, umem, &options)?;
+            let how = port.description().to_owned();
+            Ok((Box::new(port), how))
+        }
         Io::Auto => {
             let best = open_best(name, pool, umem, &options)?;
             Ok((best.port, best.reason))

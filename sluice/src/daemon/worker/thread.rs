@@ -19,12 +19,15 @@ use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
 use super::open;
-use super::{Command, News};
+use super::{Command, News, RING};
 use crate::daemon::clock::Clock;
 
 /// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
 /// inside a burst; an idle worker spends nothing after them.
 const IDLE_TURNS: u32 = 64;
+/// News that the control thread has not taken yet, beyond which packets and wishes stay in the worker,
+/// which bounds them and counts what it drops.
+const PENDING: usize = 4;
 const WAKE: Token = Token(usize::MAX);
 /// Bytes of one buffer, headroom included.
 const CHUNK: usize = 2048;
@@ -163,7 +166,7 @@ impl Body {
 
     /// Hands on what the worker has to say.
     fn tell(&mut self) {
-        if self.kept.is_empty() && self.worker.has_news() && self.outbox.slots() >= 8 {
+        if self.kept.is_empty() && self.worker.has_news() && self.outbox.slots() + PENDING >= RING {
             for (device, error) in self.worker.take_trouble() {
                 let gone = error.is_gone();
                 if gone {
