@@ -6,7 +6,7 @@
 use sluice_flow::cache::{Flow, FlowCache, NARROW_ENTRY, WIDE_ENTRY};
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
-use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS, WORDS};
+use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS, WORDS};
 use sluice_flow::program::Note;
 use sluice_flow::{Program, Verdict};
 
@@ -15,6 +15,11 @@ use crate::store::{may_change, Store};
 /// The last narrow word holds the stage in its high half.
 const STAGE_WORD: usize = NARROW_WORDS - 1;
 const STAGE_BITS: u64 = 0xffff_ffff_0000_0000;
+
+/// The word that holds both ports, in its low half, and the fragment bits.
+const PORTS_WORD: usize = slot::TP_DST.word as usize;
+const PORTS_BITS: u64 = 0xffff_ffff;
+const FRAGMENT_SHIFT: u8 = slot::NW_FRAG.shift;
 
 /// Cache of flows with narrow keys.
 pub type NarrowCache = FlowCache<NARROW_WORDS, NARROW_ENTRY>;
@@ -137,6 +142,9 @@ fn differs<'a>(key: &[u64], written: u64, matching: impl Iterator<Item = (&'a (u
         }
         let own = key.get(w).copied().unwrap_or(0);
         let own = if w == STAGE_WORD { own & !STAGE_BITS } else { own };
+        // Rules do not see the ports of a fragment.
+        let fragment = w == PORTS_WORD && own >> FRAGMENT_SHIFT & 3 != 0;
+        let own = if fragment { own & !PORTS_BITS } else { own };
         if (own ^ value) & mask != 0 {
             return true;
         }

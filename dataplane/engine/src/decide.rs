@@ -65,6 +65,10 @@ pub fn remember<const K: usize, const E: usize>(
 ) -> u32 {
     let on_fdb = decision.deps.packed != 0;
     let id = store.intern(decision.verdict, on_fdb, epoch);
+    if decision.unrepeatable {
+        released.push(id);
+        return id;
+    }
     let flow = Flow {
         verdict: id,
         epoch: epoch as u32,

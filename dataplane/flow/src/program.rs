@@ -158,6 +158,12 @@ impl Bridge {
         Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, key_set: Key::ZERO }
     }
 
+    /// Tables with rules that decrement the TTL.
+    fn decrementing_tables(&self) -> usize {
+        let decrements = |t: &&Table| t.reads.keys().any(|m| m.to_key().covers(slot::TTL_EXPIRING));
+        self.tables.iter().filter(decrements).count()
+    }
+
     /// Every packet field that a packet entering here may be judged by.
     pub fn key_set(&self) -> &Key {
         &self.key_set
@@ -394,7 +400,13 @@ impl Program {
             .collect();
         let own: Vec<Key> = self.bridges.iter().map(|b| b.as_ref().map_or(Key::ZERO, |b| self.own_key_set(b))).collect();
         for i in 0..self.bridges.len() {
-            let key_set = self.reachable(i).into_iter().fold(Key::ZERO, |k, j| k.or(&own[j]));
+            let reachable = self.reachable(i);
+            let mut key_set = reachable.iter().fold(Key::ZERO, |k, j| k.or(&own[*j]));
+            let decrementing = |j: &usize| self.bridges[*j].as_ref().map_or(0, Bridge::decrementing_tables);
+            if reachable.iter().map(decrementing).sum::<usize>() > 1 {
+                // The second decrement asks for more than whether the packet came in expiring.
+                key_set.cover(slot::NW_TTL);
+            }
             if let Some(b) = &mut self.bridges[i] {
                 b.key_set = key_set;
             }
@@ -410,6 +422,10 @@ impl Program {
                     all.words[*i as usize] |= bits;
                 }
             }
+        }
+        if all.get(slot::TP_SRC) | all.get(slot::TP_DST) != 0 {
+            // Whether the ports are hidden from the rules.
+            all.cover(slot::NW_FRAG);
         }
         if self.has_tunnels() {
             // An output to a device of the host may turn out to be for a tunnel.

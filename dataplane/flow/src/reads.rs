@@ -42,6 +42,8 @@ fn add(key: &mut Key, actions: &[Action]) {
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } | Action::PopVlan | Action::PushVlan(_) => {
                 key.cover(slot::VLAN_PRESENT)
             }
+            // The second one in a list asks for more than whether the packet came in expiring.
+            Action::DecTtl(_) if key.covers(slot::TTL_EXPIRING) => key.cover(slot::NW_TTL),
             Action::DecTtl(_) => cover_all(key, &[slot::ETH_TYPE, slot::TTL_EXPIRING]),
             Action::Learn(learn) => learn.specs.iter().filter_map(source).for_each(|s| key.cover(s)),
             Action::WriteActions(inner) | Action::Clone(inner) => add(key, inner),

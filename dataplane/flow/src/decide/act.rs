@@ -6,6 +6,7 @@ use super::walk::Walk;
 use super::Event;
 use crate::action::{Action, Learn, Need, OfPort, Punt};
 use crate::drop::DropReason;
+use crate::program::Bridge;
 use crate::key::{slot, Slot, PACKET_WORDS, VLAN_PRESENT};
 use crate::reads::{satisfies, touches_ttl};
 use crate::verdict::{Effect, Op};
@@ -101,6 +102,7 @@ impl Walk<'_> {
     /// Keeps derived bits of the key true.
     fn after_header_write(&mut self, s: Slot) {
         if touches_ttl(s) {
+            self.view.decremented = false;
             let expiring = self.view.key.get(slot::NW_TTL) <= 1;
             self.view.key.set(slot::TTL_EXPIRING, expiring as u64);
         }
@@ -191,6 +193,9 @@ impl Walk<'_> {
         if !satisfies(&self.view.key, Need::Ip) {
             return true;
         }
+        // Once decremented, "at most 1" is not enough to know of the TTL that the packet came with.
+        let known = |b: &Bridge| b.key_set().covers(slot::NW_TTL);
+        self.unrepeatable |= self.view.decremented && !self.bridge().is_some_and(known);
         if self.view.key.get(slot::TTL_EXPIRING) != 0 {
             for id in controllers.iter() {
                 self.punt(&Arc::new(Punt {
@@ -206,6 +211,7 @@ impl Walk<'_> {
         let ttl = self.view.key.get(slot::NW_TTL).saturating_sub(1);
         self.view.key.set(slot::NW_TTL, ttl);
         self.view.key.set(slot::TTL_EXPIRING, (ttl <= 1) as u64);
+        self.view.decremented = true;
         self.wrote(slot::NW_TTL);
         self.pending.push(Op::DecTtl);
         true

@@ -56,6 +56,8 @@ pub struct Decision {
     pub deps: Deps,
     /// What deciding asks of the control side.
     pub events: Vec<Event>,
+    /// It holds for this packet only: more was looked at than the key set has.
+    pub unrepeatable: bool,
 }
 
 /// Scratch memory for deciding, one per worker.

@@ -66,9 +66,14 @@ impl Walk<'_> {
     fn send_in_vlan(&mut self, bridge: &Bridge, out: OfPort, vlan: u16) {
         let Some(port) = bridge.ports.get(&out) else { return };
         let tci = self.view.key.get(slot::VLAN_TCI);
+        // An access port's device expects no tags at all.
+        if matches!(port.vlan, VlanMode::Access(_)) && self.view.inner_vlans.iter().any(|(_, tci)| tci & 0xfff != 0) {
+            return;
+        }
         let wanted = match &port.vlan {
             VlanMode::Access(_) => 0,
-            VlanMode::Trunk(_) if vlan == 0 => 0,
+            // A tag that would say nothing, neither an id nor a priority, is left out.
+            VlanMode::Trunk(_) if vlan == 0 && tci & 0xe000 == 0 => 0,
             VlanMode::Trunk(_) => VLAN_PRESENT | (tci & 0xe000) | vlan as u64,
         };
         if tci == wanted {

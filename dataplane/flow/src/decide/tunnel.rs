@@ -47,6 +47,7 @@ impl Walk<'_> {
             w.view.key = outer;
             w.view.written = u64::MAX;
             w.view.source_written = true;
+            w.view.decremented = false;
             w.view.inner_vlans.clear();
             match exit {
                 Exit::Port(idx) => w.emit(Op::Output(idx)),

@@ -33,6 +33,8 @@ pub(super) struct View {
     pub rule: Option<RuleId>,
     /// The Ethernet source is no longer the received frame's.
     pub source_written: bool,
+    /// The TTL was decremented since it was received or written.
+    pub decremented: bool,
     /// Tags under the one in the key: pushed away, to come back.
     pub inner_vlans: Vec<(u64, u64)>,
 }
@@ -59,6 +61,8 @@ pub(super) struct Walk<'a> {
     pub exit: bool,
     pub hint: Option<DropReason>,
     pub uses_underlay: bool,
+    /// More was looked at than the key set has.
+    pub unrepeatable: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -73,7 +77,7 @@ impl<'a> Walk<'a> {
         let mut key = *key;
         key.set(slot::IN_PORT, in_port as u64);
         key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
-        let view = View { key, written: 0, bridge, table: 0, rule: None, source_written: false, inner_vlans: Vec::new() };
+        let view = View { key, written: 0, bridge, table: 0, rule: None, source_written: false, decremented: false, inner_vlans: Vec::new() };
         Walk {
             program,
             soft,
@@ -94,6 +98,7 @@ impl<'a> Walk<'a> {
             exit: false,
             hint: None,
             uses_underlay: false,
+            unrepeatable: false,
         }
     }
 
@@ -196,9 +201,17 @@ impl<'a> Walk<'a> {
         if let Some(p) = in_port {
             self.view.key.set(slot::IN_PORT, p as u64);
         }
+        // The pieces of a packet meet the same rules: ports are hidden, also where the first has them.
+        let ports = (self.view.key.get(slot::TP_SRC), self.view.key.get(slot::TP_DST));
+        if self.view.key.get(slot::NW_FRAG) != 0 {
+            self.view.key.set(slot::TP_SRC, 0);
+            self.view.key.set(slot::TP_DST, 0);
+        }
         let rules = &self.bridge()?.tables.get(table as usize)?.rules;
         let found = rules.lookup(&self.view.key, self.soft).cloned();
         self.view.key.set(slot::IN_PORT, own_port);
+        self.view.key.set(slot::TP_SRC, ports.0);
+        self.view.key.set(slot::TP_DST, ports.1);
         self.view.table = table;
         self.view.rule = found.as_ref().map(|r| r.id);
         let conj = |r: &Arc<Rule>| r.matching.mask.words.iter().any(|(w, m)| *w == slot::CONJ_ID.word && m >> 32 != 0);
@@ -297,6 +310,7 @@ impl<'a> Walk<'a> {
             },
             deps: self.deps,
             events: self.events,
+            unrepeatable: self.unrepeatable,
         }
     }
 }
