@@ -148,9 +148,10 @@ fn a_reload_touches_only_what_differs() {
     daemon.signal("HUP");
     wait_for("the refusal", || daemon.log().contains("node.toml:13:1: expected one of"));
     assert!(ofctl(&place, "show br0").contains("3(p3)"));
-    place.write("node.toml", TWO_PORTS);
+    place.write("node.toml", &TWO_PORTS.replace("secure", "standalone"));
     daemon.signal("HUP");
     wait_for("p3 to go", || !ofctl(&place, "show br0").contains("p3"));
+    assert!(ofctl(&place, "--no-stats dump-flows br0").contains(" priority=0 actions=NORMAL"));
 }
 
 #[test]

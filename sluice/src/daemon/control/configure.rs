@@ -136,7 +136,7 @@ impl Control {
         let Some(old) = self.switch.bridge_by_name(&bridge.name) else { return Ok(()) };
         let index = old.index;
         let same = old.wanted.controllers == bridge.controllers && old.wanted.protocols == bridge.protocols;
-        self.switch.change_bridge(bridge.clone());
+        self.switch.change_bridge(bridge.clone(), now_ms);
         if same {
             return Ok(());
         }

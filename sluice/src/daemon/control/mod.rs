@@ -6,6 +6,7 @@
 
 mod configure;
 mod guard;
+mod punts;
 mod timers;
 
 use std::io;
@@ -25,7 +26,7 @@ use super::ofserver::Server;
 use super::rundir::RunDirectory;
 use super::signals::Signals;
 use super::switch::link::{speed_of, LinkFacts};
-use super::switch::Switch;
+use super::switch::{Notice, Switch};
 use super::worker::Worker;
 
 const WAKE: Token = Token(0);
@@ -46,6 +47,7 @@ pub struct Control {
     host: Host,
     guard: guard::Guard,
     timers: timers::Timers,
+    punts: punts::PuntLog,
     switch: Switch,
     server: Server,
 }
@@ -90,6 +92,7 @@ impl Control {
             host,
             guard: guard::Guard::default(),
             timers: timers::Timers::default(),
+            punts: punts::PuntLog::default(),
             switch,
             server: Server::new(),
         })
@@ -140,6 +143,10 @@ impl Control {
         self.grant_wishes(now_ms);
         self.do_timers(now_ms);
         while let Some(notice) = self.switch.next_notice() {
+            if let Notice::Punted(punted) = &notice {
+                let bridge = self.switch.bridge(punted.bridge).map_or("", |b| &b.name);
+                self.punts.write(bridge, punted, now_ms);
+            }
             self.server.tell(&notice, &self.switch);
         }
         let more = self.server.turn(self.poll.registry(), &mut self.switch, now_ms);

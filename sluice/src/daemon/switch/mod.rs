@@ -162,12 +162,14 @@ impl Switch {
         self.bridges.insert(index, bridge);
         self.publisher.submit([Change::AddBridge { bridge: index, fdb }]);
         self.add_local(index, now_ms);
-        self.add_default_rule(index, now_ms);
+        if self.bridge(index).is_some_and(|b| rules::is_on_its_own(&b.wanted)) {
+            self.set_default_rule(index, true, now_ms);
+        }
         index
     }
 
     /// Changes settings of a bridge; its rules and ports stay.
-    pub fn change_bridge(&mut self, wanted: desired::Bridge) {
+    pub fn change_bridge(&mut self, wanted: desired::Bridge, now_ms: u64) {
         let Some(bridge) = self.bridges.values_mut().find(|b| b.name == wanted.name) else { return };
         bridge.hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
         bridge.datapath_id = wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(bridge.hw_addr));
@@ -178,7 +180,12 @@ impl Switch {
             port.hw_addr = bridge.hw_addr;
         }
         bridge.fdb.configure(wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
+        let (was, is) = (rules::is_on_its_own(&bridge.wanted), rules::is_on_its_own(&wanted));
+        let index = bridge.index;
         bridge.wanted = wanted;
+        if was != is {
+            self.set_default_rule(index, is, now_ms);
+        }
     }
 
     /// Removes a bridge with its rules and ports.

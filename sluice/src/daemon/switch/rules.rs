@@ -8,7 +8,7 @@ use sluice_flow::program::Miss;
 use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
-use sluice_ovsdb_bridge::FailMode;
+use sluice_ovsdb_bridge::{Bridge, FailMode};
 
 use super::Switch;
 
@@ -76,19 +76,21 @@ impl Switch {
     }
 
     /// A bridge that nobody controls behaves like a learning switch, unless it shall not.
-    pub(super) fn add_default_rule(&mut self, index: BridgeIdx, now_ms: u64) {
-        let Some(bridge) = self.bridge(index) else { return };
-        let uncontrolled = bridge.wanted.controllers.is_empty();
-        if bridge.wanted.fail_mode == FailMode::Standalone && uncontrolled {
-            // It has neither ports nor groups to refuse.
-            let _ = self.flow_mod(index, &normal_rule(), Version::V13, now_ms);
-        }
+    pub(super) fn set_default_rule(&mut self, index: BridgeIdx, wanted: bool, now_ms: u64) {
+        let command = if wanted { FlowModCommand::Add } else { FlowModCommand::DeleteStrict };
+        // It has neither ports nor groups to refuse.
+        let _ = self.flow_mod(index, &normal_rule(command), Version::V13, now_ms);
     }
 }
 
-fn normal_rule() -> FlowMod {
+/// Whether a bridge is to be a learning switch as long as no rule says otherwise.
+pub(super) fn is_on_its_own(wanted: &Bridge) -> bool {
+    wanted.fail_mode == FailMode::Standalone && wanted.controllers.is_empty()
+}
+
+fn normal_rule(command: FlowModCommand) -> FlowMod {
     FlowMod {
-        command: FlowModCommand::Add,
+        command,
         table: Some(0),
         priority: 0,
         matching: Match::ANY,
