@@ -10,7 +10,7 @@ use crate::drop::DropReason;
 use crate::key::{slot, Key, PACKET_WORDS};
 use crate::program::{PortKind, Program, Tunnel};
 use crate::underlay::{Device, Exit};
-use crate::verdict::{Encap, Op, OuterTos, OuterTtl, Verdict};
+use crate::verdict::{Effect, Encap, Op, OuterTos, OuterTtl, Verdict};
 
 /// A frame from a device that serves only tunnels.
 pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
@@ -69,6 +69,8 @@ impl Walk<'_> {
         let device = underlay.devices.get(hop.device).cloned().ok_or(DropReason::NoRoute)?;
         let Some(dst_mac) = underlay.neighbour(&hop) else {
             self.event(Event::Resolve { device: hop.device, address: hop.address });
+            // A request may be lost, and so may its answer: ask again while packets come.
+            self.effect(Effect::DecideAgain);
             return Err(DropReason::NeighbourUnresolved);
         };
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (hop.source, to) else {
