@@ -37,7 +37,9 @@ class Box:
         self.wanted = hugepages_wanted
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        # Also where a shell started us with interrupts ignored.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         self._remove_leftovers()
         try:
             subprocess.run(["ip", "netns", "add", self.netns], check=True)

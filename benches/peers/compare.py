@@ -33,7 +33,7 @@ class Run:
         self.here = os.path.dirname(os.path.abspath(__file__))
         self.inputs = f"{args.out}/in"
         self.cell_program = f"{args.build}/cell"
-        self.seconds, self.rounds = (0.4, 1) if args.short else (1.0, 3)
+        self.seconds, self.rounds = (0.4, 1) if args.short else (0.6, 3)
         self.ovs = None
         self.testpmd_seen, self.peer_seen, self.source_seen = {}, {}, {}
 
