@@ -50,6 +50,24 @@ fn a_controller_is_connected_to_again_and_hears_of_rules_that_go() {
     }
 }
 
+#[test]
+fn a_controller_that_falls_silent_is_asked_then_left_and_tried_again() {
+    if !can_make_namespaces("silent controller") {
+        return;
+    }
+    let place = two_ports();
+    let path = place.directory.join("controller");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let config = place.write("node.toml", &with_controllers(&format!("\"unix:{}\"", path.display())));
+    let _daemon = Daemon::start(&place, &config, "br0");
+    let (mut silent, _) = listener.accept().expect("a connection");
+    silent.write_all(&[4, 0, 0, 8, 0, 0, 0, 1]).expect("a hello");
+    let mut heard = Vec::new();
+    silent.read_to_end(&mut heard).expect("the end of the connection");
+    assert!(has_message(&heard, 2), "an echo request came before the end");
+    listener.accept().expect("another connection");
+}
+
 fn read_more(stream: &mut impl Read, seen: &mut Vec<u8>) {
     let mut bytes = [0; 4096];
     let n = stream.read(&mut bytes).expect("a message within ten seconds");

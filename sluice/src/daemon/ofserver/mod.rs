@@ -48,6 +48,10 @@ struct Talking {
     name: String,
     /// The connection that we made, to be made again.
     outgoing: Option<usize>,
+    /// When the peer was last heard.
+    heard_ms: u64,
+    /// It was asked since then whether it is still there.
+    probed: bool,
 }
 
 /// Every listener and connection.
@@ -154,12 +158,13 @@ impl Server {
         let mut session = Session::new(bridge, versions, outgoing.is_none());
         session.greet(&mut connection.output);
         connection.set_readable();
-        self.talking.insert(token, Talking { connection, session, name, outgoing });
+        self.talking.insert(token, Talking { connection, session, name, outgoing, heard_ms: now_ms, probed: false });
     }
 
     /// Lets every connection that can work do some; true when there is more to do at once.
     pub fn turn(&mut self, registry: &Registry, switch: &mut Switch, now_ms: u64) -> bool {
         self.connect_again(registry, now_ms);
+        self.probe(registry, now_ms);
         let tokens: Vec<Token> = self.talking.keys().copied().collect();
         let mut more = false;
         for token in tokens {
@@ -190,6 +195,8 @@ impl Server {
                 break;
             }
             let Some(message) = talking.connection.next_message()? else { break };
+            talking.heard_ms = now_ms;
+            talking.probed = false;
             let output = &mut talking.connection.output;
             match talking.session.handle(&message, &mut Turn { switch, output, now_ms }) {
                 Effect::None => {}

@@ -1,5 +1,6 @@
 //! Connections that we make, and make again.
 //!
+//! Purpose: a controller that has silently gone away is noticed, and tried again.
 //! Invariant: between two attempts at one target passes a time that doubles up to a limit.
 
 use mio::Registry;
@@ -7,8 +8,9 @@ use sluice_flow::BridgeIdx;
 use sluice_openflow::VersionSet;
 use sluice_ovsdb_bridge::ControllerTarget;
 
+use super::connection::Ending;
 use super::socket::Stream;
-use super::Server;
+use super::{Server, Talking};
 use crate::stream::target::Target;
 
 /// First and longest wait between two attempts.
@@ -16,6 +18,15 @@ const FIRST_MS: u64 = 1000;
 const LONGEST_MS: u64 = 8000;
 /// A connection that held this long makes the next wait short again.
 const STABLE_MS: u64 = 10_000;
+
+/// Silence after which a controller is asked whether it is there, and again until it is left.
+const SILENCE_MS: u64 = 5000;
+
+/// When a silent connection is to be probed, or left.
+fn probe_date(talking: &Talking) -> u64 {
+    let silences = if talking.probed { 2 } else { 1 };
+    talking.heard_ms + silences * SILENCE_MS
+}
 
 /// A controller that we connect to.
 pub(super) struct Outgoing {
@@ -80,8 +91,27 @@ impl Server {
         outgoing.wait_ms = (outgoing.wait_ms * 2).min(LONGEST_MS);
     }
 
-    /// When the next connection is to be tried.
+    /// Asks silent controllers whether they are still there; leaves those that do not answer.
+    pub(super) fn probe(&mut self, registry: &Registry, now_ms: u64) {
+        let mut silent = Vec::new();
+        for (token, talking) in self.talking.iter_mut().filter(|(_, t)| t.outgoing.is_some()) {
+            if now_ms >= probe_date(talking) {
+                if std::mem::replace(&mut talking.probed, true) {
+                    silent.push(*token);
+                } else {
+                    talking.session.probe(&mut talking.connection.output);
+                }
+            }
+        }
+        for token in silent {
+            self.close(registry, token, &Ending::Protocol("it does not answer".to_string()), now_ms);
+        }
+    }
+
+    /// When the next connection is to be tried, or asked whether it still holds.
     pub fn next_attempt(&self) -> Option<u64> {
-        self.outgoing.iter().filter_map(|o| o.due_ms).min()
+        let attempts = self.outgoing.iter().filter_map(|o| o.due_ms);
+        let probes = self.talking.values().filter(|t| t.outgoing.is_some()).map(probe_date);
+        attempts.chain(probes).min()
     }
 }

@@ -12,7 +12,7 @@ use crate::daemon::worker::Injection;
 
 /// Bundles that one connection may have open.
 const BUNDLES: usize = 64;
-/// Bytes of the messages in one bundle.
+/// Bytes of the messages in all bundles of one connection.
 const BYTES: usize = 256 << 20;
 
 #[derive(Default)]
@@ -148,11 +148,12 @@ impl Session {
         if xid != outer_xid {
             return Err(OfpError::OFPBFC_MSG_BAD_XID);
         }
+        let held: usize = self.bundles.open.values().map(|b| b.bytes).sum();
         let bundle = self.bundle(add.id, add.flags)?;
         let error = match (bundle.closed, bundle.flags == add.flags) {
             (true, _) => OfpError::OFPBFC_BUNDLE_CLOSED,
             (false, false) => OfpError::OFPBFC_BAD_FLAGS,
-            (false, true) if bundle.bytes + add.message.len() > BYTES => OfpError::OFPBFC_MSG_TOO_MANY,
+            (false, true) if held + add.message.len() > BYTES => OfpError::OFPBFC_MSG_TOO_MANY,
             (false, true) => {
                 bundle.bytes += add.message.len();
                 bundle.messages.push(Added { xid, bytes: add.message, what });

@@ -107,6 +107,13 @@ impl Session {
         self.say(&Message::hello(self.greeting.versions()), 0, output);
     }
 
+    /// Asks whether the peer is still there; one that has not even said hello cannot tell.
+    pub fn probe(&self, output: &mut Output) {
+        if self.greeting.is_over() {
+            self.say(&Message::EchoRequest(Vec::new()), 0, output);
+        }
+    }
+
     /// Whether a request is still being answered.
     pub fn is_busy(&self) -> bool {
         self.wait.is_some() || self.dump.is_some()
