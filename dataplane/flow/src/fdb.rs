@@ -157,7 +157,9 @@ impl Fdb {
     pub fn learn(&self, vlan: u16, mac: u64, port: OfPort, now_ms: u64) -> bool {
         let mut state = self.lock();
         let news = match state.entries.get(&(vlan, mac)) {
-            Some(old) if old.port == port => false,
+            Some(old) if old.port == port && old.seen_ms == now_ms => return false,
+            // One that look-ups do not find any more is news.
+            Some(old) if old.port == port => now_ms.saturating_sub(old.seen_ms) >= state.ageing_ms,
             Some(old) => {
                 let old = *old;
                 state.forget(&old);
@@ -317,6 +319,27 @@ mod tests {
         assert_eq!(f.versions().current(deps.packed), deps.version);
         f.learn(0, 999, 1, 0);
         assert_ne!(f.versions().current(deps.packed), deps.version);
+    }
+
+    #[test]
+    fn an_address_that_is_seen_again_after_its_time_is_news() {
+        let f = fdb(10);
+        f.learn(0, 0xaa, 3, 1000);
+        let mut deps = Deps::default();
+        deps.add(f.versions(), f.bucket(0, 0xaa));
+        assert_eq!(f.lookup(0, 0xaa, 301_000), None);
+        assert!(f.learn(0, 0xaa, 3, 301_000));
+        assert_ne!(f.versions().current(deps.packed), deps.version);
+        assert_eq!(f.lookup(0, 0xaa, 301_000), Some(3));
+    }
+
+    #[test]
+    fn many_packets_of_one_moment_keep_memory_bounded() {
+        let f = fdb(100);
+        for _ in 0..10_000 {
+            f.learn(0, 0xaa, 1, 5);
+        }
+        assert!(f.lock().by_age[&1].len() <= 2 + 64);
     }
 
     #[test]
