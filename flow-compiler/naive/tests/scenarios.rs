@@ -9,7 +9,7 @@ use sluice_naive::{NaiveSwitch, Subject};
 fn most_packets_hit_a_rule_other_than_a_table_miss_and_every_field_and_action_occurs() {
     let mut words: BTreeMap<String, usize> = BTreeMap::new();
     let (mut packets, mut hit, mut sent) = (0, 0, 0);
-    for seed in 0..150 {
+    for seed in 0..450 {
         let s = scenario(seed, 40, 40).unwrap();
         for (word, n) in census(&s.world) {
             *words.entry(word).or_insert(0) += n;

@@ -167,6 +167,7 @@ fn header(r: &mut Random, g: &Ground<'_>) -> Option<String> {
             "dec_ttl".to_string(),
             "dec_ttl".into(),
             "mod_nw_tos:40".into(),
+            "mod_nw_ecn:2".into(),
             "set_field:46->ip_dscp".into(),
             "set_field:2->nw_ecn".into(),
             "mod_nw_ttl:9".into(),
