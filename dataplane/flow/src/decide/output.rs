@@ -121,6 +121,6 @@ impl Walk<'_> {
 
     /// `exit` on a copy does not end the original's actions; a spent budget does.
     pub(super) fn resume_after_copy(&mut self) {
-        self.exit &= matches!(self.hint, Some(DropReason::TooManyResubmits | DropReason::TooDeep));
+        self.exit &= self.ran_away();
     }
 }

@@ -294,7 +294,16 @@ impl<'a> Walk<'a> {
         self.emit(op);
     }
 
-    pub fn finish(self) -> Decision {
+    /// A limit was met: the packet goes nowhere, not even where it was sent before, as in Open vSwitch.
+    pub fn ran_away(&self) -> bool {
+        use DropReason::{StackOverflow, TooDeep, TooManyResubmits};
+        matches!(self.hint, Some(TooManyResubmits | TooDeep | StackOverflow))
+    }
+
+    pub fn finish(mut self) -> Decision {
+        if self.ran_away() {
+            self.ops.clear();
+        }
         let ops = tidy(self.ops);
         let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. }));
         let punted = !ops.is_empty() && self.hint != Some(DropReason::TtlExpired);
