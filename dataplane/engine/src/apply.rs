@@ -20,6 +20,8 @@ use crate::{encap, rewrite};
 const PUNTS_MAX: usize = 1024;
 /// Bytes of the Ethernet addresses, in front of a VLAN tag.
 const MACS: usize = 12;
+/// Bytes of a VLAN tag.
+const TAG: usize = 4;
 /// In a key this bit says that there is a tag; in a frame it is the drop eligible indicator.
 const TAG_PRESENT: u16 = 0x1000;
 
@@ -100,7 +102,11 @@ impl Exits {
                 },
                 op if op.sends() && last => return self.send(frame, &h, op, route),
                 op if op.sends() => self.send_copy(&frame, &h, op, route),
-                op => self.modify(&mut frame, &mut h, op),
+                op => {
+                    if let Err(reason) = self.modify(&mut frame, &mut h, op) {
+                        return self.drop(frame, reason);
+                    }
+                }
             }
         }
         self.drop(frame, route.drop.unwrap_or(DropReason::NoOutput));
@@ -169,7 +175,8 @@ impl Exits {
         self.punts.push(Punted { bridge: *bridge, in_port: *in_port, table: *table, rule: *rule, punt, bytes, total_len });
     }
 
-    fn modify(&mut self, frame: &mut Frame, h: &mut Headers, op: &Op) {
+    /// A frame that cannot be made what the operation wants must not be sent as it is.
+    fn modify(&mut self, frame: &mut Frame, h: &mut Headers, op: &Op) -> Result<(), DropReason> {
         match op {
             Op::Set { slot, value, mask } => rewrite::write(frame, h, *slot, *value, *mask),
             Op::Move { src, dst } => {
@@ -177,12 +184,20 @@ impl Exits {
                 rewrite::write(frame, h, *dst, value, dst.ones());
             }
             Op::DecTtl => rewrite::dec_ttl(frame, h),
-            Op::PushVlan { tpid, tci } => push_vlan(frame, h, *tpid, *tci),
+            Op::PushVlan { tpid, tci } => {
+                if frame.headroom() < TAG {
+                    // A copy has headroom again.
+                    let copy = whole_copy(&mut self.pool, frame).ok_or(DropReason::NoBuffer)?;
+                    self.pool.free(std::mem::replace(frame, copy));
+                }
+                return push_vlan(frame, h, *tpid, *tci);
+            }
             Op::PopVlan => pop_vlan(frame, h),
             // Queues are the business of ports that have them.
             Op::SetQueue(_) => {}
             _ => {}
         }
+        Ok(())
     }
 
     /// What most packets for a tunnel need: no one looks at their new headers.
@@ -307,13 +322,13 @@ fn whole_copy(pool: &mut Pool, frame: &Frame) -> Option<Frame> {
     Some(copy)
 }
 
-fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) {
-    if !frame.push_front(4) {
-        return;
+fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) -> Result<(), DropReason> {
+    if !frame.push_front(TAG) {
+        return Err(DropReason::NoHeadroom);
     }
     let head = frame.head_mut();
-    if head.len() < MACS + 4 {
-        return;
+    if head.len() < MACS + TAG {
+        return Err(DropReason::Runt);
     }
     head.copy_within(4..4 + MACS, 0);
     if let Some(tag) = head.get_mut(MACS..MACS + 4) {
@@ -321,6 +336,7 @@ fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) {
         tag[2..].copy_from_slice(&(tci & !TAG_PRESENT).to_be_bytes());
     }
     moved(frame, h, 4);
+    Ok(())
 }
 
 fn pop_vlan(frame: &mut Frame, h: &mut Headers) {

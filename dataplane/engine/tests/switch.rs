@@ -228,6 +228,33 @@ fn tags_are_pushed_and_popped() {
 }
 
 #[test]
+fn a_frame_gets_every_tag_that_its_rule_pushes_or_goes_nowhere() {
+    let mut b = Bench::new(2);
+    let mut actions = vec![Action::PushVlan(0x8100); 60];
+    actions.push(Action::Output(2));
+    b.rule(0, 0, 1, &[], actions);
+    let f = udp(1, 2, 1000, 53, 64);
+    let out = b.run(0, std::slice::from_ref(&f));
+    assert_eq!(out[1].iter().map(Vec::len).collect::<Vec<_>>(), [f.len() + 60 * 4]);
+    assert_eq!(out[1][0][12 + 60 * 4..], f[12..]);
+}
+
+#[test]
+fn a_packet_that_runs_in_circles_goes_nowhere_at_all() {
+    for (table, reason) in [(Some(0), DropReason::TooDeep), (Some(1), DropReason::TooManyResubmits)] {
+        let mut b = Bench::new(2);
+        let again = Action::Resubmit { in_port: None, table };
+        b.rule(0, 0, 1, &[], vec![Action::Output(2), again.clone(), again]);
+        for t in 1..60u8 {
+            let next = Action::Resubmit { in_port: None, table: Some(t + 1) };
+            b.rule(0, t, 1, &[], vec![next.clone(), next]);
+        }
+        let out = b.run(0, &[udp(1, 2, 1000, 53, 64)]);
+        assert_eq!((out[1].len(), b.dropped(reason)), (0, 1));
+    }
+}
+
+#[test]
 fn normal_floods_learns_and_then_does_not_flood() {
     let mut b = Bench::new(3);
     b.rule(0, 0, 1, &[], vec![Action::Normal]);
