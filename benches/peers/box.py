@@ -8,6 +8,7 @@ Deliberately does not know: which switches.
 import ctypes
 import glob
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -35,11 +36,15 @@ class Box:
         self.hugepages_before = None
         self.hugepages = 0
         self.wanted = hugepages_wanted
+        # Without root there is no namespace: nothing but our own switch can run then.
+        self.usable = os.geteuid() == 0 and shutil.which("ip") is not None
 
     def __enter__(self):
-        # Also where a shell started us with interrupts ignored.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
+        if not self.usable:
+            return self
         self._remove_leftovers()
         try:
             subprocess.run(["ip", "netns", "add", self.netns], check=True)
@@ -124,7 +129,8 @@ class Box:
     def close(self):
         for child in list(self.children):
             self.stop(child)
-        subprocess.run(["ip", "netns", "del", self.netns], check=False, stderr=subprocess.DEVNULL)
+        if self.usable:
+            subprocess.run(["ip", "netns", "del", self.netns], check=False, stderr=subprocess.DEVNULL)
         if self.hugepages_before is not None and self.hugepages:
             time.sleep(0.2)
             self._write_hugepages(self.hugepages_before)

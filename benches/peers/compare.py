@@ -41,7 +41,7 @@ class Run:
         return f"{self.here}/../rules/{cell.rules}.flows"
 
     def start_ovs(self):
-        if Ovs.program(self.box) is None:
+        if not self.box.usable or Ovs.program(self.box) is None:
             print("OVS-DPDK is not here: our figures stand alone", flush=True)
             return
         try:
@@ -108,7 +108,7 @@ class Run:
         return self.testpmd_seen[capture]
 
     def run_testpmd(self, capture):
-        if Testpmd.program(self.box) is None:
+        if not self.box.usable or Testpmd.program(self.box) is None:
             return None
         try:
             with Testpmd(self.box, self.core, f"{self.inputs}/{capture}") as t:
