@@ -17,6 +17,8 @@ use crate::encap::Outer;
 pub const FIRST_CONTINUATION: u32 = 0x1_0000;
 /// Tunnel peers (with their VNIs) known at once.
 const CONTINUATIONS_MAX: usize = 65_536;
+/// Peers that a turn may add after all.
+const ROOM: usize = 4096;
 const STAGE_SHIFT: u32 = 32;
 /// Kinds of outer headers whose stage is remembered; a power of two.
 const RESOLVED: usize = 256;
@@ -142,6 +144,18 @@ impl Views {
         if let Some(at) = self.resolved.get_mut(place(&outer)) {
             *at = (outer, stage);
         }
+    }
+
+    /// Are there so many tunnel peers that the next batches may not find room?
+    pub fn is_nearly_full(&self) -> bool {
+        self.continuations.len() > CONTINUATIONS_MAX - ROOM
+    }
+
+    /// Forgets every tunnel peer. Their numbers are given again: no cached flow may have one.
+    pub fn forget_continuations(&mut self) {
+        self.continuations.clear();
+        self.known.clear();
+        self.last = None;
     }
 
     /// Number of the view for an unwrapped packet; `None` when there are too many.

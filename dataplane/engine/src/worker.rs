@@ -129,6 +129,11 @@ impl Worker {
             self.flush();
         }
         self.grow_caches();
+        if self.views.is_nearly_full() {
+            // Peers that are still there come back with their next packet.
+            self.forget_all();
+            self.views.forget_continuations();
+        }
         work
     }
 

@@ -342,6 +342,33 @@ fn vxlan_out_and_back_gives_the_same_frame() {
 }
 
 #[test]
+fn peers_without_end_do_not_shut_out_new_ones() {
+    let mut b = Bench::new(1);
+    b.port(0, 2, 1);
+    b.apply(&[
+        Change::SetPort { bridge: 0, port: 10, to: tunnel("192.0.2.2", "192.0.2.1") },
+        underlay("192.0.2.1", "192.0.2.2", Exit::Port(1)),
+        Change::SetIngress { device: 1, to: Some(Ingress::Underlay) },
+    ]);
+    b.rule(0, 0, 1, &[(slot::IN_PORT, 1)], vec![Action::Output(10)]);
+    b.rule(0, 0, 1, &[(slot::IN_PORT, 10)], vec![Action::Output(1)]);
+    let mut wire = b.run(0, &[udp(1, 2, 1000, 53, 64)]).remove(1).remove(0);
+    wire[26..30].copy_from_slice(&[192, 0, 2, 2]);
+    wire[30..34].copy_from_slice(&[192, 0, 2, 1]);
+    for vnis in (0..70_000u32).collect::<Vec<_>>().chunks(1000) {
+        let frames: Vec<_> = vnis
+            .iter()
+            .map(|vni| {
+                let mut f = wire.clone();
+                f[46..50].copy_from_slice(&(vni << 8).to_be_bytes());
+                f
+            })
+            .collect();
+        assert_eq!(b.run(1, &frames)[0].len(), vnis.len(), "{vnis:?}");
+    }
+}
+
+#[test]
 fn a_tunnel_through_a_bridge_with_the_hosts_address_ends_at_its_own_device() {
     // Bridge 0 holds the tunnel, bridge 1 the host's address on LOCAL and the wire on port 1.
     let mut b = Bench::new(1);
