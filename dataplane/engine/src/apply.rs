@@ -13,7 +13,7 @@ use sluice_wire::{parse_part, Headers};
 
 use crate::count::Counters;
 use crate::view::{Unwrapped, Views};
-use crate::worker::Punted;
+use crate::worker::{drop_reason, Punted};
 use crate::{encap, rewrite};
 
 /// Most packets to the controllers that wait in a worker.
@@ -250,8 +250,8 @@ impl Exits {
     fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>) -> Wrapped {
         let keeps = Offloads { checksum: true, ..Offloads::NONE };
         let mut cut = std::mem::take(&mut self.cut);
-        if offload::complete(&mut self.pool, frame, keeps, &mut cut).is_err() {
-            self.counters.drop(DropReason::BadOffload, 1);
+        if let Err(e) = offload::complete(&mut self.pool, frame, keeps, &mut cut) {
+            self.counters.drop(drop_reason(e), 1);
             self.cut = cut;
             return Wrapped::Gone;
         }

@@ -546,7 +546,8 @@ impl Worker {
     }
 }
 
-fn drop_reason(reason: SendDrop) -> DropReason {
+/// What a port, or completing a frame for one, calls a reason.
+pub(crate) fn drop_reason(reason: SendDrop) -> DropReason {
     match reason {
         SendDrop::QueueFull => DropReason::TxQueueFull,
         SendDrop::TooLong => DropReason::TxTooLong,
