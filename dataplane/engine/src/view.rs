@@ -156,6 +156,7 @@ impl Views {
         self.continuations.clear();
         self.known.clear();
         self.last = None;
+        self.resolved.fill((Outer::default(), 0));
     }
 
     /// Number of the view for an unwrapped packet; `None` when there are too many.
@@ -195,4 +196,25 @@ impl Views {
 fn place(outer: &Outer) -> usize {
     let mixed = (u64::from(outer.src) << 32 | u64::from(outer.vni)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as usize % RESOLVED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_remembered_until_peers_or_program_change() {
+        let program = Program::new();
+        let outer = Outer { src: 1, dst: 2, dst_port: 4789, vni: 3, gbp: (0, 0) };
+        let mut views = Views::default();
+        views.refresh(&program, 1);
+        for forget in [Views::forget_continuations, |v: &mut Views| v.refresh(&Program::new(), 1)] {
+            assert_eq!(views.resolved(&outer), None);
+            views.resolve(outer, FIRST_CONTINUATION);
+            assert_eq!(views.resolved(&outer), Some(FIRST_CONTINUATION));
+            assert_eq!(views.resolved(&Outer { vni: 4, ..outer }), None);
+            forget(&mut views);
+        }
+        assert_eq!(views.resolved(&outer), None);
+    }
 }
