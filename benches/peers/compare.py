@@ -132,19 +132,24 @@ def main():
     options.add_argument("--build", required=True)
     options.add_argument("--out", required=True)
     options.add_argument("--short", action="store_true")
-    options.add_argument("--only", help="cells whose name begins so")
+    options.add_argument("--only", default="", help="cells whose name begins so")
+    options.add_argument("--bytes", type=int, help="cells with frames of this length only")
     args = options.parse_args()
     args.out = os.path.abspath(args.out)
     core = max(os.sched_getaffinity(0))
-    cells = [c for c in all_cells(args.short) if not args.only or c.name.startswith(args.only)]
+    cells = [c for c in all_cells(args.short) if c.name.startswith(args.only) and args.bytes in (None, c.bytes)]
     rows, begin = [], time.time()
     with Box(f"{args.out}/peers/root", HUGEPAGES) as box:
         run = Run(args, box, core)
         run.start_ovs()
-        for i, cell in enumerate(cells):
-            rows.append(run.measure(cell))
-            print(f"[{i + 1}/{len(cells)}, {time.time() - begin:.0f} s] {report.line(rows[-1])}", flush=True)
-    report.write(args.out, rows, pages="2 MiB" if box.hugepages else "4 KiB", short=args.short)
+        try:
+            for i, cell in enumerate(cells):
+                rows.append(run.measure(cell))
+                print(f"[{i + 1}/{len(cells)}, {time.time() - begin:.0f} s] {report.line(rows[-1])}", flush=True)
+        finally:
+            # What was measured before an interrupt is worth keeping.
+            if rows:
+                report.write(args.out, rows, pages="2 MiB" if box.hugepages else "4 KiB", short=args.short)
 
 
 if __name__ == "__main__":
