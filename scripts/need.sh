@@ -13,8 +13,7 @@ want python3 python3
 case "$missing" in *rust*) echo "missing: Rust; get it from https://rustup.rs" >&2; exit 1;; esac
 
 case "$1" in
-test) want ovs-ofctl openvswitch-switch; want ip iproute2; want tcpdump tcpdump; want ethtool ethtool; want zstd zstd
-      want ping iputils-ping; want iperf3 iperf3 ;;
+test) want ovs-ofctl openvswitch-switch; want ip iproute2; want zstd zstd; want ping iputils-ping ;;
 demo) want ip iproute2; want ping iputils-ping; want ps procps ;;
 bench) want ip iproute2; want zstd zstd ;;
 *) echo "usage: need.sh test|demo|bench" >&2; exit 2 ;;

@@ -1,0 +1,182 @@
+//! What the control side asks of a worker, between two turns.
+//!
+//! Deliberately does not know: how requests and answers travel between threads.
+
+use std::sync::Arc;
+
+use sluice_flow::action::{Action, OfPort};
+use sluice_flow::key::slot;
+use sluice_flow::{BridgeIdx, DropReason, Event, Op, PortIdx, Program};
+use sluice_frame::Pool;
+use sluice_port::{Port, PortError};
+use sluice_wire::Headers;
+
+use super::{Punted, Slot, Worker, RUNT};
+use crate::apply::Route;
+use crate::count::{Counters, PortCounters, Report, RuleUse};
+use crate::BATCH;
+
+impl Worker {
+    /// Runs a new program from the next batch on. Verdicts that its changes cannot touch stay.
+    pub fn adopt(&mut self, program: Arc<Program>) {
+        let (old, new) = (self.epoch, program.epoch());
+        if old >> 31 != new >> 31 {
+            self.forget_all();
+        } else {
+            self.store.touch(&program, old);
+        }
+        self.program = program;
+        self.epoch = new;
+        self.views.refresh(&self.program, self.ports.len());
+    }
+
+    /// Lets go of the program, so that the control side may change it; adopt one before the next turn.
+    pub fn release_program(&mut self) -> Arc<Program> {
+        std::mem::take(&mut self.program)
+    }
+
+    /// Puts a port at a device's place.
+    pub fn add_port(&mut self, device: PortIdx, port: Box<dyn Port>) {
+        let at = device as usize;
+        while self.ports.len() <= at {
+            self.ports.push(None);
+            self.exits.queues.push(Vec::with_capacity(2 * BATCH));
+        }
+        let counters = PortCounters::default();
+        if let Some(place) = self.ports.get_mut(at) {
+            if let Some(old) = place.replace(Slot { port, counters, gone: false }) {
+                old.port.close(&mut self.exits.pool);
+            }
+        }
+        self.views.refresh(&self.program, self.ports.len());
+    }
+
+    /// Takes a port away and closes it.
+    pub fn remove_port(&mut self, device: PortIdx) {
+        if let Some(old) = self.ports.get_mut(device as usize).and_then(Option::take) {
+            old.port.close(&mut self.exits.pool);
+        }
+    }
+
+    /// The memory of this worker's frames, to make ports with.
+    pub fn pool_mut(&mut self) -> &mut Pool {
+        &mut self.exits.pool
+    }
+
+    /// A port, to ask it something.
+    pub fn port(&self, device: PortIdx) -> Option<&dyn Port> {
+        Some(&*self.ports.get(device as usize)?.as_ref()?.port)
+    }
+
+    /// Executes actions on a packet that a controller sent.
+    pub fn inject(&mut self, bridge: BridgeIdx, in_port: OfPort, actions: &Arc<[Action]>, bytes: &[u8], now_ms: u64) {
+        self.now_ms = now_ms;
+        self.exits.counters.injected += 1;
+        let Some(mut frame) = self.exits.pool.alloc() else {
+            return self.exits.counters.drop(DropReason::NoBuffer, 1);
+        };
+        if !frame.fill(bytes) {
+            return self.exits.drop(frame, DropReason::TxTooLong);
+        }
+        if bytes.len() < RUNT {
+            return self.exits.drop(frame, DropReason::Runt);
+        }
+        let program = self.program.clone();
+        let mut key = sluice_flow::Key::ZERO;
+        let headers = sluice_wire::parse(frame.head());
+        sluice_flow::extract::extract(frame.head(), &headers, &mut key);
+        key.set(slot::STAGE, 0);
+        let decision = self.decider.execute(&program, bridge, in_port, actions, &key, now_ms);
+        self.outbox.extend(decision.events);
+        let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
+        self.store.count_once(&decision.verdict, used);
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop };
+        self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
+        self.process_unwrapped();
+        self.flush();
+    }
+
+    /// Sends a frame by a device, past the tables (ARP requests of the switch itself).
+    pub fn transmit(&mut self, device: PortIdx, bytes: &[u8]) {
+        self.exits.counters.injected += 1;
+        let frame = self.exits.pool.alloc();
+        let Some(mut frame) = frame else { return self.exits.counters.drop(DropReason::NoBuffer, 1) };
+        if !frame.fill(bytes) {
+            return self.exits.drop(frame, DropReason::TxTooLong);
+        }
+        self.exits.apply(
+            frame,
+            Headers::default(),
+            &[Op::Output(device)],
+            &mut Route { program: &self.program, views: &mut self.views, drop: None },
+        );
+        self.flush();
+    }
+
+    /// What was counted; rule, table and crossing counts since the last report.
+    pub fn report(&mut self) -> Report {
+        let mut report = self.store.take_folded();
+        report.epoch = self.epoch;
+        report.counters = self.exits.counters.clone();
+        report.flows = self.caches.len();
+        report.verdicts = self.store.len();
+        report.ports = self
+            .ports
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| Some((i as PortIdx, s.as_ref()?.counters)))
+            .collect();
+        report
+    }
+
+    /// Frames by fate, so far.
+    pub fn counters(&self) -> &Counters {
+        &self.exits.counters
+    }
+
+    /// What the control side is asked to do since the last time.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.outbox.take()
+    }
+
+    /// Does the control side have something to do for this worker?
+    pub fn has_news(&self) -> bool {
+        !self.outbox.is_empty() || !self.exits.punts.is_empty() || !self.trouble.is_empty()
+    }
+
+    /// Copies for the controllers since the last time.
+    pub fn take_punts(&mut self) -> Vec<Punted> {
+        std::mem::take(&mut self.exits.punts)
+    }
+
+    /// Ports that reported trouble since the last time.
+    pub fn take_trouble(&mut self) -> Vec<(PortIdx, PortError)> {
+        std::mem::take(&mut self.trouble)
+    }
+
+    /// Has no port anything more to hand in, ever?
+    pub fn is_finished(&self) -> bool {
+        self.ports.iter().flatten().all(|s| s.port.is_finished())
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.caches.narrow.clear();
+        self.caches.wide.clear();
+        self.store.release_all();
+    }
+
+    /// A cache that grows forgets its flows, and then no one knows which verdicts are in use: both start anew.
+    pub(super) fn grow_caches(&mut self) {
+        let (narrow, wide) = (self.caches.narrow.wants_to_grow(), self.caches.wide.wants_to_grow());
+        if !narrow && !wide {
+            return;
+        }
+        self.forget_all();
+        if narrow {
+            self.caches.narrow.grow();
+        }
+        if wide {
+            self.caches.wide.grow();
+        }
+    }
+}
