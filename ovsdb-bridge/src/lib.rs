@@ -10,6 +10,7 @@ pub mod difference;
 pub mod error;
 pub mod source;
 pub mod state;
+pub mod switching;
 
 pub use difference::{diff, Step};
 pub use error::ConfigError;
@@ -17,4 +18,7 @@ pub use source::toml::parse_toml;
 pub use state::{
     Address, Bridge, ControllerTarget, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl,
     Underlay, Version, Vxlan, Workers,
+};
+pub use switching::{
+    Bond, BondMode, Lacp, LacpPort, McastSnooping, Mirror, Normal, Policing, PriorityTags, Switching, VlanMode,
 };

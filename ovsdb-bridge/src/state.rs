@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::switching::{Bond, LacpPort, Mirror, Normal, Policing, Switching};
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DesiredState {
@@ -66,8 +68,14 @@ pub struct Bridge {
     pub mac_ageing: u32,
     /// MTU of the LOCAL device.
     pub mtu: Option<u16>,
+    /// What NORMAL does on the whole bridge.
+    pub normal: Normal,
     /// Ports, without LOCAL.
     pub ports: Vec<Port>,
+    /// Bonds of some of the ports.
+    pub bonds: Vec<Bond>,
+    /// Copies of packets for someone who watches.
+    pub mirrors: Vec<Mirror>,
 }
 
 impl Bridge {
@@ -83,7 +91,10 @@ impl Bridge {
             mac_table_size: 8192,
             mac_ageing: 300,
             mtu: None,
+            normal: Normal::default(),
             ports: Vec::new(),
+            bonds: Vec::new(),
+            mirrors: Vec::new(),
         }
     }
 }
@@ -165,10 +176,35 @@ pub struct Port {
     pub kind: PortKind,
     /// Wished OpenFlow number, 1 to 65279.
     pub ofport_request: Option<u16>,
-    /// Access VLAN for NORMAL and FLOOD.
+    /// Access, native or service VLAN for NORMAL.
     pub tag: Option<u16>,
+    /// VLANs and the like, for NORMAL. Every member of a bond has the bond's.
+    pub switching: Switching,
     /// MTU to set on the device.
     pub mtu: Option<u16>,
+    /// MAC address to set on the device.
+    pub mac: Option<[u8; 6]>,
+    /// What the device may hand in.
+    pub policing: Policing,
+    /// How it takes part in LACP, as a member of a bond.
+    pub lacp: LacpPort,
+}
+
+impl Port {
+    /// A trunk port without wishes.
+    pub fn new(name: impl Into<String>, kind: PortKind) -> Port {
+        Port {
+            name: name.into(),
+            kind,
+            ofport_request: None,
+            tag: None,
+            switching: Switching::default(),
+            mtu: None,
+            mac: None,
+            policing: Policing::default(),
+            lacp: LacpPort::default(),
+        }
+    }
 }
 
 /// What is behind a port.
@@ -247,8 +283,10 @@ pub struct Vxlan {
     pub remote_ip: Address,
     /// Our own address; `None` takes what routing gives.
     pub local_ip: Option<Address>,
-    /// The VNI.
+    /// The VNI: of packets that arrive, and of those that leave where `out_key` is `None`.
     pub key: Key,
+    /// The VNI of packets that leave, where it is another one.
+    pub out_key: Option<Key>,
     /// UDP port.
     pub dst_port: u16,
     /// Sets "don't fragment" on the outer packet.
@@ -259,6 +297,10 @@ pub struct Vxlan {
     pub ttl: Ttl,
     /// Computes the outer UDP checksum.
     pub csum: bool,
+    /// Carries a group policy id (`exts=gbp`).
+    pub gbp: bool,
+    /// Mark by which the host looks up the route of packets that leave.
+    pub egress_pkt_mark: u32,
 }
 
 impl Vxlan {
@@ -268,11 +310,14 @@ impl Vxlan {
             remote_ip,
             local_ip: None,
             key: Key::Fixed(0),
+            out_key: None,
             dst_port: 4789,
             df: true,
             tos: Tos::Fixed(0),
             ttl: Ttl::Fixed(64),
             csum: false,
+            gbp: false,
+            egress_pkt_mark: 0,
         }
     }
 

@@ -130,7 +130,7 @@ fn port(table: &Table<'_>) -> Result<Port, ConfigError> {
         .map(|i| i.number16(1, MAX_OFPORT, "an OpenFlow port number"))
         .transpose()?;
     let tag = table.get("tag").map(|i| i.number16(0, 4095, "a VLAN id")).transpose()?;
-    Ok(Port { name: port_name, kind, ofport_request, tag, mtu: mtu(table)? })
+    Ok(Port { ofport_request, tag, mtu: mtu(table)?, ..Port::new(port_name, kind) })
 }
 
 /// Words that every port has.
