@@ -1,6 +1,6 @@
 //! The executables: sluiced, sluice and sluice-controller.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod daemon;
 pub mod inline;

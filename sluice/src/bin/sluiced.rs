@@ -1,34 +1,38 @@
-//! The daemon.
+//! The daemon, also when called as ovs-vswitchd.
 
 use std::process::ExitCode;
 
-use sluice::daemon::{args, control, log};
+use sluice::daemon::args::{self, Args};
+use sluice::daemon::detach::{self, Role};
+use sluice::daemon::{control, log};
 
 fn main() -> ExitCode {
-    let request = match args::parse(std::env::args().skip(1)) {
-        Ok(request) => request,
-        Err(e) => {
-            eprintln!("sluiced: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let args = match request {
-        args::Request::Help => {
-            print!("{}", args::USAGE);
+    let words: Vec<String> = std::env::args_os().map(|w| w.to_string_lossy().into_owned()).collect();
+    let args = match args::parse(words) {
+        Ok(args::Request::Run(args)) => *args,
+        Ok(args::Request::Print(text)) => {
+            print!("{text}");
             return ExitCode::SUCCESS;
         }
-        args::Request::Version => {
-            println!("sluiced {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
-        args::Request::Run(args) => args,
+        Err(e) => return fail(&e),
     };
-    log::set_level(args.log_level);
-    match control::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("sluiced: {e}");
-            ExitCode::FAILURE
+    run(args).unwrap_or_else(|e| fail(&e))
+}
+
+fn run(args: Args) -> Result<ExitCode, String> {
+    log::start(args::SERVICE);
+    log::configure(&args.logging)?;
+    match detach::start(&args.detaching)? {
+        Role::Done(code) => Ok(code),
+        Role::Daemon(readiness, pidfile) => {
+            let result = control::run(args, readiness);
+            drop(pidfile);
+            result.map(|()| ExitCode::SUCCESS)
         }
     }
+}
+
+fn fail(why: &str) -> ExitCode {
+    log::fatal(why);
+    ExitCode::FAILURE
 }

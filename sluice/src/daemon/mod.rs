@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod detach;
 pub mod host;
 pub mod log;
 pub mod ofserver;

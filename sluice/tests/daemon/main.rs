@@ -84,7 +84,7 @@ fn a_stopped_daemon_leaves_neither_socket_nor_xdp_program() {
     let tunnel = "[[bridge.port]]\nname = \"vx\"\nkind = \"vxlan\"\nremote_ip = \"192.0.2.2\"\nlocal_ip = \"192.0.2.1\"\n";
     let config = place.write("node.toml", &format!("{TWO_PORTS}{tunnel}[[underlay]]\ndevice = \"u0\"\n"));
     let daemon = Daemon::start(&place, &config, "br0");
-    wait_for("the underlay", || daemon.log().contains("u0|carries tunnels"));
+    wait_for("the underlay", || daemon.log().contains("u0: carries tunnels"));
     assert_eq!(daemon.stop(), Some(0));
     assert!(!place.rundir().join("br0.mgmt").exists());
     assert!(!place.sh("ip -d link show u0").contains("xdp"));
@@ -114,13 +114,13 @@ fn a_device_that_vanishes_keeps_its_rules_and_comes_back() {
     let config = place.write("node.toml", TWO_PORTS);
     let daemon = Daemon::start(&place, &config, "br0");
     ofctl(&place, "add-flow br0 in_port=p1,actions=p2");
-    wait_for("p1", || daemon.log().contains("p1|opened"));
+    wait_for("p1", || daemon.log().contains("p1: opened"));
     place.sh("ip link del p1");
-    wait_for("word of it", || daemon.log().contains("p1|vanished"));
+    wait_for("word of it", || daemon.log().contains("p1: vanished"));
     let rules = ofctl(&place, "--no-stats dump-flows br0");
     assert!(rules.contains("in_port=1 actions=output:2"), "{rules}");
     place.veth("p1", "q1");
-    wait_for("its return", || daemon.log().matches("p1|opened").count() == 2);
+    wait_for("its return", || daemon.log().matches("p1: opened").count() == 2);
     place.sh("ip addr add 10.0.0.1/24 dev q1");
     wait_for("traffic", || {
         place.try_sh("ping -c 1 -W 1 10.0.0.9");
@@ -141,9 +141,9 @@ fn a_reload_touches_only_what_differs() {
     let three = format!("{TWO_PORTS}[[bridge.port]]\nname = \"p3\"\nofport_request = 3\n");
     place.write("node.toml", &three);
     daemon.signal("HUP");
-    wait_for("p3", || daemon.log().contains("p3|opened as port 3"));
+    wait_for("p3", || daemon.log().contains("p3: opened as port 3"));
     assert!(ofctl(&place, "--no-stats dump-flows br0").contains("priority=7"));
-    assert_eq!(daemon.log().matches("p1|opened").count(), 1);
+    assert_eq!(daemon.log().matches("p1: opened").count(), 1);
     place.write("node.toml", &format!("{three}nonsense = 1\n"));
     daemon.signal("HUP");
     wait_for("the refusal", || daemon.log().contains("node.toml:13:1: expected one of"));
@@ -162,7 +162,7 @@ fn an_idle_daemon_uses_next_to_no_processor() {
     let place = two_ports();
     let config = place.write("node.toml", TWO_PORTS);
     let daemon = Daemon::start(&place, &config, "br0");
-    wait_for("p2", || daemon.log().contains("p2|opened"));
+    wait_for("p2", || daemon.log().contains("p2: opened"));
     let used = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("proc");
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();

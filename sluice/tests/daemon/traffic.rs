@@ -131,7 +131,7 @@ fn a_packet_out_goes_where_its_actions_say() {
     let place = &machines.place;
     let config = place.write("node.toml", TWO_PORTS);
     let daemon = Daemon::start(place, &config, "br0");
-    wait_for("p2", || daemon.log().contains("p2|opened"));
+    wait_for("p2", || daemon.log().contains("p2: opened"));
     let packet = "ffffffffffff02000000000908060001080006040001020000000009 0a000009 000000000000 0a000002".replace(' ', "");
     let sent = |place: &Place| {
         let text = ofctl(place, "dump-ports br0 p2");

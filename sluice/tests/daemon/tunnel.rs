@@ -100,7 +100,7 @@ fn a_tunnel_over_a_bridge_of_our_own_reaches_the_kernel() {
     let under = "[[bridge]]\nname = \"br-phy\"\n[[bridge.port]]\nname = \"u0\"\n";
     let config = place.write("node.toml", &format!("{FLOW_TUNNEL}{under}"));
     let daemon = Daemon::start(place, &config, "br-phy");
-    wait_for("LOCAL", || daemon.log().contains("br-phy|opened"));
+    wait_for("LOCAL", || daemon.log().contains("br-phy: opened"));
     place.sh("ip addr add 192.0.2.1/24 dev br-phy && ip link set br-phy up");
     add_rules(place);
     wait_for("a reply through the tunnel", || peers.ping(""));

@@ -16,6 +16,7 @@ use sluice_flow::BridgeIdx;
 use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, PortKind, Step, Workers};
 
 use super::Control;
+use crate::daemon::args::Source;
 use crate::daemon::host::Touched;
 use crate::stream::target::management_socket;
 
@@ -78,7 +79,8 @@ impl Control {
 
     /// Reads the file again and carries out what differs.
     pub(super) fn reload(&mut self, now_ms: u64) {
-        let state = match read(&self.args.config).and_then(|s| check(&s).map(|()| s)) {
+        let Source::File(file) = &self.args.source else { return };
+        let state = match read(file).and_then(|s| check(&s).map(|()| s)) {
             Ok(state) => state,
             Err(e) => return crate::log!(Error, "sluiced", "configuration not taken: {e}"),
         };

@@ -19,8 +19,9 @@ use sluice_flow::Event;
 use sluice_ovsdb_bridge::DesiredState;
 use sluice_port::netlink::Host;
 
-use super::args::Args;
+use super::args::{Args, Source};
 use super::clock::Clock;
+use super::detach::Readiness;
 use super::host::{underlay, Touched};
 use super::ofserver::Server;
 use super::rundir::RunDirectory;
@@ -53,12 +54,20 @@ pub struct Control {
 }
 
 /// Runs until a signal ends it.
-pub fn run(args: Args) -> Result<(), String> {
-    let state = configure::read(&args.config)?;
+///
+/// `readiness` hears when configuration can begin.
+pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
+    let Source::File(file) = &args.source else {
+        return Err("this version takes its configuration from a file only; give --config FILE.toml".to_string());
+    };
+    let state = configure::read(file)?;
     configure::check(&state)?;
-    let rundir = RunDirectory::claim(&args.rundir).map_err(|e| e.to_string())?;
+    let rundir = RunDirectory::claim(&args.directories.run).map_err(|e| e.to_string())?;
     let mut control = Control::new(args, rundir, &state)?;
-    let result = control.configure_first(state).and_then(|()| control.serve());
+    let result = control.configure_first(state).and_then(|()| {
+        readiness.announce();
+        control.serve()
+    });
     control.switch.dismiss();
     result
 }
