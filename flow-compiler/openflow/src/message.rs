@@ -8,18 +8,25 @@ use crate::action::{FlowMod, PortNo};
 use crate::error::{ErrorCode, OfpError};
 use crate::version::{Protocol, VersionSet};
 
+mod conntrack;
+mod continuation;
 mod flow;
 mod group;
+mod monitor;
 mod packet;
 mod port;
 mod stats;
+mod status;
 mod switch;
 
+pub use conntrack::{CtFlush, CtTuple};
+pub use continuation::Continuation;
 pub use flow::{FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsRequest};
 pub use group::{
     Bucket, GroupCommand, GroupDesc, GroupFeatures, GroupMod, GroupStats, MeterBand, MeterBandKind,
     MeterCommand, MeterConfig, MeterFeatures, MeterMod, MeterStats,
 };
+pub use monitor::{monitor_flags, FlowChange, FlowEvent, FlowMonitorRequest, FlowUpdate, MonitorCommand};
 pub use packet::{PacketIn, PacketInFormat, PacketOut};
 pub use port::{
     features, port_config, port_state, Port, PortMod, PortReason, PortStats, PortStatus, QueueStats,
@@ -28,6 +35,7 @@ pub use port::{
 pub use stats::{
     Aggregate, StatsReply, StatsRequest, SwitchDesc, TableDesc, TableMod, TableStats, Vacancy,
 };
+pub use status::{RequestForward, RoleReason, RoleStatus, TableStatus};
 pub use switch::{
     capabilities, AsyncConfig, AsyncMasks, BundleAdd, BundleControl, BundleKind, Features, FragMode,
     Hello, Role, RoleRequest, SwitchConfig, TlvMap, TlvTable, TlvTableCommand, TlvTableMod,
@@ -151,6 +159,22 @@ pub enum Message {
     TlvTableReply(TlvTable),
     /// `NXT_CT_FLUSH_ZONE`.
     CtFlushZone(u16),
+    /// `NXT_CT_FLUSH`.
+    CtFlush(Box<CtFlush>),
+    /// `NXT_RESUME`: a packet-in's packet goes on where it was paused.
+    Resume(Box<PacketIn>),
+    /// A role changed without the connection's asking.
+    RoleStatus(RoleStatus),
+    /// A table ran full or has room again.
+    TableStatus(TableStatus),
+    /// Another controller's change, passed on.
+    RequestForward(RequestForward),
+    /// Ends a flow monitor (up to 1.3).
+    FlowMonitorCancel(u32),
+    /// A monitor tells only of removals from here on (up to 1.3).
+    FlowMonitorPaused,
+    /// A monitor has told all that was missed (up to 1.3).
+    FlowMonitorResumed,
     /// A message that is known by name but whose body this crate does not read.
     ///
     /// A switch answers it with the error that [`Message::refusal`] gives.
@@ -187,6 +211,11 @@ impl Message {
             | Message::GetAsyncReply(_)
             | Message::QueueGetConfigReply(_)
             | Message::TlvTableReply(_)
+            | Message::RoleStatus(_)
+            | Message::TableStatus(_)
+            | Message::RequestForward(_)
+            | Message::FlowMonitorPaused
+            | Message::FlowMonitorResumed
             | Message::Unread { .. } => Some(OfpError::OFPBRC_BAD_TYPE),
             Message::StatsReply(_) | Message::StatsRequest(StatsRequest::Unread { .. }) => {
                 Some(OfpError::OFPBRC_BAD_STAT)

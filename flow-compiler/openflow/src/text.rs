@@ -12,6 +12,7 @@ mod action_learn;
 mod action_misc;
 mod action_parse;
 mod action_print;
+mod ct_tuple;
 mod error;
 mod file;
 mod flags;
@@ -20,6 +21,7 @@ mod flow_print;
 mod formats;
 mod match_parse;
 mod match_print;
+mod monitor;
 mod names;
 mod number;
 mod order;
@@ -30,6 +32,7 @@ mod value;
 mod value_print;
 
 pub use action_print::format_actions;
+pub use ct_tuple::parse_ct_flush;
 pub use error::TextError;
 pub use file::{parse_flow_file, parse_flow_file_formats, FileError};
 pub use flow_parse::{
@@ -39,5 +42,6 @@ pub use flow_parse::{
 pub use flow_print::{format_duration, format_flow_mod, format_flow_mod_in, format_flow_stats, FlowCounters, FlowLine};
 pub use formats::Formats;
 pub use match_print::format_match;
+pub use monitor::parse_flow_monitor;
 pub use names::Names;
 pub use packet_out::parse_packet_out;

@@ -1,8 +1,8 @@
 //! Requests and replies that may come in several parts.
 
 use super::{
-    FlowStats, FlowStatsRequest, GroupDesc, GroupFeatures, GroupStats, MeterConfig, MeterFeatures,
-    MeterStats, Port, PortStats, QueueStats, QueueStatsRequest,
+    FlowMonitorRequest, FlowStats, FlowStatsRequest, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
+    MeterConfig, MeterFeatures, MeterStats, Port, PortStats, QueueStats, QueueStatsRequest,
 };
 use crate::action::PortNo;
 
@@ -41,6 +41,12 @@ pub enum StatsRequest {
     TableDesc,
     /// Queues of a port (1.4+).
     QueueDesc(QueueStatsRequest),
+    /// Tell me of changes of the rules.
+    FlowMonitor(Vec<FlowMonitorRequest>),
+    /// What was sampled of a bridge.
+    IpfixBridge,
+    /// What `sample` actions sampled.
+    IpfixFlow,
     /// Known by name, not read by this crate.
     Unread {
         /// Its name as printed.
@@ -152,6 +158,13 @@ pub enum StatsReply {
         /// The descriptions.
         body: Vec<u8>,
     },
+    /// Changes of the rules.
+    FlowMonitor {
+        /// More parts follow.
+        more: bool,
+        /// The changes.
+        updates: Vec<FlowUpdate>,
+    },
     /// Known by name, not read by this crate.
     Unread {
         /// Its name as printed.
@@ -179,6 +192,7 @@ impl StatsReply {
             | StatsReply::TableFeatures { more, .. }
             | StatsReply::TableDesc { more, .. }
             | StatsReply::QueueDesc { more, .. }
+            | StatsReply::FlowMonitor { more, .. }
             | StatsReply::Unread { more, .. } => *more,
             _ => false,
         }

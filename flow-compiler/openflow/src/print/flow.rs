@@ -6,8 +6,9 @@
 use super::duration;
 use super::packet::format_packet;
 use crate::action::{FlowMod, FlowModCommand};
+use crate::error::OfpError;
 use crate::message::{
-    FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsRequest, PacketIn, PacketOut, NO_BUFFER,
+    Continuation, FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsRequest, PacketIn, PacketOut, NO_BUFFER,
 };
 use crate::text::{
     format_actions, format_flow_mod, format_flow_stats, format_match, FlowCounters, FlowLine, Names,
@@ -71,7 +72,8 @@ pub(super) fn request(out: &mut String, q: &FlowStatsRequest, names: &Names) {
     out.push_str(&format_match(&q.matching, names));
 }
 
-fn reason(code: u8) -> String {
+/// The name of a packet-in's reason.
+pub(super) fn reason(code: u8) -> String {
     let name = match code {
         0 => "no_match",
         1 => "action",
@@ -79,12 +81,14 @@ fn reason(code: u8) -> String {
         3 => "action_set",
         4 => "group",
         5 => "packet_out",
+        6 | 7 => "",
         _ => return code.to_string(),
     };
     name.to_string()
 }
 
-pub(super) fn packet_in(out: &mut String, p: &PacketIn, names: &Names) {
+pub(super) fn packet_in(out: &mut String, v: Version, p: &PacketIn, names: &Names) -> Result<(), OfpError> {
+    let continuation = Continuation::decode(v, &p.continuation)?;
     if let Some(table) = p.table.filter(|t| *t != 0 || names.has_table(*t)) {
         out.push_str(" table_id=");
         names.write_table(out, table);
@@ -111,7 +115,35 @@ pub(super) fn packet_in(out: &mut String, p: &PacketIn, names: &Names) {
         let hex: Vec<String> = p.userdata.iter().map(|b| format!("{b:02x}")).collect();
         let _ = writeln!(out, " userdata={}", hex.join("."));
     }
+    continued(out, &continuation, names);
     out.push_str(&format_packet(&p.packet));
+    Ok(())
+}
+
+fn continued(out: &mut String, c: &Continuation, names: &Names) {
+    if c.bridge != 0 {
+        let b = format!("{:032x}", c.bridge);
+        let part = |from: usize, to: usize| b.get(from..to).unwrap_or("");
+        let uuid = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+        let _ = writeln!(out, " continuation.bridge={uuid}");
+    }
+    if !c.stack.is_empty() {
+        out.push_str(" continuation.stack=(top)");
+        for value in &c.stack {
+            let hex: String = value.iter().map(|b| format!("{b:02x}")).collect();
+            let digits = hex.trim_start_matches('0');
+            let _ = write!(out, " 0x{}", if digits.is_empty() { "0" } else { digits });
+        }
+        out.push_str(" (bottom)\n");
+    }
+    if c.conntracked {
+        out.push_str(" continuation.conntracked=true\n");
+    }
+    for (name, actions) in [("actions", &c.actions), ("action_set", &c.action_set)] {
+        if !actions.is_empty() {
+            let _ = writeln!(out, " continuation.{name}={}", format_actions(actions, names));
+        }
+    }
 }
 
 pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names) {
@@ -131,6 +163,18 @@ pub(super) fn packet_out(out: &mut String, p: &PacketOut, names: &Names) {
     }
 }
 
+/// The name of the reason why a rule went.
+pub(super) fn removed_reason(reason: FlowRemovedReason) -> &'static str {
+    match reason {
+        FlowRemovedReason::IdleTimeout => "idle",
+        FlowRemovedReason::HardTimeout => "hard",
+        FlowRemovedReason::Delete => "delete",
+        FlowRemovedReason::GroupDelete => "group_delete",
+        FlowRemovedReason::MeterDelete => "meter_delete",
+        FlowRemovedReason::Eviction => "eviction",
+    }
+}
+
 pub(super) fn removed(out: &mut String, f: &FlowRemoved, names: &Names) {
     let matching = format_match(&f.matching, names);
     let priority = match (f.priority, matching.is_empty()) {
@@ -138,14 +182,7 @@ pub(super) fn removed(out: &mut String, f: &FlowRemoved, names: &Names) {
         (p, true) => format!("priority={p}"),
         (p, false) => format!("priority={p},"),
     };
-    let reason = match f.reason {
-        FlowRemovedReason::IdleTimeout => "idle",
-        FlowRemovedReason::HardTimeout => "hard",
-        FlowRemovedReason::Delete => "delete",
-        FlowRemovedReason::GroupDelete => "group_delete",
-        FlowRemovedReason::MeterDelete => "meter_delete",
-        FlowRemovedReason::Eviction => "eviction",
-    };
+    let reason = removed_reason(f.reason);
     let _ = write!(out, " {priority}{matching} reason={reason}");
     if let Some(table) = f.table {
         out.push_str(" table_id=");

@@ -8,9 +8,11 @@ mod bits;
 mod flow;
 mod group;
 mod hex;
+mod monitor;
 mod packet;
 mod port;
 mod stats;
+mod status;
 mod switch;
 mod table;
 
@@ -172,9 +174,18 @@ fn body(out: &mut String, v: Version, m: &Message, names: &Names) -> Result<(), 
             let _ = write!(out, " zone_id={zone}");
         }
         Message::TlvTableReply(t) => switch::tlv_table(out, t),
+        Message::TlvTableMod(t) => status::tlv_mod(out, t),
+        Message::RoleStatus(s) => status::role(out, s),
+        Message::TableStatus(s) => status::table_status(out, s, names),
+        Message::RequestForward(f) => status::forward(out, v, f, names),
+        Message::SetAsync(c) | Message::GetAsyncReply(c) => status::async_config(out, c),
+        Message::CtFlush(f) => status::ct_flush(out, f),
+        Message::FlowMonitorCancel(id) => {
+            let _ = write!(out, " id={id}");
+        }
         Message::FlowMod(fm) => flow::flow_mod(out, v, fm, names),
         Message::PacketOut(p) => flow::packet_out(out, p, names),
-        Message::PacketIn(p) => flow::packet_in(out, p, names),
+        Message::PacketIn(p) | Message::Resume(p) => flow::packet_in(out, v, p, names)?,
         Message::FlowRemoved(f) => flow::removed(out, f, names),
         Message::PortStatus(s) => port::status(out, s),
         Message::PortMod(m) => port::port_mod(out, m, names),

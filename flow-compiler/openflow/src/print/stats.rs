@@ -2,7 +2,7 @@
 //!
 //! Purpose: dispatch to what prints the items. Deliberately does not know: the items.
 
-use super::{flow, group, port, table};
+use super::{flow, group, monitor, port, table};
 use crate::message::{StatsReply, StatsRequest};
 use crate::text::Names;
 use crate::version::Version;
@@ -37,6 +37,7 @@ pub(super) fn request(out: &mut String, q: &StatsRequest, names: &Names) {
             out.push(' ');
             group::write_meter_id(out, *id, '=');
         }
+        StatsRequest::FlowMonitor(all) => all.iter().for_each(|q| monitor::request(out, q, names)),
         _ => {}
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn reply(out: &mut String, v: Version, r: &StatsReply, names: &Names)
         StatsReply::TableDesc { tables, .. } => {
             tables.iter().for_each(|t| table::desc(out, t, names));
         }
+        StatsReply::FlowMonitor { updates, .. } => updates.iter().for_each(|u| monitor::update(out, u, names)),
         StatsReply::TableFeatures { .. }
         | StatsReply::QueueDesc { .. }
         | StatsReply::Unread { .. } => {}

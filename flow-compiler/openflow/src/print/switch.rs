@@ -6,7 +6,7 @@ use super::bits::write_bits;
 use super::{port, write_hex};
 use crate::message::{
     capabilities as c, BundleControl, BundleKind, Features, FragMode, Hello, PacketInFormat, Role,
-    RoleRequest, SwitchConfig, TlvTable,
+    RoleRequest, SwitchConfig, TlvMap, TlvTable,
 };
 use crate::version::Version;
 use std::fmt::Write;
@@ -125,9 +125,15 @@ pub(super) fn tlv_table(out: &mut String, t: &TlvTable) {
     let used: u32 = t.maps.iter().map(|m| m.len as u32).sum();
     let _ = writeln!(out, "\n max option space={} max fields={}", t.max_option_space, t.max_fields);
     let _ = writeln!(out, " allocated option space={used}\n");
-    out.push_str(" mapping table:\n  class  type  length  match field\n");
+    out.push_str(" mapping table:\n");
+    tlv_maps(out, &t.maps);
+}
+
+/// The lines of a table of mappings, with its heading.
+pub(super) fn tlv_maps(out: &mut String, maps: &[TlvMap]) {
+    out.push_str("  class  type  length  match field\n");
     out.push_str(" ------  ----  ------  --------------\n");
-    for m in &t.maps {
+    for m in maps {
         let (len, index) = (m.len, m.index);
         let (mut class, mut kind) = (String::new(), String::new());
         write_hex(&mut class, m.class as u32);

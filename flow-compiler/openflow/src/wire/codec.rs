@@ -6,7 +6,7 @@
 use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
-use super::{flow_mod, flow_stats, group, meter, packet, port, stats, switch, table};
+use super::{flow_mod, flow_stats, group, meter, packet, port, stats, status, switch, table};
 use crate::error::OfpError;
 use crate::message::{DecodeError, EncodeError, Message, PacketInFormat, StatsReply};
 use crate::version::{Protocol, Version};
@@ -151,6 +151,16 @@ fn body(p: Protocol, xid: u32, a: &Announced<'_>) -> Result<Message, OfpError> {
             r.zeros(6, OfpError::NXBRC_MUST_BE_ZERO)?;
             Message::CtFlushZone(r.u16()?)
         }
+        Kind::CtFlush => Message::CtFlush(Box::new(status::decode_ct_flush(b)?)),
+        Kind::Resume => {
+            Message::Resume(Box::new(packet::decode_in(v, Kind::NxtPacketIn2, b)?))
+        }
+        Kind::RoleStatus => Message::RoleStatus(status::decode_role(b)?),
+        Kind::TableStatus => Message::TableStatus(status::decode_table(b)?),
+        Kind::RequestForward => Message::RequestForward(status::decode_forward(v, b)?),
+        Kind::FlowMonitorCancel => Message::FlowMonitorCancel(r.u32()?),
+        Kind::FlowMonitorPaused => Message::FlowMonitorPaused,
+        Kind::FlowMonitorResumed => Message::FlowMonitorResumed,
         Kind::Unread => Message::Unread { name: a.spelling.name, body: b.to_vec() },
         _ => return statistics(a),
     })
@@ -187,6 +197,7 @@ fn encode(m: &Message, p: Protocol, xid: u32) -> Result<Vec<u8>, EncodeError> {
         Message::Hello(h) => switch::encode_hello(xid, h),
         Message::FlowMod(fm) => flow_mod::encode(p, xid, fm),
         Message::PacketIn(packet_in) => packet::encode_in(v, xid, packet_in),
+        Message::Resume(packet_in) => packet::encode_resume(v, xid, packet_in),
         Message::PacketOut(packet_out) => packet::encode_out(v, xid, packet_out),
         Message::FlowRemoved(removed) => flow_stats::encode_removed(p, xid, removed),
         Message::GroupMod(gm) => group::encode_mod(v, xid, gm),
@@ -242,6 +253,13 @@ fn kind_of(m: &Message, v: Version) -> (Kind, &'static str) {
         Message::TlvTableRequest => (Kind::TlvTableRequest, "TLV table request"),
         Message::TlvTableReply(_) => (Kind::TlvTableReply, "TLV table reply"),
         Message::CtFlushZone(_) => (Kind::CtFlushZone, "connection flush"),
+        Message::CtFlush(_) => (Kind::CtFlush, "connection flush"),
+        Message::RoleStatus(_) => (Kind::RoleStatus, "role status"),
+        Message::TableStatus(_) => (Kind::TableStatus, "table status"),
+        Message::RequestForward(_) => (Kind::RequestForward, "request forward"),
+        Message::FlowMonitorCancel(_) => (Kind::FlowMonitorCancel, "flow monitor cancel"),
+        Message::FlowMonitorPaused => (Kind::FlowMonitorPaused, "flow monitor pause"),
+        Message::FlowMonitorResumed => (Kind::FlowMonitorResumed, "flow monitor resumption"),
         _ => (Kind::Unread, "such message"),
     }
 }
@@ -290,6 +308,11 @@ fn put_body(out: &mut Vec<u8>, v: Version, m: &Message) -> Result<(), EncodeErro
         }
         Message::TlvTableMod(t) => switch::encode_tlv_mod(out, t),
         Message::TlvTableReply(t) => switch::encode_tlv_table(out, t),
+        Message::CtFlush(f) => status::encode_ct_flush(out, f)?,
+        Message::RoleStatus(s) => status::encode_role(out, s),
+        Message::TableStatus(s) => status::encode_table(out, s)?,
+        Message::RequestForward(f) => out.put(&f.request),
+        Message::FlowMonitorCancel(id) => out.u32(*id),
         _ => {}
     }
     Ok(())

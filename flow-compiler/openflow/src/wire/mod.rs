@@ -8,6 +8,7 @@
 mod action;
 mod buf;
 mod codec;
+pub(crate) mod continuation;
 mod flow_mod;
 mod flow_stats;
 pub mod framer;
@@ -17,6 +18,7 @@ mod instruction;
 mod kinds;
 mod matches;
 mod meter;
+mod monitor;
 mod nxm;
 mod oxm;
 mod oxs;
@@ -25,6 +27,7 @@ mod port;
 mod prop;
 mod selection;
 mod stats;
+mod status;
 mod switch;
 mod table;
 

@@ -158,16 +158,26 @@ pub(super) fn encode_in(version: Version, xid: u32, p: &PacketIn) -> Result<Vec<
         PacketInFormat::Nicira => Kind::NxtPacketIn,
         PacketInFormat::Nicira2 => Kind::NxtPacketIn2,
     };
+    if matches!(p.format, PacketInFormat::Nicira2) {
+        return encode_nicira2(version, kind, xid, p, packet);
+    }
     let mut out = header::write(version, kind, xid, false, "packet-in")?;
     match p.format {
         PacketInFormat::Standard => put_standard(&mut out, version, p),
-        PacketInFormat::Nicira => put_nicira(&mut out, p),
-        PacketInFormat::Nicira2 => {
-            put_nicira2(&mut out, version, p, packet)?;
-            return header::finish(out);
-        }
+        _ => put_nicira(&mut out, p),
     }
     out.put(packet);
+    header::finish(out)
+}
+
+/// Writes a request to go on with a paused packet.
+pub(super) fn encode_resume(version: Version, xid: u32, p: &PacketIn) -> Result<Vec<u8>, EncodeError> {
+    encode_nicira2(version, Kind::Resume, xid, p, &p.packet)
+}
+
+fn encode_nicira2(version: Version, kind: Kind, xid: u32, p: &PacketIn, packet: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    let mut out = header::write(version, kind, xid, false, "packet-in")?;
+    put_nicira2(&mut out, version, p, packet)?;
     header::finish(out)
 }
 

@@ -8,7 +8,7 @@
 use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
-use super::{flow_stats, group, meter, oxs, port, table};
+use super::{flow_stats, group, meter, monitor, oxs, port, table};
 use crate::action::PortNo;
 use crate::error::OfpError;
 use crate::message::{
@@ -54,6 +54,11 @@ pub(super) fn decode_request(a: &Announced<'_>) -> Result<StatsRequest, OfpError
             let (port, queue) = (port::number(v, &mut r)?, r.u32()?);
             StatsRequest::QueueDesc(QueueStatsRequest { port, queue })
         }
+        Kind::FlowMonitorRequest => {
+            StatsRequest::FlowMonitor(items(a.body, |r| monitor::decode_request(v, r))?)
+        }
+        Kind::IpfixBridgeRequest => StatsRequest::IpfixBridge,
+        Kind::IpfixFlowRequest => StatsRequest::IpfixFlow,
         _ => StatsRequest::Unread { name: a.spelling.name, body: a.body.to_vec() },
     })
 }
@@ -81,6 +86,9 @@ fn request_kind(q: &StatsRequest) -> (Kind, &'static str) {
         StatsRequest::TableFeatures(_) => (Kind::TableFeaturesRequest, "table features request"),
         StatsRequest::TableDesc => (Kind::TableDescRequest, "table description request"),
         StatsRequest::QueueDesc(_) => (Kind::QueueDescRequest, "queue description request"),
+        StatsRequest::FlowMonitor(_) => (Kind::FlowMonitorRequest, "flow monitor request"),
+        StatsRequest::IpfixBridge => (Kind::IpfixBridgeRequest, "IPFIX request"),
+        StatsRequest::IpfixFlow => (Kind::IpfixFlowRequest, "IPFIX request"),
         StatsRequest::Unread { name, .. } => (Kind::UnreadRequest, name),
     }
 }
@@ -113,6 +121,9 @@ pub(super) fn encode_request(
             put_u32_padded(&mut out, *id);
         }
         StatsRequest::TableFeatures(body) => out.put(body),
+        StatsRequest::FlowMonitor(all) => {
+            all.iter().try_for_each(|q| monitor::encode_request(&mut out, v, q))?;
+        }
         StatsRequest::QueueDesc(q) => {
             out.u32(q.port.0);
             out.u32(q.queue);
@@ -177,6 +188,9 @@ pub(super) fn decode_reply(a: &Announced<'_>) -> Result<StatsReply, OfpError> {
         Kind::MeterFeaturesReply => StatsReply::MeterFeatures(meter::decode_features(body)?),
         Kind::TableFeaturesReply => StatsReply::TableFeatures { more, body: body.to_vec() },
         Kind::TableDescReply => StatsReply::TableDesc { more, tables: items(body, table::decode_desc)? },
+        Kind::FlowMonitorReply => {
+            StatsReply::FlowMonitor { more, updates: items(body, |r| monitor::decode_update(v, r))? }
+        }
         Kind::QueueDescReply => StatsReply::QueueDesc { more, body: body.to_vec() },
         _ => StatsReply::Unread { name: a.spelling.name, more, body: body.to_vec() },
     })
@@ -356,6 +370,9 @@ pub(super) fn encode_reply(
         StatsReply::TableDesc { tables, .. } => {
             parts = parts.add_all(tables, table::encode_desc)?;
         }
+        StatsReply::FlowMonitor { updates, .. } => {
+            parts = parts.add_all(updates, |o, u| monitor::encode_update(o, v, u))?;
+        }
         StatsReply::Unread { .. } => {}
     }
     parts.finish(reply.more())
@@ -383,6 +400,7 @@ fn reply_kind(reply: &StatsReply) -> (Kind, &'static str) {
         StatsReply::MeterFeatures(_) => (Kind::MeterFeaturesReply, "meter features reply"),
         StatsReply::TableFeatures { .. } => (Kind::TableFeaturesReply, "table features reply"),
         StatsReply::TableDesc { .. } => (Kind::TableDescReply, "table description reply"),
+        StatsReply::FlowMonitor { .. } => (Kind::FlowMonitorReply, "flow monitor reply"),
         StatsReply::QueueDesc { .. } => (Kind::QueueDescReply, "queue description reply"),
         StatsReply::Unread { name, .. } => (Kind::UnreadReply, name),
     }
