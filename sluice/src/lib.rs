@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod appctl;
 pub mod daemon;
 pub mod inline;
 pub mod ofctl;

@@ -1,4 +1,5 @@
-//! The command line: `sluice replay`, `sluice ofctl`; `ovs-ofctl` when called by that name.
+//! The command line: `sluice replay`, `sluice ofctl`, `sluice appctl`; `ovs-ofctl` and `ovs-appctl`
+//! when called by that name.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ usage: sluice COMMAND [ARG...]
 
   replay   runs the engine from capture to capture, and measures it
   ofctl    programs and asks a switch over OpenFlow; also when called as ovs-ofctl
+  appctl   asks a running daemon over its control socket; also when called as ovs-appctl
 
 Each command explains itself with --help.
 ";
@@ -15,13 +17,17 @@ Each command explains itself with --help.
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args_os().map(|w| w.to_string_lossy().into_owned()).collect();
     let called = if words.is_empty() { String::new() } else { words.remove(0) };
-    if Path::new(&called).file_name().is_some_and(|name| name == "ovs-ofctl") {
-        return sluice::ofctl::main("ovs-ofctl", &words);
+    let name = Path::new(&called).file_name().and_then(|name| name.to_str());
+    match name {
+        Some("ovs-ofctl") => return sluice::ofctl::main("ovs-ofctl", &words),
+        Some("ovs-appctl") => return sluice::appctl::main("ovs-appctl", &words),
+        _ => {}
     }
     let command = if words.is_empty() { String::new() } else { words.remove(0) };
     match command.as_str() {
         "replay" => sluice::replay::main(&words),
         "ofctl" => sluice::ofctl::main("sluice ofctl", &words),
+        "appctl" => sluice::appctl::main("sluice appctl", &words),
         "--help" | "-h" | "help" => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -15,5 +15,6 @@ pub mod publisher;
 pub mod rundir;
 pub mod signals;
 pub mod switch;
+pub mod unixctl;
 pub mod worker;
 pub mod control;

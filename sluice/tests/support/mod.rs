@@ -183,11 +183,15 @@ pub fn shared(folder: &str) -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// A folder in which `ovs-ofctl` is a link to our own command line.
+/// A folder in which `ovs-ofctl` and `ovs-appctl` are links to our own command line.
 pub fn links(place: &Place) -> PathBuf {
     let folder = place.directory.join("bin");
     std::fs::create_dir_all(&folder).expect("a folder for links");
-    let link = folder.join("ovs-ofctl");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sluice"), link).expect("a link");
+    for name in ["ovs-ofctl", "ovs-appctl"] {
+        let link = folder.join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sluice"), link).expect("a link");
+        }
+    }
     folder
 }

@@ -19,7 +19,7 @@ use sluice_flow::Event;
 use sluice_ovsdb_bridge::DesiredState;
 use sluice_port::netlink::Host;
 
-use super::args::{Args, Source};
+use super::args::{Args, ControlSocket, Source, SERVICE};
 use super::clock::Clock;
 use super::detach::Readiness;
 use super::host::{underlay, Touched};
@@ -28,6 +28,7 @@ use super::rundir::RunDirectory;
 use super::signals::Signals;
 use super::switch::link::{speed_of, LinkFacts};
 use super::switch::{Notice, Switch};
+use super::unixctl;
 use super::worker::Worker;
 
 const WAKE: Token = Token(0);
@@ -51,6 +52,7 @@ pub struct Control {
     punts: punts::PuntLog,
     switch: Switch,
     server: Server,
+    unixctl: unixctl::Server,
 }
 
 /// Runs until a signal ends it.
@@ -68,8 +70,7 @@ pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
         readiness.announce();
         control.serve()
     });
-    control.switch.dismiss();
-    result
+    control.end(result)
 }
 
 impl Control {
@@ -88,6 +89,7 @@ impl Control {
         let seeds = configure::random_seeds();
         let mut switch = Switch::new(seeds);
         let settings = configure::worker_settings(&state.workers, seeds, switch.versions());
+        let unixctl = listen_for_commands(registry, &args)?;
         let cpu = state.workers.cpus.first().copied();
         let worker = Worker::start(settings, BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
         switch.employ(worker);
@@ -104,10 +106,25 @@ impl Control {
             punts: punts::PuntLog::default(),
             switch,
             server: Server::new(),
+            unixctl,
         })
     }
 
-    fn serve(&mut self) -> Result<(), String> {
+    /// Ends the worker, and with `exit --cleanup` also what bridges made on the host.
+    fn end(mut self, result: Result<bool, String>) -> Result<(), String> {
+        if matches!(result, Ok(true)) {
+            let now_ms = self.clock.now_ms();
+            let bridges: Vec<_> = self.switch.bridges().map(|b| b.index).collect();
+            bridges.into_iter().for_each(|index| self.switch.remove_bridge(index, now_ms));
+        }
+        self.switch.dismiss();
+        drop(self.server);
+        self.unixctl.finish();
+        result.map(|_| ())
+    }
+
+    /// Runs until it is to end; true when what bridges made on the host is to go too.
+    fn serve(&mut self) -> Result<bool, String> {
         crate::log!(Info, "sluiced", "serving in {}, pid {}", self.rundir.path().display(), std::process::id());
         let mut events = Events::with_capacity(256);
         let mut more = true;
@@ -125,13 +142,14 @@ impl Control {
                 match event.token() {
                     HOST => host_changed = true,
                     WAKE | STOP | RELOAD => {}
+                    token if unixctl::owns(token) => self.unixctl.take_event(self.poll.registry(), event),
                     _ => self.server.take_event(self.poll.registry(), event, now_ms),
                 }
             }
             let wishes = self.signals.take();
             if wishes.stop {
                 crate::log!(Info, "sluiced", "stopping");
-                return Ok(());
+                return Ok(false);
             }
             if wishes.reload {
                 self.reload(now_ms);
@@ -140,6 +158,12 @@ impl Control {
                 self.follow_host(now_ms);
             }
             more = self.work(now_ms)?;
+            let asked = self.obey(now_ms);
+            more |= asked.more;
+            if let Some(cleanup) = asked.exit {
+                crate::log!(Info, "sluiced", "stopping, as asked for on the control socket");
+                return Ok(cleanup);
+            }
         }
     }
 
@@ -160,6 +184,15 @@ impl Control {
         }
         let more = self.server.turn(self.poll.registry(), &mut self.switch, now_ms);
         Ok(more || news)
+    }
+
+    /// Commands of the control socket.
+    fn obey(&mut self, now_ms: u64) -> unixctl::Wishes {
+        let mut wishes = unixctl::Wishes::default();
+        let mut console = unixctl::Console { switch: &mut self.switch, host: self.host.tables(), now_ms, wishes: &mut wishes };
+        wishes.more = self.unixctl.turn(self.poll.registry(), &mut console);
+        self.switch.publish();
+        wishes
     }
 
     /// What deciding asked for.
@@ -206,5 +239,17 @@ impl Control {
             self.guard.keep(self.switch.tunnel_ends());
         }
         self.switch.publish();
+    }
+}
+
+/// Opens the control socket where it shall be.
+fn listen_for_commands(registry: &mio::Registry, args: &Args) -> Result<unixctl::Server, String> {
+    match &args.unixctl {
+        ControlSocket::Nowhere => Ok(unixctl::Server::nowhere()),
+        ControlSocket::At(path) => unixctl::Server::listen(registry, path),
+        ControlSocket::Default => {
+            let name = format!("{SERVICE}.{}.ctl", std::process::id());
+            unixctl::Server::listen(registry, &args.directories.run.join(name))
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The process that starts the daemon again.
 //!
-//! Purpose: a daemon that crashed after it was ready is started again, not faster than every ten
-//! seconds.
+//! Purpose: a daemon that crashed after it was ready is started again, not faster than once a
+//! second, and every ten seconds when it crashes again and again.
 //! Invariant: one that ended by itself, or by a signal that a person sends, stays ended.
 //! Deliberately does not know: why it crashed.
 
@@ -14,8 +14,10 @@ use rustix::process::WaitStatus;
 use super::{code_of, fork_and_wait, leave_terminal, wait_for, Forked, PidFile, Readiness};
 use crate::daemon::args::Detaching;
 
-/// Shortest time between two starts.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Shortest time between two starts, and from the third crash in a row on.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// One that lived so long did not crash in a row.
+const LONG: Duration = Duration::from_secs(60);
 /// What a program that panicked ends with.
 const PANICKED: i32 = 101;
 
@@ -29,7 +31,7 @@ pub(super) enum Outcome {
 
 /// Forks the daemon and watches over it; returns in the daemon at once.
 pub(super) fn watch(readiness: &mut Readiness, wanted: &Detaching) -> Result<Outcome, String> {
-    let mut first = true;
+    let (mut first, mut in_a_row) = (true, 0);
     loop {
         let started = Instant::now();
         let pid = match fork_and_wait()? {
@@ -59,7 +61,8 @@ pub(super) fn watch(readiness: &mut Readiness, wanted: &Detaching) -> Result<Out
         if let Some(path) = &wanted.pidfile {
             PidFile::remove_stale(path);
         }
-        std::thread::sleep(PAUSE.saturating_sub(started.elapsed()));
+        in_a_row = if started.elapsed() >= LONG { 1 } else { in_a_row + 1 };
+        std::thread::sleep(PAUSES[usize::from(in_a_row > 2)].saturating_sub(started.elapsed()));
     }
 }
 

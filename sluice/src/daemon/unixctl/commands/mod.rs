@@ -1,0 +1,77 @@
+//! The commands of the control socket.
+//!
+//! Purpose: one list of names with what they need and do.
+//! Invariant: every command answers at once, from what is in memory; its answer is bounded.
+//! Deliberately does not know: sockets and JSON.
+
+mod basic;
+mod list;
+
+use sluice_port::netlink::Tables;
+
+pub use list::find;
+
+use crate::daemon::switch::Switch;
+
+/// What commands work on.
+pub struct Console<'a> {
+    /// The switch.
+    pub switch: &'a mut Switch,
+    /// The host's devices, routes and neighbours.
+    pub host: &'a Tables,
+    /// Now.
+    pub now_ms: u64,
+    /// What the daemon is to do.
+    pub wishes: &'a mut Wishes,
+}
+
+/// What commands ask of the daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// End; true removes what bridges made on the host.
+    pub exit: Option<bool>,
+    /// Look again at once.
+    pub more: bool,
+}
+
+/// What has to be there before a command can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// What the workers have counted until now.
+    Counts,
+}
+
+/// What a command gives.
+pub enum Reply {
+    /// Text.
+    Text(String),
+    /// What is wrong.
+    Error(String),
+    /// An empty text, when the daemon has ended.
+    AtEnd,
+}
+
+impl From<Result<String, String>> for Reply {
+    fn from(result: Result<String, String>) -> Reply {
+        match result {
+            Ok(text) => Reply::Text(text),
+            Err(text) => Reply::Error(text),
+        }
+    }
+}
+
+/// A command.
+pub struct Command {
+    /// Name.
+    pub name: &'static str,
+    /// Its arguments, for people.
+    pub usage: &'static str,
+    /// Fewest and most arguments.
+    pub arguments: (usize, usize),
+    /// What it needs.
+    pub need: Need,
+    /// What it does.
+    pub run: fn(&mut Console<'_>, &[&str]) -> Reply,
+}
