@@ -5,7 +5,9 @@
 //! names and numbers are free again.
 //! Deliberately does not know: how a step is carried out, or whether it can be.
 
-use crate::state::{Bridge, DesiredState, Port, Underlay, Workers};
+use std::collections::BTreeMap;
+
+use crate::state::{Bridge, DesiredState, Node, Port, Tls, Underlay, Workers, Zone};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,12 @@ pub enum Step {
     },
     /// Changes the worker threads.
     SetWorkers(Workers),
+    /// Changes settings of the whole node.
+    SetNode(Node),
+    /// Changes keys and certificates.
+    SetTls(Option<Tls>),
+    /// Changes what holds in zones of connection tracking: all of them.
+    SetZones(BTreeMap<u16, Zone>),
     /// Takes our tunnels' frames from a device.
     AddUnderlay(Underlay),
     /// Makes a bridge; `ports` is empty, they follow as steps.
@@ -57,6 +65,15 @@ pub fn diff(old: &DesiredState, new: &DesiredState) -> Vec<Step> {
     removals(old, new, &mut steps);
     if old.workers != new.workers {
         steps.push(Step::SetWorkers(new.workers.clone()));
+    }
+    if old.node != new.node {
+        steps.push(Step::SetNode(new.node.clone()));
+    }
+    if old.tls != new.tls {
+        steps.push(Step::SetTls(new.tls.clone()));
+    }
+    if old.zones != new.zones {
+        steps.push(Step::SetZones(new.zones.clone()));
     }
     for underlay in &new.underlays {
         if !old.underlays.contains(underlay) {
@@ -93,13 +110,14 @@ fn removals(old: &DesiredState, new: &DesiredState, steps: &mut Vec<Step>) {
 
 /// Whether `old` can become `new` without being closed.
 fn survives(old: &Port, new: &Port) -> bool {
-    use crate::state::PortKind::{Internal, Patch, System, Vxlan};
+    use crate::state::PortKind::{Internal, Patch, System, Tap, Vxlan};
     let same_kind = match (&old.kind, &new.kind) {
         (System { .. }, System { .. }) => old.kind == new.kind,
-        (Internal, Internal) | (Patch { .. }, Patch { .. }) | (Vxlan(_), Vxlan(_)) => true,
+        (Internal, Internal) | (Tap, Tap) | (Patch { .. }, Patch { .. }) | (Vxlan(_), Vxlan(_)) => true,
         _ => false,
     };
-    old.name == new.name && same_kind && old.ofport_request == new.ofport_request
+    let open = old.refused.is_none() && new.refused.is_none();
+    old.name == new.name && open && same_kind && old.ofport_request == new.ofport_request
 }
 
 fn bridge_steps(old: Option<&Bridge>, new: &Bridge, steps: &mut Vec<Step>) {

@@ -16,8 +16,8 @@ pub use difference::{diff, Step};
 pub use error::ConfigError;
 pub use source::toml::parse_toml;
 pub use state::{
-    Address, Bridge, ControllerTarget, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl,
-    Underlay, Version, Vxlan, Workers,
+    Address, Bridge, Controller, ControllerTarget, DesiredState, FailMode, FlowTable, Io, Key, Node,
+    Overflow, Port, PortKind, Qos, Queue, Tls, Tos, Ttl, Underlay, Version, Vxlan, Workers, Zone,
 };
 pub use switching::{
     Bond, BondMode, Lacp, LacpPort, McastSnooping, Mirror, Normal, Policing, PriorityTags, Switching, VlanMode,

@@ -33,7 +33,7 @@ fn the_documented_example_is_read_whole() {
     assert_eq!(br_int.hwaddr, Some([0xaa, 0x55, 0xaa, 0x55, 0, 0]));
     assert_eq!(br_int.fail_mode, FailMode::Secure);
     assert_eq!(br_int.protocols, [Version::V10, Version::V13, Version::V14]);
-    assert!(matches!(br_int.controllers[0], ControllerTarget::PassiveTcp(_)));
+    assert!(matches!(br_int.controllers[0].target, ControllerTarget::PassiveTcp(_)));
     let vm1 = &br_int.ports[0];
     assert_eq!(vm1.kind, PortKind::System { device: "vm1".into(), io: Io::Auto });
     assert_eq!((vm1.ofport_request, vm1.tag, vm1.mtu), (Some(1), Some(10), Some(1450)));

@@ -44,6 +44,8 @@ pub(crate) fn controller(text: &str) -> Option<ControllerTarget> {
     match scheme {
         "tcp" => active_tcp(rest).map(ControllerTarget::Tcp),
         "ptcp" => passive_tcp(rest).map(ControllerTarget::PassiveTcp),
+        "ssl" => active_tcp(rest).map(ControllerTarget::Ssl),
+        "pssl" => passive_tcp(rest).map(ControllerTarget::PassiveSsl),
         "unix" if !rest.is_empty() => Some(ControllerTarget::Unix(rest.to_string())),
         "punix" if !rest.is_empty() => Some(ControllerTarget::PassiveUnix(rest.to_string())),
         _ => None,
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(controller("tcp:10.0.0.1"), at("10.0.0.1:6653").map(ControllerTarget::Tcp));
         assert_eq!(controller("tcp:[::1]:7"), at("[::1]:7").map(ControllerTarget::Tcp));
         assert_eq!(controller("unix:/x"), Some(ControllerTarget::Unix("/x".into())));
-        for wrong in ["", "tcp", "tcp:", "unix:", "ssl:1.2.3.4", "tcp:name:1", "ptcp:70000"] {
+        for wrong in ["", "tcp", "tcp:", "unix:", "ssh:1.2.3.4", "tcp:name:1", "ptcp:70000"] {
             assert_eq!(controller(wrong), None, "{wrong}");
         }
     }

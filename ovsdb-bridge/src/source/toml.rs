@@ -11,7 +11,7 @@ use super::addresses;
 use super::reader::{Item, Source, Table};
 use crate::error::ConfigError;
 use crate::state::{
-    Address, Bridge, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl, Underlay, Version,
+    Address, Bridge, Controller, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl, Underlay, Version,
     Vxlan, Workers,
 };
 
@@ -35,6 +35,7 @@ pub fn parse_toml(text: &str, file: &str) -> Result<DesiredState, ConfigError> {
         workers: workers(&root)?,
         underlays: root.tables("underlay")?.iter().map(underlay).collect::<Result<_, _>>()?,
         bridges: root.tables("bridge")?.iter().map(bridge).collect::<Result<_, _>>()?,
+        ..DesiredState::default()
     };
     consistent(&root, &state)?;
     Ok(state)
@@ -116,10 +117,10 @@ fn protocols(table: &Table<'_>) -> Result<Vec<Version>, ConfigError> {
     item.list(expected)?.iter().map(|v| v.parsed("OpenFlow10 to OpenFlow15", Version::from_name)).collect()
 }
 
-fn controllers(table: &Table<'_>) -> Result<Vec<crate::ControllerTarget>, ConfigError> {
-    let expected = "tcp:HOST[:PORT], unix:PATH, ptcp:[PORT][:HOST] or punix:PATH, HOST being an IP address";
+fn controllers(table: &Table<'_>) -> Result<Vec<Controller>, ConfigError> {
+    let expected = "tcp:HOST[:PORT], ssl:HOST[:PORT], unix:PATH, ptcp:[PORT][:HOST], pssl:[PORT][:HOST] or punix:PATH, HOST being an IP address";
     let Some(item) = table.get("controllers") else { return Ok(Vec::new()) };
-    item.list("a list of connections")?.iter().map(|c| c.parsed(expected, addresses::controller)).collect()
+    item.list("a list of connections")?.iter().map(|c| c.parsed(expected, addresses::controller).map(Controller::new)).collect()
 }
 
 fn port(table: &Table<'_>) -> Result<Port, ConfigError> {

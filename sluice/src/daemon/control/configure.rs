@@ -111,6 +111,7 @@ impl Control {
             }
             Step::RemoveUnderlay { device } => self.switch.remove_underlay(&device),
             Step::SetWorkers(_) => crate::log!(Warn, "sluiced", "[workers] takes effect when the daemon is started again"),
+            Step::SetNode(_) | Step::SetTls(_) | Step::SetZones(_) => {}
             Step::AddUnderlay(underlay) => self.switch.add_underlay(underlay),
             Step::AddBridge(bridge) => self.add_bridge(bridge, now_ms)?,
             Step::ChangeBridge(bridge) => self.change_bridge(bridge, now_ms)?,
@@ -152,8 +153,8 @@ impl Control {
         let path = management_socket(self.rundir.path(), &bridge.name);
         let registry = self.poll.registry();
         self.server.listen_unix(registry, path, index, versions)?;
-        for target in &bridge.controllers {
-            self.server.add_target(registry, target, index, versions, now_ms)?;
+        for controller in &bridge.controllers {
+            self.server.add_target(registry, &controller.target, index, versions, now_ms)?;
         }
         Ok(())
     }

@@ -98,6 +98,9 @@ impl Server {
                 let listener = Listener::tcp(*address).map_err(cannot)?;
                 self.listen(registry, listener, bridge, versions).map_err(cannot)
             }
+            ControllerTarget::Ssl(address) | ControllerTarget::PassiveSsl(address) => {
+                Err(format!("ssl:{address}: TLS is not there yet; use tcp or unix"))
+            }
             ControllerTarget::Tcp(_) | ControllerTarget::Unix(_) => {
                 self.outgoing.push(Outgoing::new(target.clone(), bridge, versions, now_ms));
                 Ok(())

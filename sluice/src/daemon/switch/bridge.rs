@@ -91,7 +91,7 @@ impl PortState {
     /// Name of the device behind it.
     pub fn device_name(&self) -> Option<&str> {
         match self.wanted.as_ref().map(|w| &w.kind) {
-            None | Some(desired::PortKind::Internal) => Some(&self.name),
+            None | Some(desired::PortKind::Internal | desired::PortKind::Tap) => Some(&self.name),
             Some(desired::PortKind::System { device, .. }) => Some(device),
             Some(desired::PortKind::Patch { .. } | desired::PortKind::Vxlan(_)) => None,
         }

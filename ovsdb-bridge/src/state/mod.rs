@@ -5,7 +5,18 @@
 //! paired, wished port numbers do not collide.
 //! Deliberately does not know: what is open now, or what could not be opened.
 
+mod connection;
+mod node;
+mod qos;
+mod table;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+
+pub use connection::{Controller, ControllerTarget, Tls, Version};
+pub use node::{Node, Zone};
+pub use qos::{Qos, Queue};
+pub use table::{FlowTable, Overflow};
 
 use crate::switching::{Bond, LacpPort, Mirror, Normal, Policing, Switching};
 
@@ -18,6 +29,12 @@ pub struct DesiredState {
     pub underlays: Vec<Underlay>,
     /// Bridges, in the order in which they were given.
     pub bridges: Vec<Bridge>,
+    /// Keys and certificates for `ssl:` connections.
+    pub tls: Option<Tls>,
+    /// What holds for connections tracked in a zone.
+    pub zones: BTreeMap<u16, Zone>,
+    /// Settings of the whole node.
+    pub node: Node,
 }
 
 /// Worker threads.
@@ -61,13 +78,23 @@ pub struct Bridge {
     /// OpenFlow versions that it speaks; empty for all.
     pub protocols: Vec<Version>,
     /// Controllers to connect to and addresses to listen on.
-    pub controllers: Vec<ControllerTarget>,
+    pub controllers: Vec<Controller>,
     /// Most MAC addresses that NORMAL learns.
     pub mac_table_size: u32,
     /// Seconds after which a learned MAC address is forgotten.
     pub mac_ageing: u32,
     /// MTU of the LOCAL device.
     pub mtu: Option<u16>,
+    /// The MAC address where neither `hwaddr` nor a device gives one.
+    pub default_hwaddr: Option<[u8; 6]>,
+    /// Leaves the controllers' own traffic to rules.
+    pub disable_in_band: bool,
+    /// What controllers are told that this datapath is.
+    pub description: Option<String>,
+    /// Settings of OpenFlow tables.
+    pub tables: BTreeMap<u8, FlowTable>,
+    /// VLANs, policing and wished address of LOCAL, where they are given.
+    pub local: Option<Box<Port>>,
     /// What NORMAL does on the whole bridge.
     pub normal: Normal,
     /// Ports, without LOCAL.
@@ -91,6 +118,11 @@ impl Bridge {
             mac_table_size: 8192,
             mac_ageing: 300,
             mtu: None,
+            default_hwaddr: None,
+            disable_in_band: false,
+            description: None,
+            tables: BTreeMap::new(),
+            local: None,
             normal: Normal::default(),
             ports: Vec::new(),
             bonds: Vec::new(),
@@ -107,64 +139,6 @@ pub enum FailMode {
     Standalone,
     /// Does only what rules say.
     Secure,
-}
-
-/// A version of OpenFlow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
-    /// OpenFlow 1.0.
-    V10 = 1,
-    /// OpenFlow 1.1.
-    V11 = 2,
-    /// OpenFlow 1.2.
-    V12 = 3,
-    /// OpenFlow 1.3.
-    V13 = 4,
-    /// OpenFlow 1.4.
-    V14 = 5,
-    /// OpenFlow 1.5.
-    V15 = 6,
-}
-
-impl Version {
-    /// Every version, oldest first.
-    pub const ALL: [Version; 6] =
-        [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
-
-    /// The number in a message header.
-    pub const fn wire(self) -> u8 {
-        self as u8
-    }
-
-    /// The name that Open vSwitch uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Version::V10 => "OpenFlow10",
-            Version::V11 => "OpenFlow11",
-            Version::V12 => "OpenFlow12",
-            Version::V13 => "OpenFlow13",
-            Version::V14 => "OpenFlow14",
-            Version::V15 => "OpenFlow15",
-        }
-    }
-
-    /// The version with this name.
-    pub fn from_name(name: &str) -> Option<Version> {
-        Version::ALL.into_iter().find(|v| v.name().eq_ignore_ascii_case(name))
-    }
-}
-
-/// One end of an OpenFlow connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ControllerTarget {
-    /// `tcp:HOST:PORT`: connect, and connect again when it breaks.
-    Tcp(std::net::SocketAddr),
-    /// `unix:PATH`: connect to a local socket.
-    Unix(String),
-    /// `ptcp:[PORT][:HOST]`: listen.
-    PassiveTcp(std::net::SocketAddr),
-    /// `punix:PATH`: listen on a local socket.
-    PassiveUnix(String),
 }
 
 /// A port of a bridge.
@@ -186,8 +160,12 @@ pub struct Port {
     pub mac: Option<[u8; 6]>,
     /// What the device may hand in.
     pub policing: Policing,
+    /// What leaves first.
+    pub qos: Option<Qos>,
     /// How it takes part in LACP, as a member of a bond.
     pub lacp: LacpPort,
+    /// Why this port cannot be as it is wished: it is not opened, and this is told as its error.
+    pub refused: Option<String>,
 }
 
 impl Port {
@@ -202,7 +180,9 @@ impl Port {
             mtu: None,
             mac: None,
             policing: Policing::default(),
+            qos: None,
             lacp: LacpPort::default(),
+            refused: None,
         }
     }
 }
@@ -217,8 +197,10 @@ pub enum PortKind {
         /// How frames enter and leave.
         io: Io,
     },
-    /// A tap device that the switch makes.
+    /// A tap device that the switch makes, with the host's own stack behind it.
     Internal,
+    /// A tap device that exists, or is made where it is missing.
+    Tap,
     /// The other half is the patch port of this name.
     Patch {
         /// Name of the other half.
