@@ -1,0 +1,91 @@
+//! The short way: a packet of a connection that is established and known from before.
+//!
+//! Nothing is looked up and nothing locked; the packet is judged all the same (window, flags, time), and
+//! whatever would change a state goes the long way.
+//! Invariant: what the short way answers is what [`Tracker::track`] would.
+//! Deliberately does not know: who remembers the record of a connection.
+
+use crate::conn::NatKind;
+use crate::keep::Tracker;
+use crate::nat::Rewrite;
+use crate::packet::{Seen, Transported};
+use crate::tcp::{flag, judge, Fit, Segment, State};
+use crate::timeouts::Class;
+use crate::track::state::{ESTABLISHED, RELATED, REPLY, TRACKED};
+use crate::tuple::Tuple;
+
+/// What a packet of an established connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Steadily {
+    /// State bits (without those of a translation).
+    pub state: u8,
+    /// Mark.
+    pub mark: u32,
+    /// Label.
+    pub label: u128,
+    /// It is an answer.
+    pub is_reply: bool,
+    /// What translation does to this packet.
+    pub nat: NatKind,
+}
+
+impl Tracker {
+    /// Judges a packet of the connection in this record; `None` when it must go the long way.
+    #[inline]
+    pub fn steady(&self, id: u32, tuple: &Tuple, seen: &Seen, now_ms: u64) -> Option<Steadily> {
+        let r = self.records.get(id)?;
+        let is_reply = r.direction(tuple)?;
+        let now = now_ms as u32;
+        let (last, class, policy) = r.age();
+        if seen.related || now.wrapping_sub(last) >= self.timeouts.ms(policy, class) {
+            return None;
+        }
+        match (class, &seen.transported) {
+            (Class::TcpEstablished, Transported::Tcp(s)) => {
+                let before = r.peers();
+                let after = in_window(before, s, is_reply, self.is_strict())?;
+                r.advance(&before, &after, now);
+            }
+            (Class::OtherBoth, Transported::Other) | (Class::IcmpReply, Transported::Icmp(_)) => r.renew(now),
+            _ => return None,
+        }
+        let s = r.steady();
+        if s.has_alg {
+            return None;
+        }
+        let mut state = TRACKED | ESTABLISHED;
+        state |= if is_reply { REPLY } else { 0 };
+        state |= if s.is_related { RELATED } else { 0 };
+        let nat = if is_reply { s.nat.reversed() } else { s.nat };
+        Some(Steadily { state, mark: s.mark, label: s.label, is_reply, nat })
+    }
+
+    /// The translation of a packet that [`Tracker::steady`] judged.
+    pub fn steady_rewrite(&self, id: u32, s: &Steadily) -> Option<Rewrite> {
+        let r = self.records.get(id).filter(|_| s.nat.any())?;
+        let to = if s.is_reply { r.orig() } else { r.reply() };
+        Some(Rewrite { to: to.reversed(), kind: s.nat, related: false })
+    }
+
+    /// Memory that judging a packet of this connection will touch first, to be brought near in time.
+    #[inline]
+    pub fn line(&self, id: u32) -> Option<&std::sync::atomic::AtomicU64> {
+        self.records.get(id)?.first_word()
+    }
+}
+
+/// Both peers after a segment that changes no state; `None` for any other.
+fn in_window(before: [crate::tcp::Peer; 2], s: &Segment, is_reply: bool, strict: bool) -> Option<[crate::tcp::Peer; 2]> {
+    if s.flags & (flag::SYN | flag::FIN | flag::RST) != 0 {
+        return None;
+    }
+    let [mut a, mut b] = before;
+    if a.state != State::Established || b.state != State::Established {
+        return None;
+    }
+    let judged = match is_reply {
+        false => judge(&mut a, &mut b, s, strict),
+        true => judge(&mut b, &mut a, s, strict),
+    };
+    (judged == (Fit::Valid, Some(Class::TcpEstablished))).then_some([a, b])
+}

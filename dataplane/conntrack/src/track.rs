@@ -1,0 +1,304 @@
+//! One packet through the tracker: what it is to its connection, and what `commit` and NAT make of it.
+//!
+//! The order of things is Open vSwitch's, so that verdicts are: find, judge, translate, open, mark.
+//! Invariant: a packet that does not fit leaves with `INVALID`, never without a state.
+//! Deliberately does not know: how the packet's bytes are changed (it says what to).
+
+use crate::conn::{Alg, Conn};
+use crate::keep::{count, Refused, Tracker};
+use crate::nat::{choose, NatSpec, Rewrite};
+use crate::packet::Seen;
+use crate::tcp::Fit;
+use crate::tuple::Tuple;
+
+/// Bits of `ct_state`, as OpenFlow numbers them.
+pub mod state {
+    #![allow(missing_docs)]
+    pub const NEW: u8 = 0x01;
+    pub const ESTABLISHED: u8 = 0x02;
+    pub const RELATED: u8 = 0x04;
+    pub const REPLY: u8 = 0x08;
+    pub const INVALID: u8 = 0x10;
+    pub const TRACKED: u8 = 0x20;
+    pub const SNAT: u8 = 0x40;
+    pub const DNAT: u8 = 0x80;
+}
+use state::{DNAT, ESTABLISHED, INVALID, NEW, RELATED, REPLY, SNAT, TRACKED};
+
+const TRANSLATED: u8 = SNAT | DNAT;
+/// Times that a free tuple is looked for when another worker takes it first.
+const RACES_MAX: usize = 4;
+
+/// What a `ct` action asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Zone.
+    pub zone: u16,
+    /// Open a connection for a packet that has none.
+    pub commit: bool,
+    /// If the packet answers a connection, end that one and open another.
+    pub force: bool,
+    /// Mark to set: value and mask.
+    pub mark: Option<(u32, u32)>,
+    /// Label to set: value and mask.
+    pub label: Option<(u128, u128)>,
+    /// Translation.
+    pub nat: Option<&'a NatSpec>,
+    /// Helper that reads the payload.
+    pub alg: Alg,
+    /// Whom a new connection counts for: the port that the packet came in by.
+    pub owner: u32,
+}
+
+/// What a packet carries from one `ct` action to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Metadata {
+    /// State bits.
+    pub state: u8,
+    /// Zone of the last action.
+    pub zone: u16,
+    /// Mark.
+    pub mark: u32,
+    /// Label.
+    pub label: u128,
+    /// Original tuple of the connection (of a packet without one: its own).
+    pub orig: Option<Tuple>,
+    /// The connection, for a further action in the same zone.
+    pub known: Option<Known>,
+}
+
+/// A packet's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its record.
+    pub id: u32,
+    /// The packet is an answer.
+    pub is_reply: bool,
+    /// The packet is an ICMP error about it.
+    pub related: bool,
+}
+
+/// A connection that was found, and what the packet is to it.
+struct Found {
+    id: u32,
+    conn: Conn,
+    is_reply: bool,
+}
+
+impl Tracker {
+    /// Tracks one packet. `seen` is `None` for one that is not sane. Answers how to translate it.
+    pub fn track(&self, a: &Request<'_>, seen: Option<&Seen>, md: &mut Metadata, now_ms: u64) -> Option<Rewrite> {
+        let known = md.known.take().filter(|_| !a.force);
+        if let Some((known, conn)) = known.and_then(|k| Some((k, self.known(k, a.zone)?))) {
+            return self.again(a, known, conn, md, now_ms);
+        }
+        let Some(seen) = seen else {
+            *md = Metadata { state: INVALID | TRACKED, zone: a.zone, ..Metadata::default() };
+            return None;
+        };
+        self.first(a, seen, md, now_ms)
+    }
+
+    fn known(&self, k: Known, zone: u16) -> Option<Conn> {
+        let r = self.records.get(k.id).filter(|r| r.is_alive())?;
+        let conn = r.load();
+        (conn.orig.zone == zone).then_some(conn)
+    }
+
+    /// A further action in the zone of the last one: the state stays.
+    fn again(&self, a: &Request<'_>, known: Known, conn: Conn, md: &mut Metadata, now_ms: u64) -> Option<Rewrite> {
+        let mut rewrite = None;
+        if a.nat.is_some() {
+            rewrite = translate(&conn, known.is_reply, known.related, a.zone, md);
+        } else {
+            md.known = Some(known);
+        }
+        md.zone = a.zone;
+        (md.mark, md.label) = (conn.mark, conn.label);
+        self.mark(a, known.id, md, now_ms);
+        rewrite
+    }
+
+    fn first(&self, a: &Request<'_>, seen: &Seen, md: &mut Metadata, now_ms: u64) -> Option<Rewrite> {
+        if md.state != 0 && md.zone != a.zone {
+            md.state = 0;
+        }
+        let mut tuple = Tuple { zone: a.zone, ..seen.tuple };
+        let mut found = self.look_up(seen, &mut tuple, a, md, now_ms);
+        let mut rewrite = None;
+        let mut opens = false;
+        match &mut found {
+            Some(f) => {
+                opens = self.update(f, seen, md, now_ms);
+                if a.nat.is_some() && !opens {
+                    rewrite = translate(&f.conn, f.is_reply, seen.related, a.zone, md);
+                }
+            }
+            None => match self.by_original_tuple(a, &tuple, md, now_ms) {
+                Some(mut f) => {
+                    opens = self.update(&mut f, seen, md, now_ms);
+                    found = Some(f);
+                }
+                None if seen.related => md.state = INVALID,
+                None => opens = true,
+            },
+        }
+        if opens && !self.is_taken(&tuple, now_ms) {
+            found = self.open(a, seen, &tuple, md, &mut rewrite, now_ms);
+        }
+        self.write(a, &tuple, found.as_ref(), md);
+        if let Some(f) = &found {
+            self.mark(a, f.id, md, now_ms);
+            if a.nat.is_none() {
+                md.known = Some(Known { id: f.id, is_reply: f.is_reply, related: seen.related });
+            }
+        }
+        rewrite
+    }
+
+    /// The connection of a tuple. One that was translated before in this zone is found by what it is now.
+    fn look_up(&self, seen: &Seen, tuple: &mut Tuple, a: &Request<'_>, md: &Metadata, now_ms: u64) -> Option<Found> {
+        let translated = md.state & TRANSLATED != 0;
+        let wanted = if translated { tuple.reversed() } else { *tuple };
+        let get = |id, c: &mut Conn, is_reply| Found { id, conn: c.clone(), is_reply };
+        let mut found = self.with(&wanted, now_ms, get)?;
+        if translated {
+            found.is_reply = !found.is_reply;
+            *tuple = if found.is_reply { found.conn.reply } else { found.conn.orig };
+        }
+        if a.force && found.is_reply {
+            self.remove(found.id);
+            return None;
+        }
+        let _ = seen;
+        Some(found)
+    }
+
+    /// A packet that was translated by an action of the same zone belongs to the connection that this made.
+    fn by_original_tuple(&self, a: &Request<'_>, tuple: &Tuple, md: &Metadata, now_ms: u64) -> Option<Found> {
+        if md.state & TRANSLATED == 0 || a.nat.is_some() {
+            return None;
+        }
+        let orig = md.orig.filter(|o| o.v6 == tuple.v6)?;
+        let wanted = Tuple { zone: md.zone, ..orig };
+        self.with(&wanted, now_ms, |id, c, is_reply| Found { id, conn: c.clone(), is_reply })
+    }
+
+    /// Judges a packet of a connection; true when it opens another one in its place.
+    fn update(&self, f: &mut Found, seen: &Seen, md: &mut Metadata, now_ms: u64) -> bool {
+        let is_reply = f.is_reply;
+        if seen.related {
+            md.state |= RELATED | if is_reply { REPLY } else { 0 };
+            return false;
+        }
+        if f.conn.is_related {
+            md.state |= RELATED;
+        }
+        let strict = self.is_strict();
+        let fit = self.with_id(f.id, now_ms, |c| {
+            let fit = c.update(seen, is_reply, strict, now_ms as u32);
+            f.conn = c.clone();
+            fit
+        });
+        match fit.unwrap_or(Fit::Reopens) {
+            Fit::Valid => {
+                md.state = (md.state | ESTABLISHED) & !NEW;
+                md.state |= if is_reply { REPLY } else { 0 };
+            }
+            Fit::Opening => md.state |= NEW,
+            Fit::Invalid => md.state = INVALID,
+            Fit::Reopens => {
+                self.remove(f.id);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A packet without a connection: new, and if asked for, one is opened.
+    fn open(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple, md: &mut Metadata, rewrite: &mut Option<Rewrite>, now_ms: u64) -> Option<Found> {
+        let Some(mut conn) = Conn::open(seen, *tuple) else {
+            md.state = INVALID;
+            return None;
+        };
+        md.state = NEW;
+        if !a.commit {
+            return None;
+        }
+        conn.owner = a.owner;
+        conn.alg = a.alg;
+        for _ in 0..RACES_MAX {
+            if let Some(spec) = a.nat {
+                let free = |t: &Tuple| !self.is_taken(t, now_ms);
+                let Some(reply) = choose(tuple, spec, &self.hasher, self.random(), free) else {
+                    count(&self.stats.refused_nat);
+                    return None;
+                };
+                (conn.reply, conn.nat) = (reply, spec.kind);
+            }
+            match self.insert(conn.clone(), now_ms) {
+                Ok(id) => {
+                    if a.nat.is_some() {
+                        *rewrite = translate(&conn, false, false, a.zone, md);
+                    }
+                    return Some(Found { id, conn, is_reply: false });
+                }
+                Err(Refused::Taken) if a.nat.is_some() => {}
+                Err(e) => {
+                    self.refuse(e);
+                    return None;
+                }
+            }
+        }
+        count(&self.stats.refused_nat);
+        None
+    }
+
+    fn refuse(&self, why: Refused) {
+        match why {
+            Refused::Full | Refused::Taken => count(&self.stats.refused_full),
+            Refused::Share => count(&self.stats.refused_share),
+            Refused::Zone => count(&self.stats.refused_zone),
+        }
+    }
+
+    fn write(&self, a: &Request<'_>, tuple: &Tuple, found: Option<&Found>, md: &mut Metadata) {
+        md.state |= TRACKED;
+        md.zone = a.zone;
+        (md.mark, md.label) = found.map_or((0, 0), |f| (f.conn.mark, f.conn.label));
+        md.orig = Some(found.map_or(*tuple, |f| f.conn.orig));
+    }
+
+    /// Sets mark and label of the connection, and of the packet.
+    fn mark(&self, a: &Request<'_>, id: u32, md: &mut Metadata, now_ms: u64) {
+        let (mark, label) = (a.mark, a.label);
+        if mark.is_none() && label.is_none() {
+            return;
+        }
+        let set = self.with_id(id, now_ms, |c| {
+            if let Some((value, mask)) = mark.filter(|_| !c.is_related) {
+                c.mark = value & mask | md.mark & !mask;
+            }
+            if let Some((value, mask)) = label.filter(|_| !c.is_related) {
+                c.label = value & mask | md.label & !mask;
+            }
+            (c.mark, c.label)
+        });
+        if let Some(set) = set {
+            (md.mark, md.label) = set;
+        }
+    }
+}
+
+/// Translates a packet of a connection, once per zone.
+fn translate(c: &Conn, is_reply: bool, related: bool, zone: u16, md: &mut Metadata) -> Option<Rewrite> {
+    let already = md.state & TRANSLATED != 0;
+    if !c.nat.any() || already && zone == md.zone {
+        return None;
+    }
+    md.state &= !TRANSLATED;
+    let kind = if is_reply { c.nat.reversed() } else { c.nat };
+    md.state |= if kind.src { SNAT } else { 0 } | if kind.dst { DNAT } else { 0 };
+    let to = if is_reply { c.orig } else { c.reply };
+    Some(Rewrite { to: to.reversed(), kind, related })
+}
