@@ -360,7 +360,7 @@ impl Tracker {
         if away != usize::MAX && away != home {
             second = self.lock_shard(home.max(away));
         }
-        let (mut own, mut other) = match home <= away {
+        let (mut own, other) = match home <= away {
             true => (first.as_deref_mut(), second.as_deref_mut()),
             false => (second.as_deref_mut(), first.as_deref_mut()),
         };
