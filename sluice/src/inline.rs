@@ -18,6 +18,7 @@ use sluice_flow::program::{Ingress, Port, PortKind};
 use sluice_flow::underlay::Underlay;
 use sluice_flow::{BridgeIdx, Change, Event, PortIdx};
 use sluice_frame::{Pool, PoolError};
+use sluice_openflow::message::{GroupMod, MeterMod};
 use sluice_openflow::version::Version;
 use sluice_openflow::FlowMod;
 use sluice_port::Port as Device;
@@ -122,6 +123,25 @@ impl Inline {
         Ok(())
     }
 
+    /// Applies one group-mod.
+    pub fn group_mod(&mut self, bridge: BridgeIdx, m: &GroupMod) -> Result<(), OfError> {
+        let applied = self.rules.apply_group(bridge, m, self.now_ms)?;
+        self.enact(applied);
+        Ok(())
+    }
+
+    /// Applies one meter-mod.
+    pub fn meter_mod(&mut self, bridge: BridgeIdx, m: &MeterMod) -> Result<(), OfError> {
+        let applied = self.rules.apply_meter(bridge, m, self.now_ms)?;
+        self.enact(applied);
+        Ok(())
+    }
+
+    /// The rule set, to ask for counts (as of the last [`Inline::fold`]).
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
     fn enact(&mut self, applied: Applied) {
         self.change(&applied.changes);
         if applied.removed.is_empty() {
@@ -180,6 +200,12 @@ impl Inline {
         }
         for ((bridge, table), used) in &report.tables {
             self.rules.fold_table(*bridge, *table, used.lookups, used.matched);
+        }
+        for ((serial, bucket), used) in &report.groups {
+            self.rules.fold_group(*serial, *bucket, used.packets, used.bytes);
+        }
+        for (serial, used) in &report.meters {
+            self.rules.fold_meter(*serial, used.packets, used.bytes, &used.bands);
         }
         self.totals = report;
         &self.totals

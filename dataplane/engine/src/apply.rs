@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use sluice_flow::key::slot;
+use sluice_flow::meter::{Exceeded, Meter};
 use sluice_flow::verdict::Encap;
 use sluice_flow::{DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
@@ -12,6 +14,7 @@ use sluice_port::{offload, Offloads};
 use sluice_wire::{parse_part, Headers};
 
 use crate::count::Counters;
+use crate::meter::{remark, Meters};
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted};
 use crate::{encap, rewrite};
@@ -38,6 +41,8 @@ pub struct Exits {
     pub punts: Vec<Punted>,
     /// Frames by fate.
     pub counters: Counters,
+    /// Token buckets.
+    pub meters: Meters,
     ident: u16,
     cut: Vec<Frame>,
 }
@@ -51,6 +56,7 @@ impl Exits {
             again: Vec::new(),
             punts: Vec::new(),
             counters: Counters::default(),
+            meters: Meters::default(),
             ident: 0,
             cut: Vec::new(),
         }
@@ -102,6 +108,11 @@ impl Exits {
                 },
                 op if op.sends() && last => return self.send(frame, &h, op, route),
                 op if op.sends() => self.send_copy(&frame, &h, op, route),
+                Op::Meter(meter) => {
+                    if !self.passes(&mut frame, &h, meter, route.now_ms) {
+                        return self.drop(frame, DropReason::Metered);
+                    }
+                }
                 op => {
                     if let Err(reason) = self.modify(&mut frame, &mut h, op) {
                         return self.drop(frame, reason);
@@ -118,22 +129,23 @@ impl Exits {
             Op::OutputTruncated { port, max_len } => self.send_truncated(frame, *port, *max_len),
             Op::Branch(ops) => self.apply(frame, *h, ops, route),
             Op::Decap => self.unwrap(frame, h, route),
-            _ => {
-                self.punt(&frame, op);
-                match route.drop {
-                    Some(reason) => self.drop(frame, reason),
-                    None => {
-                        self.counters.punted += 1;
-                        self.pool.free(frame);
-                    }
+            _ => match self.punt(&frame, op, route.now_ms).err().or(route.drop) {
+                Some(reason) => self.drop(frame, reason),
+                None => {
+                    self.counters.punted += 1;
+                    self.pool.free(frame);
                 }
-            }
+            },
         }
     }
 
     fn send_copy(&mut self, frame: &Frame, h: &Headers, op: &Op, route: &mut Route<'_>) {
         if let Op::Punt { .. } = op {
-            return self.punt(frame, op);
+            if let Err(reason) = self.punt(frame, op, route.now_ms) {
+                self.counters.copied += 1;
+                self.counters.drop(reason, 1);
+            }
+            return;
         }
         match self.copy(frame) {
             Some(copy) => self.send(copy, h, op, route),
@@ -160,19 +172,38 @@ impl Exits {
         self.queue(port, frame);
     }
 
-    fn punt(&mut self, frame: &Frame, op: &Op) {
-        let Op::Punt { punt, bridge, in_port, table, rule } = op else { return };
+    /// Within the meter's rate? A frame above it may be remarked and pass.
+    fn passes(&mut self, frame: &mut Frame, h: &Headers, meter: &Meter, now_ms: u64) -> bool {
+        match self.meters.pass(meter, frame.len(), now_ms) {
+            None => true,
+            Some(Exceeded::Drop) => false,
+            Some(Exceeded::Remark(by)) => {
+                if h.is_ip() {
+                    let dscp = rewrite::read(frame, slot::NW_DSCP) as u8;
+                    rewrite::write(frame, h, slot::NW_DSCP, u128::from(remark(dscp, by)), slot::NW_DSCP.ones());
+                }
+                true
+            }
+        }
+    }
+
+    fn punt(&mut self, frame: &Frame, op: &Op, now_ms: u64) -> Result<(), DropReason> {
+        let Op::Punt { punt, bridge, in_port, table, rule, state, meter } = op else { return Ok(()) };
+        let metered = |m: &Arc<Meter>| self.meters.pass(m, frame.len(), now_ms) == Some(Exceeded::Drop);
+        if meter.as_ref().is_some_and(metered) {
+            return Err(DropReason::Metered);
+        }
         if self.punts.len() >= PUNTS_MAX {
-            self.counters.copied += 1;
-            return self.counters.drop(DropReason::PuntQueueFull, 1);
+            return Err(DropReason::PuntQueueFull);
         }
         let mut bytes = frame.to_vec();
         let total_len = bytes.len();
         if punt.max_len != u16::MAX {
             bytes.truncate(usize::from(punt.max_len));
         }
-        let punt = punt.clone();
-        self.punts.push(Punted { bridge: *bridge, in_port: *in_port, table: *table, rule: *rule, punt, bytes, total_len });
+        let (punt, state) = (punt.clone(), state.clone());
+        self.punts.push(Punted { bridge: *bridge, in_port: *in_port, table: *table, rule: *rule, punt, state, bytes, total_len });
+        Ok(())
     }
 
     /// A frame that cannot be made what the operation wants must not be sent as it is.
@@ -306,6 +337,8 @@ pub struct Route<'a> {
     pub views: &'a mut Views,
     /// Why the packet goes nowhere, if it does.
     pub drop: Option<DropReason>,
+    /// Time of the batch.
+    pub now_ms: u64,
 }
 
 enum Wrapped {

@@ -10,7 +10,7 @@ use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS, WORDS};
 use sluice_flow::program::Note;
 use sluice_flow::{Program, Verdict};
 
-use crate::store::{may_change, Store};
+use crate::store::{concerns, may_change, Store};
 
 /// The last narrow word holds the stage in its high half.
 const STAGE_WORD: usize = NARROW_WORDS - 1;
@@ -127,6 +127,7 @@ fn unharmed(key: &[u64], epoch: u32, verdict: &Verdict, program: &Program) -> bo
     notes.all(|(_, note)| match note {
         Note::Everything => false,
         Note::Underlay => !verdict.uses_underlay,
+        Note::Group { .. } | Note::Meter { .. } | Note::Liveness { .. } => !concerns(note, verdict),
         Note::Rule { rule, .. } => verdict.steps.iter().all(|step| {
             !may_change(note, step) || differs(key, step.written, rule.matching.mask.words.iter().zip(rule.matching.values.iter()))
         }),

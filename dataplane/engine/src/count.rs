@@ -101,6 +101,17 @@ pub struct TableUse {
     pub matched: u64,
 }
 
+/// Use of a meter since the last report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeterUse {
+    /// Packets that met it.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets and bytes on which each band acted.
+    pub bands: Vec<(u64, u64)>,
+}
+
 /// What a worker tells the control side. Rule, table and crossing counts are since the last report;
 /// frame and port counters are totals.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +126,10 @@ pub struct Report {
     pub rules: HashMap<RuleId, RuleUse>,
     /// Tables that were looked up.
     pub tables: HashMap<(BridgeIdx, u8), TableUse>,
+    /// Groups by serial, and the bucket used; `None` for all of them.
+    pub groups: HashMap<(u32, Option<u16>), RuleUse>,
+    /// Meters by serial.
+    pub meters: HashMap<u32, MeterUse>,
     /// Patch and tunnel ports: received, then sent; packets and bytes.
     pub crossings: HashMap<(BridgeIdx, OfPort), [RuleUse; 2]>,
     /// Flows in the cache.

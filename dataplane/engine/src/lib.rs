@@ -15,13 +15,14 @@ pub mod classify;
 pub mod count;
 pub mod decide;
 pub mod encap;
-pub mod parse;
+pub mod meter;
+mod parse;
 pub mod rewrite;
 pub mod store;
 pub mod view;
 pub mod worker;
 
-pub use count::{Counters, PortCounters, Report, RuleUse};
+pub use count::{Counters, MeterUse, PortCounters, Report, RuleUse};
 pub use worker::{Punted, Settings, Worker};
 
 /// Frames that go through the stations together.

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sluice_flow::program::Note;
-use sluice_flow::verdict::{Effect, Step};
+use sluice_flow::group::GroupId;
+use sluice_flow::meter::MeterId;
+use sluice_flow::verdict::{Chosen, Effect, Step, Use};
 use sluice_flow::{BridgeIdx, Op, PortIdx, Program, Verdict};
 
 use crate::count::{Report, RuleUse, TableUse};
@@ -44,6 +46,15 @@ struct Stored {
     flows: u32,
 }
 
+/// Something whose change may change a verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+enum Topic {
+    Table(BridgeIdx, u8),
+    Group(BridgeIdx, GroupId),
+    Meter(BridgeIdx, MeterId),
+    Liveness(BridgeIdx),
+}
+
 /// The verdicts of one worker. Id 0 is never given.
 #[derive(Debug)]
 pub struct Store {
@@ -51,8 +62,8 @@ pub struct Store {
     cold: Vec<Option<Stored>>,
     ids: HashMap<Arc<Verdict>, u32>,
     free: Vec<u32>,
-    /// Verdicts that looked up each table.
-    by_table: HashMap<(BridgeIdx, u8), Vec<u32>>,
+    /// Verdicts that each table, group, meter and bridge's links had a part in.
+    by_topic: HashMap<Topic, Vec<u32>>,
     folded: Report,
 }
 
@@ -63,7 +74,7 @@ impl Default for Store {
             cold: vec![None],
             ids: HashMap::new(),
             free: Vec::new(),
-            by_table: HashMap::new(),
+            by_topic: HashMap::new(),
             folded: Report::default(),
         }
     }
@@ -145,8 +156,8 @@ impl Store {
             *h = hot;
             *c = Some(stored);
         }
-        for step in tables_of(&verdict) {
-            self.by_table.entry(step).or_default().push(id);
+        for topic in topics_of(&verdict) {
+            self.by_topic.entry(topic).or_default().push(id);
         }
         self.ids.insert(verdict, id);
         id
@@ -165,7 +176,7 @@ impl Store {
     /// Lets go of every verdict: the cache was emptied.
     pub fn release_all(&mut self) {
         // At once: taking each verdict out of a long list would cost the square of their number.
-        self.by_table.clear();
+        self.by_topic.clear();
         for id in 1..self.cold.len() as u32 {
             if self.cold.get(id as usize).is_some_and(Option::is_some) {
                 self.retire(id);
@@ -177,8 +188,8 @@ impl Store {
         self.fold(id);
         let Some(stored) = self.cold.get_mut(id as usize).and_then(Option::take) else { return };
         self.ids.remove(&stored.verdict);
-        for step in tables_of(&stored.verdict) {
-            if let Some(list) = self.by_table.get_mut(&step) {
+        for topic in topics_of(&stored.verdict) {
+            if let Some(list) = self.by_topic.get_mut(&topic) {
                 if let Some(at) = list.iter().position(|i| *i == id) {
                     list.swap_remove(at);
                 }
@@ -218,15 +229,21 @@ impl Store {
                 Note::Everything => return self.touch_all(now),
                 Note::Underlay => self.touch_where(now, |v| v.uses_underlay),
                 Note::Rule { bridge, table, .. } => {
-                    let Some(ids) = self.by_table.get(&(*bridge, *table)) else { continue };
-                    for &id in ids {
-                        let Some(Some(s)) = self.cold.get(id as usize) else { continue };
-                        if s.verdict.steps.iter().any(|step| may_change(note, step)) {
-                            if let Some(h) = self.hot.get_mut(id as usize) {
-                                h.touched = now;
-                            }
-                        }
-                    }
+                    self.touch_topic(now, Topic::Table(*bridge, *table), |v| v.steps.iter().any(|step| may_change(note, step)));
+                }
+                Note::Group { bridge, id } => self.touch_topic(now, Topic::Group(*bridge, *id), |_| true),
+                Note::Meter { bridge, id } => self.touch_topic(now, Topic::Meter(*bridge, *id), |_| true),
+                Note::Liveness { bridge } => self.touch_topic(now, Topic::Liveness(*bridge), |_| true),
+            }
+        }
+    }
+
+    fn touch_topic(&mut self, now: u32, topic: Topic, may_change: impl Fn(&Verdict) -> bool) {
+        for &id in self.by_topic.get(&topic).map_or(&[][..], Vec::as_slice) {
+            let Some(Some(s)) = self.cold.get(id as usize) else { continue };
+            if may_change(&s.verdict) {
+                if let Some(h) = self.hot.get_mut(id as usize) {
+                    h.touched = now;
                 }
             }
         }
@@ -261,11 +278,27 @@ pub fn may_change(note: &Note, step: &Step) -> bool {
     could_win || step.by_conjunction
 }
 
-fn tables_of(verdict: &Verdict) -> Vec<(BridgeIdx, u8)> {
-    let mut all: Vec<_> = verdict.steps.iter().map(|s| (s.bridge, s.table)).collect();
+fn topics_of(verdict: &Verdict) -> Vec<Topic> {
+    let tables = verdict.steps.iter().map(|s| Topic::Table(s.bridge, s.table));
+    let uses = verdict.uses.iter().map(|u| match *u {
+        Use::Group { bridge, id, .. } => Topic::Group(bridge, id),
+        Use::Meter { bridge, id } => Topic::Meter(bridge, id),
+        Use::Liveness { bridge } => Topic::Liveness(bridge),
+    });
+    let mut all: Vec<_> = tables.chain(uses).collect();
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Did this verdict look at what this note is about, other than rules?
+pub fn concerns(note: &Note, verdict: &Verdict) -> bool {
+    verdict.uses.iter().any(|u| match (note, u) {
+        (Note::Group { bridge, id }, Use::Group { bridge: b, id: i, .. }) => (bridge, id) == (b, i),
+        (Note::Meter { bridge, id }, Use::Meter { bridge: b, id: i }) => (bridge, id) == (b, i),
+        (Note::Liveness { bridge }, Use::Liveness { bridge: b }) => bridge == b,
+        _ => false,
+    })
 }
 
 fn add(to: &mut RuleUse, used: RuleUse) {
@@ -285,6 +318,14 @@ fn fold_into(report: &mut Report, verdict: &Verdict, used: RuleUse) {
             table.matched += used.packets;
             add(report.rules.entry(rule).or_default(), used);
         }
+    }
+    for u in &verdict.uses {
+        let bucket = match *u {
+            Use::Group { serial, chosen: Chosen::All, .. } => (serial, None),
+            Use::Group { serial, chosen: Chosen::One(i), .. } => (serial, Some(i)),
+            _ => continue,
+        };
+        add(report.groups.entry(bucket).or_default(), used);
     }
     for c in &verdict.crossings {
         let both = report.crossings.entry((c.bridge, c.port)).or_default();

@@ -12,7 +12,7 @@ use sluice_flow::action::{OfPort, Punt};
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::key::NARROW_WORDS;
-use sluice_flow::{BridgeIdx, Decider, DropReason, PortIdx, Program, RuleId};
+use sluice_flow::{BridgeIdx, Decider, DropReason, Key, PortIdx, Program, RuleId};
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
 use sluice_wire::{Headers, PackedHeaders};
@@ -43,6 +43,8 @@ pub struct Punted {
     pub rule: Option<RuleId>,
     /// What was asked for.
     pub punt: Arc<Punt>,
+    /// The fields that are not in the packet: registers, metadata, tunnel, connection.
+    pub state: Arc<Key>,
     /// The packet, or its beginning.
     pub bytes: Vec<u8>,
     /// Length of the whole packet.
@@ -220,7 +222,7 @@ impl Worker {
         let Some(v) = self.store.verdict(verdict) else {
             return self.exits.drop(frame, DropReason::NoOutput);
         };
-        let mut route = Route { program, views: &mut self.views, drop: v.drop };
+        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms: self.now_ms };
         self.exits.apply(frame, *headers, &v.ops, &mut route);
     }
 

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
+use crate::group::GroupId;
 use crate::key::Slot;
+use crate::meter::MeterId;
 
 /// An OpenFlow port number of one bridge, 32 bits. Reserved ones never reach here but LOCAL.
 pub type OfPort = u32;
@@ -52,6 +54,10 @@ pub enum Action {
     DecTtl(Arc<[u16]>),
     /// Looks up a table (of the current rule where `None`) as if the packet came in by `in_port`.
     Resubmit { in_port: Option<OfPort>, table: Option<u8> },
+    /// Hands the packet to a group of this bridge; one that does not exist does nothing.
+    Group(GroupId),
+    /// Goes on only within the rate of a meter of this bridge.
+    Meter(MeterId),
     /// Goes on in a later table.
     Goto(u8),
     /// Adds to the action set.
@@ -123,6 +129,10 @@ pub struct Punt {
     pub controller_id: u16,
     /// Opaque bytes.
     pub userdata: Vec<u8>,
+    /// Meter of these copies; the controllers' own where `None`.
+    pub meter: Option<MeterId>,
+    /// Output to the reserved port: the reason depends on where it is met.
+    pub plain: bool,
 }
 
 /// A rule to be made from the packet that meets it.

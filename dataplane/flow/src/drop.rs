@@ -40,6 +40,8 @@ reasons! {
     TooManyResubmits, "too_many_resubmits", "more than 4096 table look-ups for one packet";
     TooDeep, "too_deep", "resubmits or patch ports nested more than 64 deep";
     StackOverflow, "stack_overflow", "the action stack grew or shrank beyond its bounds";
+    Metered, "metered", "above the rate of a meter";
+    NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
     CtNotSupported, "ct_not_supported", "met ct() before connection tracking exists";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";
     VlanNotAllowed, "vlan_not_allowed", "NORMAL: the VLAN is not allowed on the input port";

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use crate::action::OfPort;
 use crate::classifier::Classifier;
 use crate::fdb::Fdb;
+use crate::group::{Group, GroupId};
 use crate::hash::FoldBuild;
 use crate::key::{slot, Key};
+use crate::meter::{Meter, MeterId};
 use crate::reads::reads_of;
+use crate::referred::Referred;
 use crate::rule::{Rule, RuleId, SparseMask};
 use crate::underlay::Underlay;
 use crate::verdict::{BridgeIdx, OuterTos, OuterTtl, PortIdx};
@@ -100,6 +103,8 @@ pub struct Port {
     pub no_receive: bool,
     /// Sends nothing.
     pub no_forward: bool,
+    /// Its link works: buckets of groups may watch it.
+    pub live: bool,
 }
 
 impl Port {
@@ -111,7 +116,13 @@ impl Port {
             no_flood: false,
             no_receive: false,
             no_forward: false,
+            live: true,
         }
+    }
+
+    /// Is nothing but the link different?
+    fn differs_in_link_only(&self, other: &Port) -> bool {
+        self.live != other.live && *self == Port { live: self.live, ..other.clone() }
     }
 }
 
@@ -149,19 +160,21 @@ pub struct Bridge {
     pub ports: BTreeMap<OfPort, Port>,
     /// Learned addresses.
     pub fdb: Arc<Fdb>,
+    /// Groups and meters.
+    pub referred: Referred,
     /// Every packet field that a packet entering here may be judged by.
     key_set: Key,
 }
 
 impl Bridge {
     fn new(fdb: Arc<Fdb>) -> Self {
-        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, key_set: Key::ZERO }
+        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), key_set: Key::ZERO }
     }
 
-    /// Tables with rules that decrement the TTL.
+    /// Tables and groups that decrement the TTL.
     fn decrementing_tables(&self) -> usize {
         let decrements = |t: &&Table| t.reads.keys().any(|m| m.to_key().covers(slot::TTL_EXPIRING));
-        self.tables.iter().filter(decrements).count()
+        self.tables.iter().filter(decrements).count() + self.referred.decrementing()
     }
 
     /// Every packet field that a packet entering here may be judged by.
@@ -188,6 +201,10 @@ pub enum Change {
     SetMiss { bridge: BridgeIdx, table: u8, miss: Miss },
     /// Adds or changes a port; `None` removes it.
     SetPort { bridge: BridgeIdx, port: OfPort, to: Option<Port> },
+    /// Adds or changes a group; `None` removes it.
+    SetGroup { bridge: BridgeIdx, id: GroupId, to: Option<Arc<Group>> },
+    /// Adds or changes a meter; `None` removes it.
+    SetMeter { bridge: BridgeIdx, id: MeterId, to: Option<Arc<Meter>> },
     /// Says where a device's frames enter; `None` for nowhere.
     SetIngress { device: PortIdx, to: Option<Ingress> },
     /// Replaces the host's routes and neighbours.
@@ -207,6 +224,25 @@ pub enum Note {
         rule: Arc<Rule>,
         /// It came (else it went or changed).
         added: bool,
+    },
+    /// A group came, went or changed.
+    Group {
+        /// Bridge.
+        bridge: BridgeIdx,
+        /// The group.
+        id: GroupId,
+    },
+    /// A meter came, went or changed.
+    Meter {
+        /// Bridge.
+        bridge: BridgeIdx,
+        /// The meter.
+        id: MeterId,
+    },
+    /// The link of a port came or went.
+    Liveness {
+        /// Bridge.
+        bridge: BridgeIdx,
     },
     /// Routes or neighbours changed.
     Underlay,
@@ -318,6 +354,25 @@ impl Program {
                 self.note(epoch, Note::Underlay);
                 return false;
             }
+            Change::SetGroup { bridge, id, to } => {
+                self.note(epoch, Note::Group { bridge: *bridge, id: *id });
+                return self.bridge_mut(*bridge).is_some_and(|b| b.referred.set_group(*id, to.clone()));
+            }
+            Change::SetMeter { bridge, id, to } => {
+                self.note(epoch, Note::Meter { bridge: *bridge, id: *id });
+                if let Some(b) = self.bridge_mut(*bridge) {
+                    b.referred.set_meter(*id, to.clone());
+                }
+                return false;
+            }
+            Change::SetPort { bridge, port, to } if self.bridge(*bridge).and_then(|b| b.ports.get(port)) == to.as_ref() => {
+                return false;
+            }
+            Change::SetPort { bridge, port, to: Some(to) } if self.moves_link_only(*bridge, *port, to) => {
+                self.set_port(*bridge, *port, &Some(to.clone()));
+                self.note(epoch, Note::Liveness { bridge: *bridge });
+                return false;
+            }
             Change::AddBridge { bridge, fdb } => {
                 grow(&mut self.bridges, *bridge);
                 match &mut self.bridges[*bridge as usize] {
@@ -363,8 +418,12 @@ impl Program {
         reshaped
     }
 
+    fn moves_link_only(&self, bridge: BridgeIdx, port: OfPort, to: &Port) -> bool {
+        self.bridge(bridge).and_then(|b| b.ports.get(&port)).is_some_and(|p| p.differs_in_link_only(to))
+    }
+
     fn set_port(&mut self, bridge: BridgeIdx, port: OfPort, to: &Option<Port>) {
-        let Some(b) = self.bridges.get_mut(bridge as usize).and_then(Option::as_mut) else { return };
+        let Some(b) = self.bridge_mut(bridge) else { return };
         match to {
             Some(p) => b.ports.insert(port, p.clone()),
             None => b.ports.remove(&port),
@@ -372,7 +431,11 @@ impl Program {
     }
 
     fn table_mut(&mut self, bridge: BridgeIdx, table: u8) -> Option<&mut Table> {
-        self.bridges.get_mut(bridge as usize)?.as_mut()?.tables.get_mut(table as usize)
+        self.bridge_mut(bridge)?.tables.get_mut(table as usize)
+    }
+
+    fn bridge_mut(&mut self, bridge: BridgeIdx) -> Option<&mut Bridge> {
+        self.bridges.get_mut(bridge as usize)?.as_mut()
     }
 
     fn note(&mut self, epoch: u64, note: Note) {
@@ -416,11 +479,10 @@ impl Program {
     /// What a bridge's own tables and ports look at.
     fn own_key_set(&self, b: &Bridge) -> Key {
         let mut all = Key::ZERO;
-        for t in &b.tables {
-            for m in t.rules.masks().map(|m| &**m).chain(t.reads.keys()) {
-                for (i, bits) in m.words.iter() {
-                    all.words[*i as usize] |= bits;
-                }
+        let of_tables = b.tables.iter().flat_map(|t| t.rules.masks().map(|m| &**m).chain(t.reads.keys()));
+        for m in of_tables.chain(b.referred.reads()) {
+            for (i, bits) in m.words.iter() {
+                all.words[*i as usize] |= bits;
             }
         }
         if all.get(slot::TP_SRC) | all.get(slot::TP_DST) != 0 {

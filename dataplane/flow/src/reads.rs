@@ -26,17 +26,17 @@ fn add(key: &mut Key, actions: &[Action]) {
             }
             Action::Normal => cover_all(key, &NORMAL),
             Action::Set { need, slot: s, mask, .. } => {
-                need_reads(key, *need);
+                cover_need(key, *need);
                 write_reads(key, *s, *mask);
             }
             Action::Move { src, src_need, dst, dst_need } => {
                 key.cover(*src);
-                need_reads(key, *src_need);
-                need_reads(key, *dst_need);
+                cover_need(key, *src_need);
+                cover_need(key, *dst_need);
                 write_reads(key, *dst, dst.ones());
             }
             Action::StackPop(s) => {
-                need_reads(key, Need::L4);
+                cover_need(key, Need::L4);
                 write_reads(key, *s, s.ones());
             }
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } | Action::PopVlan | Action::PushVlan(_) => {
@@ -87,7 +87,8 @@ fn source(spec: &LearnSpec) -> Option<Slot> {
     }
 }
 
-fn need_reads(key: &mut Key, need: Need) {
+/// Adds what must be known of a packet to tell whether it is what `need` says.
+pub fn cover_need(key: &mut Key, need: Need) {
     if need == Need::Nothing {
         return;
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::action::{OfPort, Punt};
 use crate::drop::DropReason;
-use crate::key::Slot;
+use crate::group::GroupId;
+use crate::key::{Key, Slot};
+use crate::meter::{Meter, MeterId};
 use crate::rule::RuleId;
 
 /// Index of a device that frames enter and leave by, dense over the whole switch.
@@ -40,8 +42,19 @@ pub enum Op {
     Encap(Arc<Encap>),
     /// Removes outer headers; the inner frame is classified anew as from its tunnel port.
     Decap,
-    /// Copies to the controllers.
-    Punt { punt: Arc<Punt>, bridge: BridgeIdx, in_port: OfPort, table: u8, rule: Option<RuleId> },
+    /// Copies to the controllers. `state` has the fields that are not in the frame: registers,
+    /// metadata, tunnel, connection.
+    Punt {
+        punt: Arc<Punt>,
+        bridge: BridgeIdx,
+        in_port: OfPort,
+        table: u8,
+        rule: Option<RuleId>,
+        state: Arc<Key>,
+        meter: Option<Arc<Meter>>,
+    },
+    /// Goes on only within the meter's rate.
+    Meter(Arc<Meter>),
     /// Chooses a queue for what follows.
     SetQueue(Option<u32>),
 }
@@ -54,6 +67,34 @@ impl Op {
             Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Decap | Op::Punt { .. }
         )
     }
+
+    /// Would someone notice if this were left out at the end?
+    pub fn matters(&self) -> bool {
+        self.sends() || matches!(self, Op::Meter(_))
+    }
+}
+
+/// Which buckets of a group a packet went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Chosen {
+    /// None: the group does not exist, or nothing in it lives.
+    None,
+    /// Every one.
+    All,
+    /// The one at this place.
+    One(u16),
+}
+
+/// Something beside rules that a verdict depends on, and that may count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Use {
+    /// A group; `serial` names its definition, 0 where it does not exist.
+    Group { bridge: BridgeIdx, id: GroupId, serial: u32, chosen: Chosen },
+    /// A meter, whether it exists or not.
+    Meter { bridge: BridgeIdx, id: MeterId },
+    /// Which ports of a bridge live.
+    Liveness { bridge: BridgeIdx },
 }
 
 /// Where the outer TOS comes from.
@@ -148,6 +189,8 @@ pub struct Verdict {
     pub steps: Box<[Step]>,
     /// What a hit must do once a second.
     pub effects: Box<[Effect]>,
+    /// Groups, meters and liveness that it depends on.
+    pub uses: Box<[Use]>,
     /// Patch and tunnel ports on the way.
     pub crossings: Box<[Crossing]>,
     /// Why the packet goes nowhere, when it does.

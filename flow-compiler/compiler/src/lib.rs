@@ -14,4 +14,4 @@ pub mod lower;
 pub mod rules;
 
 pub use error::OfError;
-pub use rules::{Applied, BundleError, Filter, FlowStats, Removed, RemovedReason, RuleSet};
+pub use rules::{Applied, BundleError, Filter, FlowStats, Mod, Reference, Removed, RemovedReason, RuleSet};

@@ -10,7 +10,7 @@ fn rule(text: &str) -> FlowMod {
 }
 
 fn refused(text: &str, version: Version) -> Option<OfpError> {
-    check_flow_mod(&rule(text), version).err().map(|e| e.code)
+    check_flow_mod(&rule(text), version, &|_| false).err().map(|e| e.code)
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn table_254_is_not_for_rules_and_goto_only_leads_on() {
     assert_eq!(refused("table=253,actions=1", Version::V10), None);
     let mut back = rule("table=3,actions=goto_table:4");
     back.table = Some(5);
-    let e = check_flow_mod(&back, Version::V13).unwrap_err();
+    let e = check_flow_mod(&back, Version::V13, &|_| false).unwrap_err();
     assert_eq!(e.code, OfpError::OFPBIC_BAD_TABLE_ID);
 }
 

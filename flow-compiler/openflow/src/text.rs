@@ -45,3 +45,4 @@ pub use match_print::format_match;
 pub use monitor::parse_flow_monitor;
 pub use names::Names;
 pub use packet_out::parse_packet_out;
+pub(crate) use value_print::write_value;

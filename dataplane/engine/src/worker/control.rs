@@ -90,7 +90,7 @@ impl Worker {
         self.outbox.extend(decision.events);
         let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
         self.store.count_once(&decision.verdict, used);
-        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop };
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms };
         self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
         self.process_unwrapped();
         self.flush();
@@ -108,7 +108,7 @@ impl Worker {
             frame,
             Headers::default(),
             &[Op::Output(device)],
-            &mut Route { program: &self.program, views: &mut self.views, drop: None },
+            &mut Route { program: &self.program, views: &mut self.views, drop: None, now_ms: self.now_ms },
         );
         self.flush();
     }
@@ -117,6 +117,7 @@ impl Worker {
     pub fn report(&mut self) -> Report {
         let mut report = self.store.take_folded();
         report.epoch = self.epoch;
+        report.meters = self.exits.meters.take_counts();
         report.counters = self.exits.counters.clone();
         report.flows = self.caches.len();
         report.verdicts = self.store.len();

@@ -52,6 +52,8 @@ impl Walk<'_> {
             Action::Resubmit { in_port, table } => self.resubmit(table.unwrap_or(self.view.table), *in_port),
             Action::WriteActions(actions) => self.action_set.extend(actions.iter().cloned()),
             Action::ClearActions => self.action_set.clear(),
+            Action::Group(id) => self.group(*id),
+            Action::Meter(id) => self.meter(*id),
             Action::Learn(learn) => self.learn(learn),
             Action::StackPush(slot) => self.stack_push(*slot),
             Action::StackPop(slot) => self.stack_pop(*slot),
@@ -202,7 +204,7 @@ impl Walk<'_> {
                     max_len: u16::MAX,
                     reason: REASON_INVALID_TTL,
                     controller_id: *id,
-                    userdata: Vec::new(),
+                    ..Punt::default()
                 }));
             }
             self.hint(DropReason::TtlExpired);

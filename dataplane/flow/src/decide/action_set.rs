@@ -28,9 +28,8 @@ fn rank(action: &Action) -> Option<Rank> {
 /// The actions that end a set: the last of the highest kind counts.
 fn final_rank(action: &Action) -> Option<u8> {
     Some(match action {
-        Action::Refused(_) => 3,
+        Action::Refused(_) | Action::Group(_) => 3,
         Action::Output(_)
-        | Action::OutputTruncated { .. }
         | Action::OutputFrom(_)
         | Action::InPort
         | Action::Normal
@@ -70,7 +69,9 @@ impl Walk<'_> {
     pub(super) fn run_action_set(&mut self) {
         let set = std::mem::take(&mut self.action_set);
         if !set.is_empty() && !self.exit {
+            let outside = std::mem::replace(&mut self.in_action_set, true);
             self.execute(&ordered(&set).into());
+            self.in_action_set = outside;
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod act;
 mod action_set;
+mod group;
 mod normal;
 mod output;
 mod tunnel;
@@ -97,6 +98,7 @@ impl Decider {
         now_ms: u64,
     ) -> Decision {
         let mut walk = walk::Walk::new(program, &mut self.soft, bridge, in_port, key, now_ms);
+        walk.in_packet_out = true;
         walk.run_actions(actions);
         walk.finish()
     }
@@ -115,9 +117,9 @@ fn is_for_a_tunnel(program: &Program, key: &Key) -> bool {
         && program.terminates(key.get(slot::NW_DST) as u32, key.get(slot::TP_DST) as u16)
 }
 
-/// Removes what no one would see: operations behind the last that sends; a last branch needs no copy.
+/// Removes what no one would see: operations behind the last that matters; a last branch needs no copy.
 fn tidy(mut ops: Vec<Op>) -> Vec<Op> {
-    let end = ops.iter().rposition(Op::sends).map_or(0, |i| i + 1);
+    let end = ops.iter().rposition(Op::matters).map_or(0, |i| i + 1);
     ops.truncate(end);
     while let Some(Op::Branch(inner)) = ops.last() {
         let inner = inner.clone();

@@ -41,7 +41,7 @@ impl Walk<'_> {
             reserved::FLOOD => self.flood(true),
             reserved::ALL => self.flood(false),
             reserved::CONTROLLER => {
-                self.punt(&std::sync::Arc::new(Punt { max_len: u16::MAX, reason: 1, ..Punt::default() }))
+                self.punt(&std::sync::Arc::new(Punt { max_len: u16::MAX, reason: 1, plain: true, ..Punt::default() }))
             }
             _ => self.output(port, None),
         }

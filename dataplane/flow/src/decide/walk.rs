@@ -10,7 +10,7 @@ use crate::fdb::Deps;
 use crate::key::{slot, Key};
 use crate::program::{Bridge, Miss, Program};
 use crate::rule::{Rule, RuleId};
-use crate::verdict::{BridgeIdx, Crossing, Effect, Op, Step, Verdict};
+use crate::verdict::{BridgeIdx, Crossing, Effect, Op, Step, Use, Verdict};
 
 /// Table look-ups per packet, as in Open vSwitch.
 const LOOKUPS_MAX: u32 = 4096;
@@ -50,6 +50,7 @@ pub(super) struct Walk<'a> {
     steps: Vec<Step>,
     pub effects: Vec<Effect>,
     pub crossings: Vec<Crossing>,
+    uses: Vec<Use>,
     pub deps: Deps,
     events: Vec<Event>,
     pub stack: Vec<u128>,
@@ -61,6 +62,12 @@ pub(super) struct Walk<'a> {
     pub exit: bool,
     pub hint: Option<DropReason>,
     pub uses_underlay: bool,
+    /// Inside a group's bucket.
+    pub in_group: bool,
+    /// Inside an action set.
+    pub in_action_set: bool,
+    /// The actions are a controller's own, not a rule's.
+    pub in_packet_out: bool,
     /// More was looked at than the key set has.
     pub unrepeatable: bool,
 }
@@ -88,6 +95,7 @@ impl<'a> Walk<'a> {
             steps: Vec::new(),
             effects: Vec::new(),
             crossings: Vec::new(),
+            uses: Vec::new(),
             deps: Deps::default(),
             events: Vec::new(),
             stack: Vec::new(),
@@ -98,6 +106,9 @@ impl<'a> Walk<'a> {
             exit: false,
             hint: None,
             uses_underlay: false,
+            in_group: false,
+            in_action_set: false,
+            in_packet_out: false,
             unrepeatable: false,
         }
     }
@@ -241,11 +252,31 @@ impl<'a> Walk<'a> {
         work(self);
         self.backward -= 1;
         self.nested -= 1;
+        self.close_branch(before, view);
+        self.stack = stack;
+        self.action_set = action_set;
+    }
+
+    /// A bucket of a group: on a copy of the fields, with the stack and the action set of the original.
+    pub fn branch_bucket(&mut self, work: impl FnOnce(&mut Self)) {
+        if self.nested >= NESTED_MAX || self.backward >= BACKWARD_MAX {
+            return self.stop(DropReason::TooDeep);
+        }
+        self.flush();
+        let before = std::mem::take(&mut self.ops);
+        let view = self.view.clone();
+        self.nested += 1;
+        self.backward += 1;
+        work(self);
+        self.backward -= 1;
+        self.nested -= 1;
+        self.close_branch(before, view);
+    }
+
+    fn close_branch(&mut self, before: Vec<Op>, view: View) {
         let inner = tidy(std::mem::replace(&mut self.ops, before));
         self.pending.clear();
         self.view = view;
-        self.stack = stack;
-        self.action_set = action_set;
         if !inner.is_empty() {
             self.ops.push(Op::Branch(inner.into()));
         }
@@ -283,15 +314,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub fn punt(&mut self, punt: &Arc<Punt>) {
-        let op = Op::Punt {
-            punt: punt.clone(),
-            bridge: self.view.bridge,
-            in_port: self.in_port(),
-            table: self.view.table,
-            rule: self.view.rule,
-        };
-        self.emit(op);
+    pub fn depends(&mut self, on: Use) {
+        if !self.uses.contains(&on) {
+            self.uses.push(on);
+        }
+    }
+
+    /// A group's use counts each time.
+    pub fn counts(&mut self, on: Use) {
+        self.uses.push(on);
     }
 
     /// A limit was met: the packet goes nowhere, not even where it was sent before, as in Open vSwitch.
@@ -306,7 +337,7 @@ impl<'a> Walk<'a> {
         }
         let ops = tidy(self.ops);
         let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. }));
-        let punted = !ops.is_empty() && self.hint != Some(DropReason::TtlExpired);
+        let punted = ops.iter().any(Op::sends) && self.hint != Some(DropReason::TtlExpired);
         let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
         Decision {
             verdict: Verdict {
@@ -314,6 +345,7 @@ impl<'a> Walk<'a> {
                 steps: self.steps.into(),
                 effects: self.effects.into(),
                 crossings: self.crossings.into(),
+                uses: self.uses.into(),
                 drop,
                 uses_underlay: self.uses_underlay,
             },

@@ -14,12 +14,14 @@ use sluice_openflow::text::Formats;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, OfpError, Version};
 
 use crate::error::OfError;
+use crate::rules::Reference;
 
 /// Table that the switch keeps for itself.
 const INTERNAL_TABLE: u8 = 254;
 
 /// Checks a whole flow-mod, but for what depends on other rules.
-pub fn check_flow_mod(fm: &FlowMod, version: Version) -> Result<(), OfError> {
+/// `known` tells which groups and meters exist.
+pub fn check_flow_mod(fm: &FlowMod, version: Version, known: &dyn Fn(Reference) -> bool) -> Result<(), OfError> {
     if fm.flags.emergency {
         return Err(OfError::new(OfpError::OFPFMFC_TABLE_FULL, "emergency flows are not supported"));
     }
@@ -31,7 +33,7 @@ pub fn check_flow_mod(fm: &FlowMod, version: Version) -> Result<(), OfError> {
         return Err(OfError::new(OfpError::OFPBRC_EPERM, "table 254 belongs to the switch itself"));
     }
     if !deletes {
-        check_references(&fm.actions)?;
+        check_references(&fm.actions, known)?;
     }
     Ok(())
 }
@@ -60,18 +62,18 @@ pub fn check_actions(
     Err(OfError::new(OfpError::OFPBAC_MATCH_INCONSISTENT, what))
 }
 
-/// Checks what an action list refers to. Groups and meters do not exist yet: every one is unknown.
-pub fn check_references(actions: &[Action]) -> Result<(), OfError> {
+/// Checks that the groups and meters exist which an action list refers to.
+pub fn check_references(actions: &[Action], known: &dyn Fn(Reference) -> bool) -> Result<(), OfError> {
     for action in actions {
         match action {
-            Action::Group(id) => {
+            Action::Group(id) if !known(Reference::Group(*id)) => {
                 return Err(OfError::new(OfpError::OFPBAC_BAD_OUT_GROUP, format!("there is no group {id}")));
             }
-            Action::Meter(id) => {
+            Action::Meter(id) if !known(Reference::Meter(*id)) => {
                 return Err(OfError::new(OfpError::OFPMMFC_INVALID_METER, format!("there is no meter {id}")));
             }
-            Action::WriteActions(inner) | Action::Clone(inner) => check_references(inner)?,
-            Action::Ct(ct) => check_references(&ct.actions)?,
+            Action::WriteActions(inner) | Action::Clone(inner) => check_references(inner, known)?,
+            Action::Ct(ct) => check_references(&ct.actions, known)?,
             _ => {}
         }
     }

@@ -19,7 +19,8 @@ use sluice_openflow::{Field, SubField};
 
 pub(crate) use fields::{read, write_match};
 pub use fields::need_of;
-use fields::{is_short_in_port, pieces, place, single};
+pub(crate) use fields::single;
+use fields::{is_short_in_port, pieces, place};
 
 /// Reason code of a packet that an action sends to the controllers (`OFPR_ACTION`).
 const REASON_ACTION: u8 = 1;
@@ -105,6 +106,8 @@ impl Lowering<'_> {
                 in_port: in_port.filter(|p| *p != PortNo::IN_PORT).map(|p| p.0),
                 table: *table,
             }),
+            Action::Group(id) => out.push(ir::Action::Group(*id)),
+            Action::Meter(id) => out.push(ir::Action::Meter(*id)),
             Action::GotoTable(table) => out.push(ir::Action::Goto(*table)),
             Action::ClearActions => out.push(ir::Action::ClearActions),
             Action::Exit => out.push(ir::Action::Exit),
@@ -158,6 +161,8 @@ fn output(action: &Action, out: &mut Vec<ir::Action>) {
             reason: c.reason,
             controller_id: c.id,
             userdata: c.userdata.clone(),
+            meter: c.meter_id,
+            plain: false,
         }))),
         Action::Enqueue { port: PortNo::IN_PORT, queue } => {
             out.push(ir::Action::SetQueue(Some(*queue)));
@@ -182,8 +187,8 @@ fn output_port(port: PortNo, max_len: u16) -> ir::Action {
         PortNo::CONTROLLER => ir::Action::Punt(Arc::new(Punt {
             max_len,
             reason: REASON_ACTION,
-            controller_id: 0,
-            userdata: Vec::new(),
+            plain: true,
+            ..Punt::default()
         })),
         other => ir::Action::Output(other.0),
     }
@@ -329,8 +334,6 @@ fn refused_field(field: Field) -> Option<&'static str> {
 
 fn refused_name(action: &Action) -> &'static str {
     match action {
-        Action::Group(_) => "group",
-        Action::Meter(_) => "meter",
         Action::SetMplsLabel(_) => "set_mpls_label",
         Action::SetMplsTc(_) => "set_mpls_tc",
         Action::SetMplsTtl(_) => "set_mpls_ttl",

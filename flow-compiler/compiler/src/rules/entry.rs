@@ -75,6 +75,10 @@ pub enum RemovedReason {
     HardTimeout,
     /// Deleted.
     Delete,
+    /// Its group was deleted.
+    GroupDelete,
+    /// Its meter was deleted.
+    MeterDelete,
     /// Another rule took its place: nobody is told.
     Replaced,
 }

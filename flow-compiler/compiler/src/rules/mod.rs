@@ -6,11 +6,14 @@
 //! Deliberately does not know: messages, connections, workers.
 
 pub(crate) mod entry;
+mod groups;
+mod meters;
 mod outputs;
 mod query;
 mod table;
 mod timeouts;
 mod transaction;
+mod users;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -19,13 +22,17 @@ use std::sync::Arc;
 use sluice_flow::hash::FoldBuild;
 use sluice_flow::{BridgeIdx, Change, RuleId};
 use sluice_openflow::action::Learn;
+use sluice_openflow::message::GroupMod;
 use sluice_openflow::{FlowMod, Version};
 
 use crate::error::OfError;
 pub use entry::{FlowStats, Removed, RemovedReason};
+pub use groups::GROUP_ALL;
+pub use meters::{METER_ALL, METER_FEATURES};
 pub use outputs::{outputs_to, uses_group, GROUP_ANY};
 pub use query::{Aggregate, Filter, TableStats, VISIBLE_TABLES};
 use table::{entry_mut, Entries, Table};
+pub use users::Reference;
 
 /// Rules of every bridge.
 #[derive(Debug, Default)]
@@ -42,6 +49,18 @@ pub struct RuleSet {
     next_learn_id: u64,
     /// Rules whose learning action asks for `delete_learned`, by what they learn.
     learned_cookies: HashMap<(BridgeIdx, u8, u64), i32, FoldBuild>,
+    groups: groups::Groups,
+    meters: meters::Meters,
+    users: users::Users,
+}
+
+/// One message of a bundle.
+#[derive(Clone, Copy, Debug)]
+pub enum Mod<'a> {
+    /// A change of rules.
+    Flow(&'a FlowMod),
+    /// A change of groups.
+    Group(&'a GroupMod),
 }
 
 /// What a change of the rules came to.
@@ -81,15 +100,39 @@ impl RuleSet {
         version: Version,
         now: u64,
     ) -> Result<Applied, BundleError> {
+        let mods: Vec<Mod> = fms.iter().map(Mod::Flow).collect();
+        self.commit_mods(bridge, &mods, version, now)
+    }
+
+    /// Applies changes of rules and groups in order, all or none.
+    pub fn commit_mods(
+        &mut self,
+        bridge: BridgeIdx,
+        mods: &[Mod<'_>],
+        version: Version,
+        now: u64,
+    ) -> Result<Applied, BundleError> {
         self.grow(bridge);
         let mut t = transaction::Transaction::new(self, bridge, now);
-        for (index, fm) in fms.iter().enumerate() {
-            if let Err(error) = t.flow_mod(fm, version) {
+        for (index, one) in mods.iter().enumerate() {
+            let done = match one {
+                Mod::Flow(fm) => t.flow_mod(fm, version),
+                Mod::Group(gm) => t.group_mod(gm),
+            };
+            if let Err(error) = done {
                 t.roll_back();
                 return Err(BundleError { index, error });
             }
         }
         Ok(t.finish())
+    }
+
+    /// Does a bridge have this group or meter?
+    pub fn knows(&self, bridge: BridgeIdx, what: Reference) -> bool {
+        match what {
+            Reference::Group(id) => self.groups.contains(bridge, id),
+            Reference::Meter(id) => self.meters.contains(bridge, id),
+        }
     }
 
     /// Applies a flow-mod that the switch itself made; one that cannot be applied does nothing.
@@ -115,7 +158,7 @@ impl RuleSet {
         same
     }
 
-    /// Removes all rules of a bridge.
+    /// Removes all rules of a bridge; its groups and meters stay.
     pub fn clear(&mut self, bridge: BridgeIdx, now: u64) -> Applied {
         let all = self.select(bridge, &Filter::default());
         let mut t = transaction::Transaction::new(self, bridge, now);

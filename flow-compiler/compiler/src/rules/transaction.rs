@@ -14,6 +14,7 @@ use sluice_openflow::action::Learn;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
+use super::groups::GroupEntry;
 use super::query::{Filter, VISIBLE_TABLES};
 use super::table::{entry, entry_mut};
 use super::{Applied, RuleSet};
@@ -26,19 +27,20 @@ type Learns = [(u64, Arc<Learn>)];
 type LearnedKey = (BridgeIdx, u8, u64);
 
 /// A step, and what it takes to undo it.
-enum Step {
+pub(super) enum Step {
     Inserted { id: RuleId, former_order: Option<i64> },
     Hidden { id: RuleId, reason: RemovedReason },
     Replaced { id: RuleId, old: Box<Entry>, place: (RuleId, RuleId) },
+    Group { at: (BridgeIdx, u32), old: Option<Box<GroupEntry>> },
 }
 
 /// Changes under way.
 pub(crate) struct Transaction<'a> {
-    rules: &'a mut RuleSet,
-    bridge: BridgeIdx,
-    now: u64,
-    steps: Vec<Step>,
-    changes: Vec<Change>,
+    pub(super) rules: &'a mut RuleSet,
+    pub(super) bridge: BridgeIdx,
+    pub(super) now: u64,
+    pub(super) steps: Vec<Step>,
+    pub(super) changes: Vec<Change>,
     /// Cookies whose last learning rule went.
     orphans: Vec<LearnedKey>,
 }
@@ -56,7 +58,8 @@ impl<'a> Transaction<'a> {
 
     /// Applies one flow-mod; on an error the caller must roll back.
     pub fn flow_mod(&mut self, fm: &FlowMod, version: Version) -> Result<(), OfError> {
-        check_flow_mod(fm, version)?;
+        let (rules, bridge) = (&*self.rules, self.bridge);
+        check_flow_mod(fm, version, &|what| rules.knows(bridge, what))?;
         self.execute(fm)
     }
 
@@ -176,7 +179,7 @@ impl<'a> Transaction<'a> {
             former_order = t.insert(entries, id);
         }
         self.rules.keep_learns(learns);
-        self.count_learned(&rule.actions, 1);
+        self.account(id, &rule.actions, 1);
         self.rules.schedule(id);
         self.steps.push(Step::Inserted { id, former_order });
         self.changes.push(Change::Add { bridge, table, rule });
@@ -219,8 +222,8 @@ impl<'a> Transaction<'a> {
             new.rule = Arc::new(compiled);
             self.rules.keep_learns(&doing.lowered.learns);
             let (bridge, table, rule) = (new.bridge, new.table, new.rule.clone());
-            self.count_learned(&rule.actions, 1);
-            self.count_learned(&old.rule.actions, -1);
+            self.account(id, &rule.actions, 1);
+            self.account(id, &old.rule.actions, -1);
             self.changes.push(Change::Replace { bridge, table, rule });
         }
         let (bridge, table) = (new.bridge, new.table);
@@ -256,7 +259,7 @@ impl<'a> Transaction<'a> {
         if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
             t.hide(entries, id);
         }
-        self.count_learned(&rule.actions, -1);
+        self.account(id, &rule.actions, -1);
         self.steps.push(Step::Hidden { id, reason });
         self.changes.push(Change::Remove { bridge, table, id });
     }
@@ -268,7 +271,7 @@ impl<'a> Transaction<'a> {
         let mut applied = Applied { changes, removed: Vec::new() };
         for step in steps {
             match step {
-                Step::Inserted { .. } => {}
+                Step::Inserted { .. } | Step::Group { .. } => {}
                 Step::Replaced { id, old, .. } => {
                     if !entry(&rules.entries, id).is_some_and(|e| Arc::ptr_eq(&e.rule, &old.rule)) {
                         rules.forget_learns(&old.rule.actions);
@@ -301,8 +304,10 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Counts the learning actions that want what they learned to go with them.
-    fn count_learned(&mut self, actions: &[ir::Action], by: i32) {
+    /// Counts the learning actions that want what they learned to go with them, and the groups and
+    /// meters that the rule uses.
+    fn account(&mut self, id: RuleId, actions: &[ir::Action], by: i32) {
+        self.rules.users.count(self.bridge, id, actions, by);
         let mut all = Vec::new();
         learned_by(actions, &mut all);
         for (table, cookie) in all {
@@ -324,13 +329,16 @@ impl<'a> Transaction<'a> {
 
     fn undo(&mut self, step: Step) {
         match step {
+            Step::Group { at, old } => {
+                self.rules.groups.put(at, old.map(|old| *old));
+            }
             Step::Hidden { id, .. } => {
                 let Some(e) = entry(&self.rules.entries, id) else { return };
                 let (bridge, table, rule) = (e.bridge, e.table, e.rule.clone());
                 if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
                     t.show(entries, id);
                 }
-                self.count_learned(&rule.actions, 1);
+                self.account(id, &rule.actions, 1);
             }
             Step::Inserted { id, former_order } => {
                 let Some((bridge, table, subtable)) =
@@ -342,7 +350,7 @@ impl<'a> Transaction<'a> {
                     t.hide(entries, id);
                 }
                 if let Some(e) = self.rules.take_out(id) {
-                    self.count_learned(&e.rule.actions, -1);
+                    self.account(id, &e.rule.actions, -1);
                     self.rules.forget_learns(&e.rule.actions);
                     self.rules.free.push(id);
                 }
@@ -361,8 +369,8 @@ impl<'a> Transaction<'a> {
                 (e.prev, e.next, e.chain, e.scheduled) = links;
                 let old = e.rule.clone();
                 if !Arc::ptr_eq(&new.rule, &old) {
-                    self.count_learned(&old.actions, 1);
-                    self.count_learned(&new.rule.actions, -1);
+                    self.account(id, &old.actions, 1);
+                    self.account(id, &new.rule.actions, -1);
                     self.rules.forget_learns(&new.rule.actions);
                 }
             }

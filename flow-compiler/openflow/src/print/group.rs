@@ -5,11 +5,12 @@
 use super::bits::write_bits;
 use super::duration;
 use crate::action::PortNo;
+use crate::field::Field;
 use crate::message::{
     Bucket, GroupCommand, GroupDesc, GroupFeatures, GroupMod, GroupStats, MeterBand, MeterBandKind,
     MeterCommand, MeterConfig, MeterFeatures, MeterMod, MeterStats, ANY_GROUP,
 };
-use crate::text::{format_actions, Names};
+use crate::text::{format_actions, write_value, Names};
 use crate::version::Version;
 use crate::wire::SelectionMethod;
 use std::fmt::Write;
@@ -67,7 +68,7 @@ fn selection(out: &mut String, properties: &[(u16, Vec<u8>)]) {
     if s.parameter != 0 {
         let _ = write!(out, ",selection_method_param={}", s.parameter);
     }
-    let fields: Vec<&str> = s.fields.iter().map(|f| f.info().name).collect();
+    let fields: Vec<String> = s.fields.iter().map(hashed_field).collect();
     match fields.len() {
         0 => {}
         1 => {
@@ -77,6 +78,16 @@ fn selection(out: &mut String, properties: &[(u16, Vec<u8>)]) {
             let _ = write!(out, ",fields({})", fields.join(","));
         }
     }
+}
+
+/// A field that is hashed, with its mask where not all of it counts.
+fn hashed_field((field, mask): &(Field, u128)) -> String {
+    let mut out = field.info().name.to_owned();
+    if *mask != field.ones() {
+        out.push('=');
+        write_value(&mut out, *field, *mask);
+    }
+    out
 }
 
 struct Group<'a> {

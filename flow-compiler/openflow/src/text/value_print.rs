@@ -38,6 +38,11 @@ pub(super) fn write(out: &mut String, field: Field, value: u128, mask: u128, nam
     }
 }
 
+/// Prints a value all of which counts.
+pub(crate) fn write_value(out: &mut String, field: Field, value: u128) {
+    write(out, field, value, u128::MAX, &Names::default());
+}
+
 /// The mask that stands for "all of a flag field".
 fn flag_bits(field: Field) -> u32 {
     field.ones() as u32

@@ -261,7 +261,7 @@ fn put_nicira2(
             o.u64(cookie);
         })?;
     }
-    prop::put(out, part::REASON, |o| o.u8(p.reason))?;
+    prop::put(out, part::REASON, |o| o.u8(reason_in(version, p.reason)))?;
     let ids = Ids::Oxm(version);
     prop::put(out, part::METADATA, |o| nxm::encode(o, &p.metadata, ids, 0, 0))?;
     if !p.continuation.is_empty() {

@@ -15,8 +15,8 @@ pub struct SelectionMethod {
     pub method: String,
     /// Argument of the method.
     pub parameter: u64,
-    /// Fields to hash, where named.
-    pub fields: Vec<Field>,
+    /// Fields to hash, where named, and which of their bits count.
+    pub fields: Vec<(Field, u128)>,
 }
 
 /// Experimenters that define it: Netronome's number, and one used by mistake for it.
@@ -40,8 +40,9 @@ fn read(bytes: &[u8]) -> Result<SelectionMethod, OfpError> {
     let mut fields = Vec::new();
     while r.len() >= 4 {
         let header = Header::read(&mut r)?;
-        fields.push(header.field().ok_or(OfpError::OFPBPC_BAD_VALUE)?);
-        r.skip(header.payload)?;
+        let field = header.field().ok_or(OfpError::OFPBPC_BAD_VALUE)?;
+        let mask = r.take(header.payload)?.iter().fold(0, |v, b| v << 8 | u128::from(*b));
+        fields.push((field, mask));
     }
     fields.sort();
     Ok(SelectionMethod { method, parameter, fields })

@@ -194,8 +194,12 @@ impl Switch {
         for port in ports {
             self.remove_port(index, port);
         }
-        let applied = self.rules.clear(index, now_ms);
-        self.take_applied(applied);
+        let all = [
+            self.rules.clear(index, now_ms),
+            self.rules.clear_groups(index, now_ms),
+            self.rules.delete_meters(index, sluice_compiler::rules::METER_ALL, now_ms),
+        ];
+        all.into_iter().for_each(|applied| self.take_applied(applied));
         self.bridges.remove(&index);
         self.publisher.submit([Change::RemoveBridge { bridge: index }]);
     }

@@ -313,6 +313,7 @@ impl Switch {
             }
         }
         for (index, number) in changed {
+            self.submit_port(index, number);
             self.notify_port(index, number, PortReason::Modify);
         }
     }
@@ -333,6 +334,7 @@ impl Switch {
             no_flood: has(port_config::NO_FLOOD),
             no_receive: has(port_config::NO_RECV),
             no_forward: has(port_config::NO_FWD),
+            live: port.link.up && port.link.carrier,
         })
     }
 

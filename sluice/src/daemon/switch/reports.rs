@@ -1,6 +1,6 @@
 //! What workers count, coming home.
 //!
-//! Purpose: ask for a report, fold it into rules, tables and ports.
+//! Purpose: ask for a report, fold it into rules, groups, meters, tables and ports.
 //! Invariant: rule, table and crossing counts are differences and folded once; device and frame
 //! counts are totals and replaced.
 //! Deliberately does not know: who wants to see them.
@@ -80,6 +80,12 @@ impl Switch {
         }
         for (&(bridge, table), used) in &report.tables {
             self.rules.fold_table(bridge, table, used.lookups, used.matched);
+        }
+        for (&(serial, bucket), used) in &report.groups {
+            self.rules.fold_group(serial, bucket, used.packets, used.bytes);
+        }
+        for (&serial, used) in &report.meters {
+            self.rules.fold_meter(serial, used.packets, used.bytes, &used.bands);
         }
         for (&(bridge, port), [received, sent]) in &report.crossings {
             let port = self.bridges.get_mut(&bridge).and_then(|b| b.ports.get_mut(&PortNo(port)));

@@ -88,6 +88,8 @@ fn told_reason(removed: &Removed) -> Option<FlowRemovedReason> {
         RemovedReason::IdleTimeout => Some(FlowRemovedReason::IdleTimeout),
         RemovedReason::HardTimeout => Some(FlowRemovedReason::HardTimeout),
         RemovedReason::Delete => Some(FlowRemovedReason::Delete),
+        RemovedReason::GroupDelete => Some(FlowRemovedReason::GroupDelete),
+        RemovedReason::MeterDelete => Some(FlowRemovedReason::MeterDelete),
         RemovedReason::Replaced => None,
     }
 }

@@ -3,10 +3,11 @@
 //! Purpose: apply, expire, learn; remember what went until the workers have let go of it.
 //! Deliberately does not know: how a flow-mod was spelled.
 
-use sluice_compiler::{Applied, BundleError, OfError};
+use sluice_compiler::{Applied, BundleError, Mod, OfError};
 use sluice_flow::program::Miss;
 use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
+use sluice_openflow::message::{GroupMod, MeterMod};
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
 use sluice_ovsdb_bridge::{Bridge, FailMode};
 
@@ -23,9 +24,23 @@ impl Switch {
         Ok(())
     }
 
-    /// Applies flow-mods in order, all or none, visible together.
-    pub fn bundle(&mut self, bridge: BridgeIdx, fms: &[FlowMod], version: Version, now_ms: u64) -> Result<(), BundleError> {
-        let applied = self.rules.commit(bridge, fms, version, now_ms)?;
+    /// Applies one group-mod.
+    pub fn group_mod(&mut self, bridge: BridgeIdx, gm: &GroupMod, now_ms: u64) -> Result<(), OfError> {
+        let applied = self.rules.apply_group(bridge, gm, now_ms)?;
+        self.take_applied(applied);
+        Ok(())
+    }
+
+    /// Applies one meter-mod.
+    pub fn meter_mod(&mut self, bridge: BridgeIdx, mm: &MeterMod, now_ms: u64) -> Result<(), OfError> {
+        let applied = self.rules.apply_meter(bridge, mm, now_ms)?;
+        self.take_applied(applied);
+        Ok(())
+    }
+
+    /// Applies changes of rules and groups in order, all or none, visible together.
+    pub fn bundle(&mut self, bridge: BridgeIdx, mods: &[Mod<'_>], version: Version, now_ms: u64) -> Result<(), BundleError> {
+        let applied = self.rules.commit_mods(bridge, mods, version, now_ms)?;
         self.take_applied(applied);
         Ok(())
     }

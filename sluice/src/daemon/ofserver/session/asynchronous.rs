@@ -80,7 +80,12 @@ impl Session {
 
     /// Tells of a packet; `cookie` is that of the rule which sent it.
     pub fn tell_packet(&self, punted: &Punted, cookie: Option<u64>, output: &mut Output) {
-        let wanted = self.masks().is_some_and(|m| m.packet_in & 1u32.checked_shl(u32::from(punted.punt.reason)).unwrap_or(0) != 0);
+        // Old versions know no other reason for what an action sends.
+        let reason = match punted.punt.reason {
+            3..=5 if self.protocol.version < Version::V14 => 1,
+            reason => reason,
+        };
+        let wanted = self.masks().is_some_and(|m| m.packet_in & 1u32.checked_shl(u32::from(reason)).unwrap_or(0) != 0);
         if !wanted || punted.punt.controller_id != self.controller_id {
             return;
         }
@@ -91,7 +96,7 @@ impl Session {
             packet: punted.bytes.clone(),
             total_len: u32::try_from(punted.total_len).unwrap_or(u32::MAX),
             buffer_id: NO_BUFFER,
-            reason: punted.punt.reason,
+            reason,
             table: Some(punted.table),
             cookie,
             metadata,

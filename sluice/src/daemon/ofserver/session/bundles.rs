@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use sluice_openflow::message::{BundleAdd, BundleControl, BundleKind, PortMod};
+use sluice_compiler::Mod;
+use sluice_openflow::message::{BundleAdd, BundleControl, BundleKind, GroupMod, PortMod};
 use sluice_openflow::{FlowMod, Message, OfpError};
 
 use super::{told, Effect, Session, Turn};
@@ -36,6 +37,7 @@ struct Added {
 
 enum What {
     Flow(Box<FlowMod>),
+    Group(Box<GroupMod>),
     Port(PortMod),
     Packet(Injection),
 }
@@ -108,19 +110,23 @@ impl Session {
 
     /// Checks everything and changes the rules, or changes nothing.
     fn carry_out(&self, bundle: &Bundle, turn: &mut Turn<'_>) -> Result<(), Refused> {
-        let mut flows = Vec::new();
+        let mut mods = Vec::new();
         let mut places = Vec::new();
         for (index, added) in bundle.messages.iter().enumerate() {
             match &added.what {
                 What::Flow(fm) => {
-                    flows.push(FlowMod::clone(fm));
+                    mods.push(Mod::Flow(fm));
+                    places.push(index);
+                }
+                What::Group(gm) => {
+                    mods.push(Mod::Group(gm));
                     places.push(index);
                 }
                 What::Port(pm) => self.check_port_mod(pm, turn).map_err(|error| Refused { index, error })?,
                 What::Packet(_) => {}
             }
         }
-        let done = turn.switch.bundle(self.bridge, &flows, self.protocol.version, turn.now_ms);
+        let done = turn.switch.bundle(self.bridge, &mods, self.protocol.version, turn.now_ms);
         done.map_err(|e| Refused { index: places.get(e.index).copied().unwrap_or(0), error: told(e.error) })
     }
 
@@ -128,7 +134,7 @@ impl Session {
     fn finish(&mut self, bundle: Bundle, turn: &mut Turn<'_>) {
         for added in bundle.messages {
             match added.what {
-                What::Flow(_) => {}
+                What::Flow(_) | What::Group(_) => {}
                 What::Port(pm) => {
                     let _ = self.port_mod(&pm, turn);
                 }
@@ -139,10 +145,10 @@ impl Session {
         }
     }
 
-    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32) -> Result<Effect, OfpError> {
+    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &Turn<'_>) -> Result<Effect, OfpError> {
         let decoded = Message::decode(self.protocol, &add.message);
         let (xid, what) = match decoded {
-            Ok((xid, message)) => (xid, self.bundled(message)?),
+            Ok((xid, message)) => (xid, self.bundled(message, turn)?),
             Err(e) => return Err(e.error),
         };
         if xid != outer_xid {
@@ -164,12 +170,12 @@ impl Session {
         Err(error)
     }
 
-    fn bundled(&self, message: Message) -> Result<What, OfpError> {
+    fn bundled(&self, message: Message, turn: &Turn<'_>) -> Result<What, OfpError> {
         match message {
             Message::FlowMod(fm) => Ok(What::Flow(fm)),
             Message::PortMod(pm) => Ok(What::Port(pm)),
-            Message::PacketOut(po) => self.injection(*po).map(What::Packet),
-            Message::GroupMod(_) => Err(OfpError::OFPGMFC_OUT_OF_GROUPS),
+            Message::PacketOut(po) => self.injection(*po, turn).map(What::Packet),
+            Message::GroupMod(gm) => Ok(What::Group(gm)),
             _ => Err(OfpError::OFPBFC_MSG_UNSUP),
         }
     }

@@ -1,14 +1,14 @@
 //! Messages that change something.
 //!
-//! Purpose: flow-mods, port-mods, table-mods, packet-outs; and a clear refusal of what does not
-//! exist yet: groups, meters, tunnel option mappings.
+//! Purpose: flow-mods, group-mods, meter-mods, port-mods, table-mods, packet-outs; and a clear refusal of what does not
+//! exist yet: tunnel option mappings.
 
 use std::sync::Arc;
 
 use sluice_flow::program::Miss;
 use sluice_openflow::action::Place;
 use sluice_openflow::message::{
-    port_config, GroupCommand, GroupMod, MeterCommand, MeterMod, PacketOut, PortMod, TableMod,
+    port_config, GroupMod, MeterMod, PacketOut, PortMod, TableMod,
     TlvTableCommand, TlvTableMod, NO_BUFFER,
 };
 use sluice_openflow::{FlowMod, Message, OfpError, PortNo, Version};
@@ -34,24 +34,6 @@ pub(super) fn needs_authority(message: &Message) -> bool {
     )
 }
 
-/// Groups do not exist yet: deleting none works, adding is refused.
-pub(super) fn group_mod(gm: &GroupMod) -> Result<Effect, OfpError> {
-    match gm.command {
-        GroupCommand::Delete => Ok(Effect::None),
-        GroupCommand::Add | GroupCommand::AddOrModify => Err(OfpError::OFPGMFC_OUT_OF_GROUPS),
-        _ => Err(OfpError::OFPGMFC_UNKNOWN_GROUP),
-    }
-}
-
-/// Meters do not exist yet: deleting none works, adding is refused.
-pub(super) fn meter_mod(mm: &MeterMod) -> Result<Effect, OfpError> {
-    match mm.command {
-        MeterCommand::Delete => Ok(Effect::None),
-        MeterCommand::Add => Err(OfpError::OFPMMFC_OUT_OF_METERS),
-        MeterCommand::Modify => Err(OfpError::OFPMMFC_UNKNOWN_METER),
-    }
-}
-
 /// There is no room for tunnel options yet.
 pub(super) fn tlv_table_mod(tm: &TlvTableMod) -> Result<Effect, OfpError> {
     match tm.command {
@@ -68,6 +50,16 @@ impl Session {
             NO_BUFFER => Ok(Effect::None),
             _ => Err(OfpError::OFPBRC_BUFFER_UNKNOWN),
         }
+    }
+
+    pub(super) fn group_mod(&mut self, gm: &GroupMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        turn.switch.group_mod(self.bridge, gm, turn.now_ms).map_err(told)?;
+        Ok(Effect::None)
+    }
+
+    pub(super) fn meter_mod(&mut self, mm: &MeterMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        turn.switch.meter_mod(self.bridge, mm, turn.now_ms).map_err(told)?;
+        Ok(Effect::None)
     }
 
     pub(super) fn check_port_mod(&self, pm: &PortMod, turn: &Turn<'_>) -> Result<(), OfpError> {
@@ -111,13 +103,13 @@ impl Session {
     }
 
     pub(super) fn packet_out(&mut self, po: PacketOut, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        let injection = self.injection(po)?;
+        let injection = self.injection(po, turn)?;
         self.wait = self.end_of(Wait::Published(injection), turn);
         Ok(Effect::None)
     }
 
     /// What the worker has to do for a packet-out.
-    pub(super) fn injection(&self, po: PacketOut) -> Result<Injection, OfpError> {
+    pub(super) fn injection(&self, po: PacketOut, turn: &Turn<'_>) -> Result<Injection, OfpError> {
         if po.buffer_id != NO_BUFFER {
             return Err(OfpError::OFPBRC_BUFFER_UNKNOWN);
         }
@@ -130,7 +122,8 @@ impl Session {
         let version = self.protocol.version;
         let matching = sluice_openflow::Match::ANY;
         sluice_compiler::check::check_actions(&po.actions, &matching, None, Place::PacketOut, version).map_err(told)?;
-        sluice_compiler::check::check_references(&po.actions).map_err(told)?;
+        let known = |what| turn.switch.rules.knows(self.bridge, what);
+        sluice_compiler::check::check_references(&po.actions, &known).map_err(told)?;
         let mut learns = 0;
         let lowered = sluice_compiler::lower::lower(&po.actions, &mut learns);
         Ok(Injection {

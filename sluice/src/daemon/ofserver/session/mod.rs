@@ -12,6 +12,7 @@ mod changes;
 mod dump;
 mod features;
 mod greeting;
+mod referred;
 mod roles;
 mod statistics;
 mod table_features;
@@ -196,8 +197,8 @@ impl Session {
             Message::FlowMod(fm) => self.flow_mod(&fm, turn),
             Message::PortMod(pm) => self.port_mod(&pm, turn),
             Message::TableMod(tm) => self.table_mod(&tm, turn),
-            Message::GroupMod(gm) => changes::group_mod(&gm),
-            Message::MeterMod(mm) => changes::meter_mod(&mm),
+            Message::GroupMod(gm) => self.group_mod(&gm, turn),
+            Message::MeterMod(mm) => self.meter_mod(&mm, turn),
             Message::PacketOut(po) => self.packet_out(*po, turn),
             Message::RoleRequest(request) => self.role_request(request, xid, turn),
             Message::GetAsyncRequest => self.answer(Message::GetAsyncReply(self.wants), xid, turn),
@@ -207,7 +208,7 @@ impl Session {
             Message::SetPacketInFormat(format) => self.set_packet_in_format(format),
             Message::SetControllerId(id) => self.set_controller_id(id),
             Message::BundleControl(control) => self.bundle_control(control, xid, turn),
-            Message::BundleAdd(add) => self.bundle_add(add, xid),
+            Message::BundleAdd(add) => self.bundle_add(add, xid, turn),
             Message::StatsRequest(request) => self.statistics(request, xid, turn),
             Message::QueueGetConfigRequest(port) => self.queue_config(port, xid, turn),
             Message::TlvTableRequest => self.answer(features::tlv_table(), xid, turn),

@@ -4,7 +4,7 @@
 //! Invariant: what does not fit a message is told in parts (encoding sees to it).
 
 use sluice_openflow::message::{
-    Aggregate, FlowStatsRequest, GroupFeatures, MeterFeatures, PortStats, QueueStatsRequest, StatsReply,
+    Aggregate, FlowStatsRequest, PortStats, QueueStatsRequest, StatsReply,
     StatsRequest, TableDesc, TableStats, UNKNOWN_COUNT,
 };
 use sluice_openflow::{Message, OfpError, PortNo, Version};
@@ -14,9 +14,6 @@ use super::{dump, table_features, Effect, Session, Turn, Wait};
 use crate::daemon::switch::bridge::{Attachment, PortState};
 use crate::daemon::switch::Switch;
 
-/// All groups, all meters.
-const ALL_GROUPS: u32 = 0xffff_fffc;
-const ALL_METERS: u32 = 0xffff_ffff;
 /// Every queue.
 const ALL_QUEUES: u32 = 0xffff_ffff;
 /// Rules that a table is said to hold at most; there is no limit.
@@ -25,7 +22,15 @@ const MAX_ENTRIES: u32 = 1_000_000;
 impl Session {
     pub(super) fn statistics(&mut self, request: StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         match request {
-            StatsRequest::Flow(_) | StatsRequest::Aggregate(_) | StatsRequest::Table | StatsRequest::Port(_) => {
+            StatsRequest::Meter(id) if turn.switch.rules.meter_configs(self.bridge, id).is_none() => {
+                Err(OfpError::OFPMMFC_UNKNOWN_METER)
+            }
+            StatsRequest::Flow(_)
+            | StatsRequest::Aggregate(_)
+            | StatsRequest::Table
+            | StatsRequest::Port(_)
+            | StatsRequest::Group(_)
+            | StatsRequest::Meter(_) => {
                 let (ticket, request) = (turn.switch.request_report(), Box::new(request));
                 self.wait = self.end_of(Wait::Report { ticket, xid, request }, turn);
                 Ok(Effect::None)
@@ -44,24 +49,12 @@ impl Session {
             StatsRequest::TableDesc => self.describe_tables(xid, turn),
             StatsRequest::TableFeatures(wish) if wish.is_empty() => self.table_features(xid, turn),
             StatsRequest::TableFeatures(_) => Err(OfpError::OFPTFFC_EPERM),
-            other => self.absent(&other, xid, turn),
+            StatsRequest::GroupDesc(_)
+            | StatsRequest::GroupFeatures
+            | StatsRequest::MeterConfig(_)
+            | StatsRequest::MeterFeatures => self.describe_referred(&request, xid, turn),
+            _ => Err(OfpError::OFPBRC_BAD_STAT),
         }
-    }
-
-    /// What does not exist yet: groups and meters.
-    fn absent(&mut self, request: &StatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        let reply = match request {
-            StatsRequest::Group(ALL_GROUPS) => StatsReply::Group { more: false, groups: Vec::new() },
-            StatsRequest::Group(_) => StatsReply::Group { more: false, groups: Vec::new() },
-            StatsRequest::GroupDesc(_) => StatsReply::GroupDesc { more: false, groups: Vec::new() },
-            StatsRequest::GroupFeatures => StatsReply::GroupFeatures(GroupFeatures::default()),
-            StatsRequest::Meter(ALL_METERS) => StatsReply::Meter { more: false, meters: Vec::new() },
-            StatsRequest::MeterConfig(ALL_METERS) => StatsReply::MeterConfig { more: false, meters: Vec::new() },
-            StatsRequest::Meter(_) | StatsRequest::MeterConfig(_) => return Err(OfpError::OFPMMFC_UNKNOWN_METER),
-            StatsRequest::MeterFeatures => StatsReply::MeterFeatures(MeterFeatures::default()),
-            _ => return Err(OfpError::OFPBRC_BAD_STAT),
-        };
-        self.answer_stats(reply, xid, turn)
     }
 
     /// Answers with the counts that have come.
@@ -71,6 +64,8 @@ impl Session {
             StatsRequest::Aggregate(request) => self.aggregate(&request, xid, turn),
             StatsRequest::Table => self.tables(xid, turn),
             StatsRequest::Port(port) => self.port_counts(port, xid, turn),
+            StatsRequest::Group(id) => self.group_counts(id, xid, turn),
+            StatsRequest::Meter(id) => self.meter_counts(id, xid, turn),
             _ => {}
         }
     }
