@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench clean
+.PHONY: help build test demo bench bench-gate clean
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
 	@echo "make test        every test"
 	@echo "make build       release binaries in target/release"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
+	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
 
 build:
 	$(CARGO) build --release --locked -p sluice
@@ -27,3 +28,8 @@ bench:
 	@scripts/need.sh bench
 	$(CARGO) build --release --locked -p sluice -p sluice-benches
 	@benches/run.sh
+
+# The default base is where this branch left main.
+bench-gate:
+	@scripts/need.sh gate
+	@PYTHONDONTWRITEBYTECODE=1 benches/gate.py $(if $(BASE),--base $(BASE)) $(if $(HEAD),--head $(HEAD))
