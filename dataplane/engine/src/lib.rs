@@ -23,7 +23,7 @@ pub mod view;
 pub mod worker;
 
 pub use count::{Counters, MeterUse, PortCounters, Report, RuleUse};
-pub use worker::{Punted, Settings, Worker};
+pub use worker::{Punted, Settings, Work, Worker};
 
 /// Frames that go through the stations together.
 pub const BATCH: usize = 64;

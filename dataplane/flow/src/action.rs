@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::group::GroupId;
+use crate::decide::Paused;
 use crate::key::Slot;
 use crate::meter::MeterId;
 
@@ -133,6 +134,10 @@ pub struct Punt {
     pub meter: Option<MeterId>,
     /// Output to the reserved port: the reason depends on where it is met.
     pub plain: bool,
+    /// The packet waits until the controller gives it back.
+    pub pause: bool,
+    /// What is still to be done, once it waits.
+    pub paused: Option<Paused>,
 }
 
 /// A rule to be made from the packet that meets it.

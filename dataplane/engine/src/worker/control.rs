@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::key::slot;
-use sluice_flow::{BridgeIdx, DropReason, Event, Op, PortIdx, Program};
+use sluice_flow::decide::Frozen;
+use sluice_flow::{BridgeIdx, DropReason, Event, Key, Op, PortIdx, Program};
 use sluice_frame::Pool;
 use sluice_port::{Port, PortError};
 use sluice_wire::Headers;
@@ -15,6 +16,27 @@ use super::{Punted, Slot, Worker, RUNT};
 use crate::apply::Route;
 use crate::count::{Counters, PortCounters, Report, RuleUse};
 use crate::BATCH;
+
+/// What is to be done with a controller's packet.
+pub enum Work<'a> {
+    /// These actions.
+    Execute {
+        /// Bridge.
+        bridge: BridgeIdx,
+        /// What to do.
+        actions: &'a Arc<[Action]>,
+    },
+    /// What was still to be done when it was paused.
+    Resume(&'a Frozen),
+}
+
+/// Registers, metadata, tunnel, connection: all that is in no header.
+fn take_pipeline(key: &mut Key, pipeline: &Key) {
+    let words = usize::from(slot::IN_PORT.word)..usize::from(slot::CONJ_ID.word) + 1;
+    if let (Some(to), Some(from)) = (key.words.get_mut(words.clone()), pipeline.words.get(words)) {
+        to.copy_from_slice(from);
+    }
+}
 
 impl Worker {
     /// Runs a new program from the next batch on. Verdicts that its changes cannot touch stay.
@@ -70,6 +92,13 @@ impl Worker {
 
     /// Executes actions on a packet that a controller sent.
     pub fn inject(&mut self, bridge: BridgeIdx, in_port: OfPort, actions: &Arc<[Action]>, bytes: &[u8], now_ms: u64) {
+        let mut pipeline = Key::ZERO;
+        pipeline.set(slot::IN_PORT, u64::from(in_port));
+        self.inject_with(&Work::Execute { bridge, actions }, &pipeline, bytes, now_ms);
+    }
+
+    /// Does something with a packet that a controller sent, whose fields beside the headers are these.
+    pub fn inject_with(&mut self, work: &Work<'_>, pipeline: &Key, bytes: &[u8], now_ms: u64) {
         self.now_ms = now_ms;
         self.exits.counters.injected += 1;
         let Some(mut frame) = self.exits.pool.alloc() else {
@@ -82,11 +111,18 @@ impl Worker {
             return self.exits.drop(frame, DropReason::Runt);
         }
         let program = self.program.clone();
-        let mut key = sluice_flow::Key::ZERO;
+        let mut key = Key::ZERO;
         let headers = sluice_wire::parse(frame.head());
         sluice_flow::extract::extract(frame.head(), &headers, &mut key);
         key.set(slot::STAGE, 0);
-        let decision = self.decider.execute(&program, bridge, in_port, actions, &key, now_ms);
+        take_pipeline(&mut key, pipeline);
+        let decision = match work {
+            Work::Execute { bridge, actions } => {
+                let in_port = pipeline.get(slot::IN_PORT) as OfPort;
+                self.decider.execute(&program, *bridge, in_port, actions, &key, now_ms)
+            }
+            Work::Resume(frozen) => self.decider.resume(&program, frozen, &key, now_ms),
+        };
         self.outbox.extend(decision.events);
         let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
         self.store.count_once(&decision.verdict, used);

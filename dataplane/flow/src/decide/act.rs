@@ -20,8 +20,9 @@ const TPID_8021Q: u16 = 0x8100;
 impl Walk<'_> {
     /// Executes a list of actions; answers the table that a `goto_table` names.
     pub(super) fn execute(&mut self, actions: &Arc<[Action]>) -> Option<u8> {
-        for action in actions.iter() {
+        for (i, action) in actions.iter().enumerate() {
             if self.exit {
+                self.keep_rest(actions, i);
                 return None;
             }
             match action {
@@ -42,6 +43,7 @@ impl Walk<'_> {
             Action::Normal => self.normal(),
             Action::Flood => self.flood(true),
             Action::All => self.flood(false),
+            Action::Punt(punt) if punt.pause => self.pause(punt),
             Action::Punt(punt) => self.punt(punt),
             Action::Set { slot, value, mask, need } => self.set(*slot, *value, *mask, *need),
             Action::Move { src, src_need, dst, dst_need } => self.move_field(*src, *src_need, *dst, *dst_need),

@@ -8,10 +8,13 @@
 mod act;
 mod action_set;
 mod group;
+mod freeze;
 mod normal;
 mod output;
 mod tunnel;
 mod walk;
+
+pub use freeze::{Frozen, Paused};
 
 use std::net::IpAddr;
 use std::sync::Arc;

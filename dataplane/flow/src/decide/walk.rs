@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::freeze::Freezing;
 use super::{tidy, Decision, Event, EVENTS_MAX};
 use crate::action::{Action, OfPort, Punt};
 use crate::classifier::Soft;
@@ -70,6 +71,8 @@ pub(super) struct Walk<'a> {
     pub in_packet_out: bool,
     /// More was looked at than the key set has.
     pub unrepeatable: bool,
+    /// The packet is being paused.
+    pub freezing: Option<Box<Freezing>>,
 }
 
 impl<'a> Walk<'a> {
@@ -110,6 +113,7 @@ impl<'a> Walk<'a> {
             in_action_set: false,
             in_packet_out: false,
             unrepeatable: false,
+            freezing: None,
         }
     }
 
@@ -142,7 +146,7 @@ impl<'a> Walk<'a> {
         self.run_action_set();
     }
 
-    fn run(&mut self, actions: &Arc<[Action]>) {
+    pub fn run(&mut self, actions: &Arc<[Action]>) {
         let mut next = self.execute(actions);
         while let Some(table) = next {
             next = self.look_up_and_execute(table, None, true);
@@ -250,6 +254,7 @@ impl<'a> Walk<'a> {
         self.nested += 1;
         self.backward += 1;
         work(self);
+        self.conclude_pause();
         self.backward -= 1;
         self.nested -= 1;
         self.close_branch(before, view);
@@ -332,6 +337,7 @@ impl<'a> Walk<'a> {
     }
 
     pub fn finish(mut self) -> Decision {
+        self.conclude_pause();
         if self.ran_away() {
             self.ops.clear();
         }

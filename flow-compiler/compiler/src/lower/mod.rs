@@ -155,14 +155,14 @@ fn output(action: &Action, out: &mut Vec<ir::Action>) {
             Some(s) => ir::Action::OutputFrom(s),
             None => ir::Action::Refused("output to a field that is not kept"),
         }),
-        Action::Controller(c) if c.pause => out.push(ir::Action::Refused("controller(pause)")),
         Action::Controller(c) => out.push(ir::Action::Punt(Arc::new(Punt {
             max_len: c.max_len,
             reason: c.reason,
             controller_id: c.id,
             userdata: c.userdata.clone(),
             meter: c.meter_id,
-            plain: false,
+            pause: c.pause,
+            ..Punt::default()
         }))),
         Action::Enqueue { port: PortNo::IN_PORT, queue } => {
             out.push(ir::Action::SetQueue(Some(*queue)));

@@ -16,6 +16,8 @@ use std::thread::JoinHandle;
 use mio::Waker;
 use sluice_engine::{Punted, Report, Settings};
 use sluice_flow::action::{Action, OfPort};
+use sluice_flow::decide::Frozen;
+use sluice_flow::key::{slot, Key};
 use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
 
 pub use open::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
@@ -66,6 +68,19 @@ pub struct Injection {
     pub actions: Arc<[Action]>,
     /// The packet.
     pub packet: Vec<u8>,
+    /// Its fields beside the headers, where a controller gave more than the port.
+    pub pipeline: Option<Box<Key>>,
+    /// It goes on where it was paused, and the actions do not count.
+    pub resume: Option<Arc<Frozen>>,
+}
+
+impl Injection {
+    /// The fields that are in no header.
+    pub fn pipeline(&self) -> Key {
+        let mut key = self.pipeline.as_deref().copied().unwrap_or(Key::ZERO);
+        key.set(slot::IN_PORT, u64::from(self.in_port));
+        key
+    }
 }
 
 /// What the worker tells.

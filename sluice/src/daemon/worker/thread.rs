@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use sluice_engine::{Settings, Worker};
+use sluice_engine::{Settings, Work, Worker};
 use sluice_flow::PortIdx;
 use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
@@ -121,7 +121,11 @@ impl Body {
             Command::Open { device, spec } => self.open(device, spec),
             Command::Close { device, delete } => self.close(device, delete),
             Command::Inject(i) => {
-                self.worker.inject(i.bridge, i.in_port, &i.actions, &i.packet, self.clock.now_ms());
+                let work = match &i.resume {
+                    Some(frozen) => Work::Resume(frozen),
+                    None => Work::Execute { bridge: i.bridge, actions: &i.actions },
+                };
+                self.worker.inject_with(&work, &i.pipeline(), &i.packet, self.clock.now_ms());
             }
             Command::Report { ticket } => {
                 let report = Box::new(self.worker.report());

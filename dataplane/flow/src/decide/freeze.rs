@@ -1,0 +1,129 @@
+//! Pausing a packet: what is still to be done is kept, and done later.
+//!
+//! Purpose: `controller(pause)` hands a packet to a controller; when that gives it back, the walk goes
+//! on behind the action that paused it, through all nested look-ups.
+//! Invariant: what is kept is the packet's own; a decision that pauses is never cached.
+//! Deliberately does not know: how a controller gives a packet back.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::walk::Walk;
+use super::{Decider, Decision};
+use crate::action::{Action, Punt};
+use crate::key::{slot, Key};
+use crate::program::Program;
+use crate::rule::RuleId;
+use crate::verdict::BridgeIdx;
+
+/// The rest of one rule's actions.
+#[derive(Clone, Debug, PartialEq)]
+struct Rest {
+    actions: Arc<[Action]>,
+    from: usize,
+    table: u8,
+    rule: Option<RuleId>,
+}
+
+/// What is still to be done for a packet, and what its tables see of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// The bridge that paused it.
+    pub bridge: BridgeIdx,
+    /// Its fields when it was paused.
+    pub key: Key,
+    /// The stack, top last.
+    pub stack: Vec<u128>,
+    action_set: Vec<Action>,
+    /// Innermost first.
+    rests: Vec<Rest>,
+}
+
+/// A frozen packet; equal only to itself.
+#[derive(Clone, Debug)]
+pub struct Paused(pub Arc<Frozen>);
+
+impl PartialEq for Paused {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Paused {}
+
+impl Hash for Paused {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// A pause under way: rests are added while the walk unwinds.
+#[derive(Debug)]
+pub(super) struct Freezing {
+    punt: Arc<Punt>,
+    table: u8,
+    rule: Option<RuleId>,
+    frozen: Frozen,
+}
+
+impl Walk<'_> {
+    /// Pauses the packet: nothing more happens to it now.
+    pub(super) fn pause(&mut self, punt: &Arc<Punt>) {
+        let frozen = Frozen {
+            bridge: self.view.bridge,
+            key: self.view.key,
+            stack: std::mem::take(&mut self.stack),
+            action_set: std::mem::take(&mut self.action_set),
+            rests: Vec::new(),
+        };
+        let (table, rule) = (self.view.table, self.view.rule);
+        self.freezing = Some(Box::new(Freezing { punt: punt.clone(), table, rule, frozen }));
+        self.unrepeatable = true;
+        self.exit = true;
+    }
+
+    /// Keeps the actions from `from` on, where a pause is under way.
+    pub(super) fn keep_rest(&mut self, actions: &Arc<[Action]>, from: usize) {
+        let (table, rule) = (self.view.table, self.view.rule);
+        if let Some(freezing) = self.freezing.as_mut().filter(|_| from < actions.len()) {
+            freezing.frozen.rests.push(Rest { actions: actions.clone(), from, table, rule });
+        }
+    }
+
+    /// Hands a paused packet over: the walk that it was part of is over.
+    pub(super) fn conclude_pause(&mut self) {
+        let Some(freezing) = self.freezing.take() else { return };
+        let Freezing { punt, table, rule, frozen } = *freezing;
+        let (old_table, old_rule) = (self.view.table, self.view.rule);
+        (self.view.table, self.view.rule) = (table, rule);
+        let paused = Some(Paused(Arc::new(frozen)));
+        self.punt(&Arc::new(Punt { paused, ..(*punt).clone() }));
+        (self.view.table, self.view.rule) = (old_table, old_rule);
+    }
+
+    fn go_on(&mut self, frozen: &Frozen) {
+        self.stack = frozen.stack.clone();
+        self.action_set = frozen.action_set.clone();
+        for rest in &frozen.rests {
+            (self.view.table, self.view.rule) = (rest.table, rest.rule);
+            if self.exit {
+                self.keep_rest(&rest.actions, rest.from);
+                continue;
+            }
+            let actions: Arc<[Action]> = rest.actions.get(rest.from..).unwrap_or(&[]).into();
+            self.run(&actions);
+        }
+        self.run_action_set();
+    }
+}
+
+impl Decider {
+    /// What happens to a packet that goes on where it was paused, with these fields.
+    pub fn resume(&mut self, program: &Program, frozen: &Frozen, key: &Key, now_ms: u64) -> Decision {
+        let in_port = key.get(slot::IN_PORT) as u32;
+        let mut walk = Walk::new(program, &mut self.soft, frozen.bridge, in_port, key, now_ms);
+        walk.view.key.set(slot::ACTSET_OUTPUT, key.get(slot::ACTSET_OUTPUT));
+        walk.go_on(frozen);
+        walk.finish()
+    }
+}
