@@ -23,7 +23,8 @@ pub mod view;
 pub mod worker;
 
 pub use count::{Counters, MeterUse, PortCounters, Report, RuleUse};
-pub use worker::{Punted, Settings, Work, Worker};
+pub use worker::control::Work;
+pub use worker::{Punted, Settings, Worker};
 
 /// Frames that go through the stations together.
 pub const BATCH: usize = 64;

@@ -3,7 +3,7 @@
 //! Invariant: between two calls no frame is in flight: all are home, queued in a port, or gone.
 //! Deliberately does not know: threads, sleeping, where time comes from.
 
-mod control;
+pub mod control;
 mod judge;
 
 use std::sync::Arc;

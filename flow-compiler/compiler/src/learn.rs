@@ -11,10 +11,29 @@ use sluice_openflow::action::{
 };
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, SubField};
 
-use crate::lower::{read, write_match};
+use crate::lower::{lower, read, write_match, Lowered};
 use crate::rules::{Applied, Filter, RuleSet, GROUP_ANY};
 
+/// Learning actions of controllers' packets that are remembered; the packets themselves are gone long
+/// before so many have come.
+const PASSING: usize = 4096;
+
 impl RuleSet {
+    /// Lowers the actions of a controller's packet. What it learns is understood for a while.
+    pub fn lower_passing(&mut self, actions: &[Action]) -> Lowered {
+        let lowered = lower(actions, &mut self.next_learn_id);
+        for (id, learn) in &lowered.learns {
+            self.learns.insert(*id, (learn.clone(), 1));
+            self.passing.push_back(*id);
+        }
+        while self.passing.len() > PASSING {
+            if let Some(id) = self.passing.pop_front() {
+                self.learns.remove(&id);
+            }
+        }
+        lowered
+    }
+
     /// Adds or refreshes what a packet taught. `learn` is the instruction it met, `key` the packet as
     /// it was then. Nothing happens when the learning rule is gone or its limit is reached.
     pub fn learn(&mut self, bridge: BridgeIdx, learn: &ir::Learn, key: &Key, now: u64) -> Applied {

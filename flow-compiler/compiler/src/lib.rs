@@ -14,4 +14,6 @@ pub mod lower;
 pub mod rules;
 
 pub use error::OfError;
-pub use rules::{Applied, BundleError, Filter, FlowStats, Mod, Reference, Removed, RemovedReason, RuleSet};
+pub use rules::{
+    outputs_to, uses_group, Applied, BundleError, Filter, FlowStats, Mod, Reference, Removed, RemovedReason, RuleNews, RuleSet,
+};

@@ -3,6 +3,7 @@
 
 mod connections;
 mod misbehaviour;
+mod unasked;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;

@@ -39,6 +39,13 @@ pub struct Frozen {
     rests: Vec<Rest>,
 }
 
+impl Frozen {
+    /// Nothing is left to be done for this packet.
+    pub fn at(bridge: BridgeIdx, key: Key) -> Frozen {
+        Frozen { bridge, key, stack: Vec::new(), action_set: Vec::new(), rests: Vec::new() }
+    }
+}
+
 /// A frozen packet; equal only to itself.
 #[derive(Clone, Debug)]
 pub struct Paused(pub Arc<Frozen>);

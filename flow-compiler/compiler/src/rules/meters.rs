@@ -149,7 +149,7 @@ impl RuleSet {
                     return refuse(OfpError::OFPMMFC_OUT_OF_METERS, id, "is one too many");
                 }
                 let to = Some(self.meters.define((bridge, id), &mm.config, now));
-                Ok(Applied { changes: vec![Change::SetMeter { bridge, id, to }], removed: Vec::new() })
+                Ok(Applied { changes: vec![Change::SetMeter { bridge, id, to }], ..Applied::default() })
             }
         }
     }

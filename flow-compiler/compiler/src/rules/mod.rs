@@ -8,6 +8,7 @@
 pub(crate) mod entry;
 mod groups;
 mod meters;
+mod news;
 mod outputs;
 mod query;
 mod table;
@@ -16,7 +17,7 @@ mod transaction;
 mod users;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sluice_flow::hash::FoldBuild;
@@ -29,6 +30,7 @@ use crate::error::OfError;
 pub use entry::{FlowStats, Removed, RemovedReason};
 pub use groups::GROUP_ALL;
 pub use meters::{METER_ALL, METER_FEATURES};
+pub use news::RuleNews;
 pub use outputs::{outputs_to, uses_group, GROUP_ANY};
 pub use query::{Aggregate, Filter, TableStats, VISIBLE_TABLES};
 use table::{entry_mut, Entries, Table};
@@ -46,9 +48,13 @@ pub struct RuleSet {
     timers: BinaryHeap<Reverse<(u64, RuleId)>>,
     /// Learning actions as written, by the id in their instruction, and how many rules have them.
     pub(crate) learns: HashMap<u64, (Arc<Learn>, u32), FoldBuild>,
-    next_learn_id: u64,
+    pub(crate) next_learn_id: u64,
     /// Rules whose learning action asks for `delete_learned`, by what they learn.
     learned_cookies: HashMap<(BridgeIdx, u8, u64), i32, FoldBuild>,
+    /// Somebody wants to hear of changes.
+    watched: bool,
+    /// Learning actions of controllers' own packets, oldest first.
+    pub(crate) passing: VecDeque<u64>,
     groups: groups::Groups,
     meters: meters::Meters,
     users: users::Users,
@@ -70,6 +76,8 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// Rules that went. Fold what workers still hold of them, tell who must be told, then release.
     pub removed: Vec<Removed>,
+    /// Rules that came or changed, in order; only while somebody watches.
+    pub news: Vec<RuleNews>,
 }
 
 /// A bundle that was refused as a whole.

@@ -31,6 +31,7 @@ impl RuleSet {
             let one = t.finish();
             all.changes.extend(one.changes);
             all.removed.extend(one.removed);
+            all.news.extend(one.news);
         }
         all
     }

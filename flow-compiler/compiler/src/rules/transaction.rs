@@ -30,8 +30,8 @@ type LearnedKey = (BridgeIdx, u8, u64);
 pub(super) enum Step {
     Inserted { id: RuleId, former_order: Option<i64> },
     Hidden { id: RuleId, reason: RemovedReason },
-    Replaced { id: RuleId, old: Box<Entry>, place: (RuleId, RuleId) },
     Group { at: (BridgeIdx, u32), old: Option<Box<GroupEntry>> },
+    Replaced { id: RuleId, old: Box<Entry>, place: (RuleId, RuleId), by_add: bool },
 }
 
 /// Changes under way.
@@ -235,7 +235,8 @@ impl<'a> Transaction<'a> {
             place = t.move_last(entries, id);
         }
         self.rules.schedule(id);
-        self.steps.push(Step::Replaced { id, old: Box::new(old), place });
+        let by_add = fm.command == FlowModCommand::Add;
+        self.steps.push(Step::Replaced { id, old: Box::new(old), place, by_add });
     }
 
     /// Replaces a rule by one that counts from zero: a new id, so that nothing that workers still
@@ -268,11 +269,13 @@ impl<'a> Transaction<'a> {
     pub fn finish(mut self) -> Applied {
         self.remove_orphans();
         let Transaction { rules, steps, changes, .. } = self;
-        let mut applied = Applied { changes, removed: Vec::new() };
+        let mut applied = Applied { changes, ..Applied::default() };
         for step in steps {
             match step {
-                Step::Inserted { .. } | Step::Group { .. } => {}
-                Step::Replaced { id, old, .. } => {
+                Step::Group { .. } => {}
+                Step::Inserted { id, .. } => applied.news.extend(rules.news_of_new(id)),
+                Step::Replaced { id, old, by_add, .. } => {
+                    applied.news.extend(rules.news_of_change(id, &old, by_add));
                     if !entry(&rules.entries, id).is_some_and(|e| Arc::ptr_eq(&e.rule, &old.rule)) {
                         rules.forget_learns(&old.rule.actions);
                     }
@@ -358,7 +361,7 @@ impl<'a> Transaction<'a> {
                     t.restore_order(subtable, seq);
                 }
             }
-            Step::Replaced { id, old, place } => {
+            Step::Replaced { id, old, place, .. } => {
                 let (bridge, table) = (old.bridge, old.table);
                 if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
                     t.move_back(entries, id, place);

@@ -126,6 +126,8 @@ pub struct AsyncConfig {
     pub secondary: AsyncMasks,
     /// Was in the `NXT_SET_ASYNC_CONFIG` form.
     pub nicira: bool,
+    /// 1.4: the masks that it names, bit `n` for the property of type `n`; `None` for all.
+    pub parts: Option<u16>,
 }
 
 /// What a bundle control message says.

@@ -274,23 +274,30 @@ fn mask_of(m: &mut AsyncMasks, kind: u16) -> Option<&mut u32> {
     }
 }
 
+/// One bit for each property.
+const ALL_PARTS: u16 = 0xfff;
+
 /// The properties of 1.4.
 pub(super) fn decode_async14(body: &[u8]) -> Result<AsyncConfig, OfpError> {
     let mut r = Reader::request(body);
     let mut c = AsyncConfig::default();
+    let mut parts = 0;
     while !r.is_empty() {
         let (kind, mut value) = prop::pull(&mut r)?;
+        parts |= 1u16.checked_shl(u32::from(kind)).unwrap_or(0);
         let half = if kind % 2 == 1 { &mut c.primary } else { &mut c.secondary };
         let place = mask_of(half, kind).ok_or(OfpError::OFPACFC_UNSUPPORTED)?;
         *place = value.u32()?;
         value.end(OfpError::OFPBPC_BAD_LEN)?;
     }
+    c.parts = Some(parts).filter(|p| *p != ALL_PARTS);
     Ok(c)
 }
 
 pub(super) fn encode_async14(out: &mut Vec<u8>, c: &AsyncConfig) -> Result<(), EncodeError> {
     let mut c = *c;
-    for kind in 0..12 {
+    let parts = c.parts.unwrap_or(ALL_PARTS);
+    for kind in (0..12).filter(|k| parts & 1 << k != 0) {
         let half = if kind % 2 == 1 { &mut c.primary } else { &mut c.secondary };
         if let Some(mask) = mask_of(half, kind) {
             prop::put(out, kind, |o| o.u32(*mask))?;

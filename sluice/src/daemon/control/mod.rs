@@ -180,8 +180,9 @@ impl Control {
                 let bridge = self.switch.bridge(punted.bridge).map_or("", |b| &b.name);
                 self.punts.write(bridge, punted, now_ms);
             }
-            self.server.tell(&notice, &self.switch);
+            self.server.tell(&notice, &mut self.switch);
         }
+        self.server.tell_changes(None, &mut self.switch);
         let more = self.server.turn(self.poll.registry(), &mut self.switch, now_ms);
         Ok(more || news)
     }

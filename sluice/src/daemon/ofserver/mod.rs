@@ -6,12 +6,15 @@
 //! Deliberately does not know: what rules do.
 
 mod connection;
+mod news;
 mod outgoing;
 mod output;
 pub mod session;
 mod socket;
 
+use std::collections::hash_map::RandomState;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::PathBuf;
 
@@ -27,7 +30,7 @@ use session::{Effect, Session, Turn};
 use socket::{Listener, Stream};
 
 use super::rundir::RunDirectory;
-use super::switch::{Notice, Switch};
+use super::switch::Switch;
 
 /// First token of the server; smaller ones are the control loop's own.
 pub const FIRST_TOKEN: usize = 16;
@@ -61,12 +64,15 @@ pub struct Server {
     listening: BTreeMap<Token, Listening>,
     talking: BTreeMap<Token, Talking>,
     outgoing: Vec<Outgoing>,
+    /// Tells this run of the daemon from others, in what controllers give back.
+    run: u128,
 }
 
 impl Server {
     /// A server that listens nowhere.
     pub fn new() -> Server {
-        Server { next_token: FIRST_TOKEN, ..Server::default() }
+        let run = u128::from(RandomState::new().build_hasher().finish());
+        Server { next_token: FIRST_TOKEN, run, ..Server::default() }
     }
 
     fn token(&mut self) -> Token {
@@ -159,6 +165,7 @@ impl Server {
         }
         let mut connection = Connection::new(stream);
         let mut session = Session::new(bridge, versions, outgoing.is_none());
+        session.set_bridge_uuid(self.run << 16 | u128::from(bridge) + 1);
         session.greet(&mut connection.output);
         connection.set_readable();
         self.talking.insert(token, Talking { connection, session, name, outgoing, heard_ms: now_ms, probed: false });
@@ -183,8 +190,9 @@ impl Server {
     fn serve(&mut self, token: Token, switch: &mut Switch, now_ms: u64) -> Result<bool, Ending> {
         let Some(talking) = self.talking.get_mut(&token) else { return Ok(false) };
         talking.connection.flush()?;
-        let mut became_primary = false;
+        talking.session.resume_monitors(switch, &mut talking.connection.output);
         for _ in 0..MESSAGES_PER_TURN {
+            let Some(talking) = self.talking.get_mut(&token) else { return Ok(false) };
             if talking.connection.output.is_congested() {
                 talking.connection.flush()?;
             }
@@ -201,44 +209,20 @@ impl Server {
             talking.heard_ms = now_ms;
             talking.probed = false;
             let output = &mut talking.connection.output;
-            match talking.session.handle(&message, &mut Turn { switch, output, now_ms }) {
-                Effect::None => {}
-                Effect::BecamePrimary => became_primary = true,
-                Effect::Close => {
-                    let _ = talking.connection.flush();
-                    return Err(Ending::Protocol("the conversation was ended".to_string()));
-                }
+            switch.act_for(Some(token.0));
+            let effect = talking.session.handle(&message, &mut Turn { switch, output, now_ms });
+            switch.act_for(None);
+            if effect == Effect::Close {
+                let _ = talking.connection.flush();
+                return Err(Ending::Protocol("the conversation was ended".to_string()));
+            }
+            if effect != Effect::None || switch.has_rule_changes() {
+                self.spread(token, effect, switch);
             }
         }
+        let Some(talking) = self.talking.get_mut(&token) else { return Ok(false) };
         talking.connection.flush()?;
-        let has_more = talking.connection.has_work() && !talking.session.is_busy();
-        if became_primary {
-            self.demote_others(token);
-        }
-        Ok(has_more)
-    }
-
-    fn demote_others(&mut self, primary: Token) {
-        let Some(bridge) = self.talking.get(&primary).map(|t| t.session.bridge) else { return };
-        let others = self.talking.iter_mut().filter(|(t, o)| **t != primary && o.session.bridge == bridge);
-        others.for_each(|(_, other)| other.session.demote());
-    }
-
-    /// Tells connections what happened.
-    pub fn tell(&mut self, notice: &Notice, switch: &Switch) {
-        let cookie = match notice {
-            Notice::Punted(punted) => punted.rule.and_then(|id| switch.rules.rule(id)).map(|r| r.cookie),
-            _ => None,
-        };
-        for talking in self.talking.values_mut() {
-            let (session, output) = (&talking.session, &mut talking.connection.output);
-            match notice {
-                Notice::FlowRemoved(bridge, message) if *bridge == session.bridge => session.tell_flow_removed(message, output),
-                Notice::PortStatus(bridge, message) if *bridge == session.bridge => session.tell_port_status(message, output),
-                Notice::Punted(punted) if punted.bridge == session.bridge => session.tell_packet(punted, cookie, output),
-                _ => {}
-            }
-        }
+        Ok(talking.connection.has_work() && !talking.session.is_busy())
     }
 
     fn close(&mut self, registry: &Registry, token: Token, ending: &Ending, now_ms: u64) {

@@ -8,6 +8,8 @@
 
 pub mod bridge;
 pub mod link;
+mod news;
+mod paused;
 mod ports;
 mod reports;
 mod retire;
@@ -23,7 +25,7 @@ use sluice_engine::Counters;
 use sluice_flow::fdb::{Fdb, Versions};
 use sluice_flow::hash::Seeds;
 use sluice_flow::{BridgeIdx, Change, Event, PortIdx};
-use sluice_openflow::message::{FlowRemoved, PortReason, PortStatus};
+use sluice_openflow::message::{FlowRemoved, PortReason, PortStatus, TableStatus};
 use sluice_openflow::{PortNo, VersionSet};
 use sluice_ovsdb_bridge as desired;
 
@@ -31,6 +33,7 @@ use super::publisher::Publisher;
 use super::worker::{Command, Injection, News, Worker};
 use bridge::Bridge;
 
+pub use news::RuleChange;
 pub use reports::DeviceCount;
 
 /// Something that connections must hear of.
@@ -38,8 +41,10 @@ pub use reports::DeviceCount;
 pub enum Notice {
     /// A rule has gone.
     FlowRemoved(BridgeIdx, Box<FlowRemoved>),
-    /// A port came, went or changed.
-    PortStatus(BridgeIdx, PortStatus),
+    /// A port came, went or changed, perhaps by a connection of this number.
+    PortStatus(BridgeIdx, PortStatus, Option<usize>),
+    /// A table ran full, or has room again.
+    TableStatus(BridgeIdx, TableStatus),
     /// A packet for the controllers.
     Punted(Box<sluice_engine::Punted>),
 }
@@ -72,6 +77,13 @@ pub struct Switch {
     host_addresses: Vec<IpAddr>,
     /// Names of the program's underlay devices.
     device_names: Vec<String>,
+    /// Packets that controllers may give back.
+    pub paused: paused::PausedPackets,
+    /// Somebody wants to hear of changes of the rules.
+    watched: bool,
+    rule_changes: Vec<RuleChange>,
+    /// The connection whose message is being obeyed.
+    acting: Option<usize>,
 }
 
 impl Switch {
@@ -95,6 +107,10 @@ impl Switch {
             carriers: Vec::new(),
             host_addresses: Vec::new(),
             device_names: Vec::new(),
+            paused: paused::PausedPackets::default(),
+            watched: false,
+            rule_changes: Vec::new(),
+            acting: None,
         }
     }
 
@@ -267,6 +283,11 @@ impl Switch {
         std::mem::take(&mut self.wishes)
     }
 
+    /// Says whose message is being obeyed.
+    pub fn act_for(&mut self, connection: Option<usize>) {
+        self.acting = connection;
+    }
+
     /// The next thing that connections must hear of.
     pub fn next_notice(&mut self) -> Option<Notice> {
         self.notices_lost &= !self.notices.is_empty();
@@ -284,7 +305,7 @@ impl Switch {
     fn notify_port(&mut self, index: BridgeIdx, number: PortNo, reason: PortReason) {
         let described = self.bridge(index).and_then(|b| b.ports.get(&number)).map(ports::describe);
         if let Some(port) = described {
-            self.notify(Notice::PortStatus(index, PortStatus { reason, port }));
+            self.notify(Notice::PortStatus(index, PortStatus { reason, port }, self.acting));
         }
     }
 

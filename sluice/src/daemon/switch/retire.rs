@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use sluice_compiler::{FlowStats, Removed, RemovedReason};
+use sluice_compiler::{FlowStats, Removed};
 use sluice_flow::hash::FoldBuild;
 use sluice_flow::RuleId;
 use sluice_openflow::message::{FlowRemoved, FlowRemovedReason};
@@ -84,14 +84,7 @@ fn told_reason(removed: &Removed) -> Option<FlowRemovedReason> {
     if !removed.flow.flags.send_flow_rem {
         return None;
     }
-    match removed.reason {
-        RemovedReason::IdleTimeout => Some(FlowRemovedReason::IdleTimeout),
-        RemovedReason::HardTimeout => Some(FlowRemovedReason::HardTimeout),
-        RemovedReason::Delete => Some(FlowRemovedReason::Delete),
-        RemovedReason::GroupDelete => Some(FlowRemovedReason::GroupDelete),
-        RemovedReason::MeterDelete => Some(FlowRemovedReason::MeterDelete),
-        RemovedReason::Replaced => None,
-    }
+    super::news::reason(removed.reason)
 }
 
 fn flow_removed(flow: &FlowStats, reason: FlowRemovedReason, now_ms: u64) -> FlowRemoved {

@@ -84,7 +84,8 @@ impl Switch {
         self.bridge(bridge)?.generation
     }
 
-    pub(super) fn take_applied(&mut self, applied: Applied) {
+    pub(super) fn take_applied(&mut self, mut applied: Applied) {
+        self.note_changes(&mut applied);
         self.publisher.submit(applied.changes);
         let epoch = self.publisher.target_epoch();
         self.retiring.add(epoch, applied.removed);

@@ -145,7 +145,7 @@ impl Session {
         }
     }
 
-    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &Turn<'_>) -> Result<Effect, OfpError> {
+    pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         let decoded = Message::decode(self.protocol, &add.message);
         let (xid, what) = match decoded {
             Ok((xid, message)) => (xid, self.bundled(message, turn)?),
@@ -170,7 +170,7 @@ impl Session {
         Err(error)
     }
 
-    fn bundled(&self, message: Message, turn: &Turn<'_>) -> Result<What, OfpError> {
+    fn bundled(&self, message: Message, turn: &mut Turn<'_>) -> Result<What, OfpError> {
         match message {
             Message::FlowMod(fm) => Ok(What::Flow(fm)),
             Message::PortMod(pm) => Ok(What::Port(pm)),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use sluice_flow::program::Miss;
 use sluice_openflow::action::Place;
+use sluice_flow::key::slot;
 use sluice_openflow::message::{
-    port_config, GroupMod, MeterMod, PacketOut, PortMod, TableMod,
+    port_config, Continuation, GroupMod, MeterMod, PacketIn, PacketOut, PortMod, TableMod,
     TlvTableCommand, TlvTableMod, NO_BUFFER,
 };
 use sluice_openflow::{FlowMod, Message, OfpError, PortNo, Version};
@@ -31,6 +32,8 @@ pub(super) fn needs_authority(message: &Message) -> bool {
             | Message::BundleAdd(_)
             | Message::TlvTableMod(_)
             | Message::CtFlushZone(_)
+            | Message::CtFlush(_)
+            | Message::Resume(_)
     )
 }
 
@@ -109,7 +112,7 @@ impl Session {
     }
 
     /// What the worker has to do for a packet-out.
-    pub(super) fn injection(&self, po: PacketOut, turn: &Turn<'_>) -> Result<Injection, OfpError> {
+    pub(super) fn injection(&self, po: PacketOut, turn: &mut Turn<'_>) -> Result<Injection, OfpError> {
         if po.buffer_id != NO_BUFFER {
             return Err(OfpError::OFPBRC_BUFFER_UNKNOWN);
         }
@@ -124,13 +127,34 @@ impl Session {
         sluice_compiler::check::check_actions(&po.actions, &matching, None, Place::PacketOut, version).map_err(told)?;
         let known = |what| turn.switch.rules.knows(self.bridge, what);
         sluice_compiler::check::check_references(&po.actions, &known).map_err(told)?;
-        let mut learns = 0;
-        let lowered = sluice_compiler::lower::lower(&po.actions, &mut learns);
+        let lowered = turn.switch.rules.lower_passing(&po.actions);
         Ok(Injection {
             bridge: self.bridge,
             in_port: in_port.0,
             actions: Arc::clone(&lowered.actions),
             packet: po.packet,
+            pipeline: Some(Box::new(po.metadata.value)),
+            resume: None,
         })
+    }
+
+    /// A paused packet goes on, as the controller gives it back.
+    pub(super) fn resume(&mut self, packet_in: PacketIn, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        let continuation = Continuation::decode(self.protocol.version, &packet_in.continuation)?;
+        if continuation.bridge != self.bridge_uuid {
+            return Err(OfpError::NXR_STALE);
+        }
+        let frozen = continuation.token.and_then(|t| turn.switch.paused.find(t));
+        let frozen = frozen.filter(|f| f.bridge == self.bridge).ok_or(OfpError::NXR_STALE)?;
+        let injection = Injection {
+            bridge: self.bridge,
+            in_port: packet_in.metadata.value.get(slot::IN_PORT) as u32,
+            actions: Arc::new([]),
+            packet: packet_in.packet,
+            pipeline: Some(Box::new(packet_in.metadata.value)),
+            resume: Some(frozen),
+        };
+        self.wait = self.end_of(Wait::Published(injection), turn);
+        Ok(Effect::None)
     }
 }

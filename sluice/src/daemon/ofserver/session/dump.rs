@@ -5,11 +5,11 @@
 //! Invariant: a rule that goes while it is told of is left out; the last part says that it is the
 //! last.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use sluice_compiler::{Filter, FlowStats as Rule};
 use sluice_flow::RuleId;
-use sluice_openflow::message::{FlowStats, FlowStatsRequest, StatsReply};
+use sluice_openflow::message::{FlowChange, FlowEvent, FlowStats, FlowStatsRequest, FlowUpdate, StatsReply};
 use sluice_openflow::Message;
 
 use super::{Session, Turn};
@@ -19,9 +19,17 @@ const PART: usize = 4096;
 
 /// A dump that is under way.
 pub(super) struct FlowDump {
-    xid: u32,
-    nxm: bool,
-    left: VecDeque<RuleId>,
+    pub xid: u32,
+    pub telling: Telling,
+    pub left: VecDeque<RuleId>,
+}
+
+/// What is told of each rule.
+pub(super) enum Telling {
+    /// All, to one who asked for rules.
+    Rules { nxm: bool },
+    /// What it is, to one who watches rules; without actions for these.
+    Monitor { bare: HashSet<RuleId> },
 }
 
 /// Which rules a request is about.
@@ -40,23 +48,23 @@ impl Session {
     pub(super) fn start_dump(&mut self, request: &FlowStatsRequest, xid: u32, turn: &mut Turn<'_>) {
         let filter = filter(request);
         let left = turn.switch.rules.dump(self.bridge, &filter).map(|r| r.id).collect();
-        let dump = FlowDump { xid, nxm: request.nxm, left };
+        let dump = FlowDump { xid, telling: Telling::Rules { nxm: request.nxm }, left };
         self.dump = self.continue_dump(dump, turn);
     }
 
     /// Tells of more rules, until the peer has to read first.
     pub(super) fn continue_dump(&mut self, mut dump: FlowDump, turn: &mut Turn<'_>) -> Option<FlowDump> {
         while !turn.output.is_congested() {
-            let part: Vec<FlowStats> = dump
-                .left
-                .iter()
-                .take(PART)
-                .filter_map(|id| turn.switch.rules.rule(*id))
-                .map(|rule| told(&rule, turn.now_ms))
-                .collect();
-            dump.left.drain(..PART.min(dump.left.len()));
-            let more = !dump.left.is_empty();
-            let reply = StatsReply::Flow { nxm: dump.nxm, more, flows: part };
+            let n = PART.min(dump.left.len());
+            let more = dump.left.len() > n;
+            let rules = dump.left.drain(..n).filter_map(|id| turn.switch.rules.rule(id));
+            let reply = match &dump.telling {
+                Telling::Rules { nxm } => StatsReply::Flow { nxm: *nxm, more, flows: rules.map(|r| told(&r, turn.now_ms)).collect() },
+                Telling::Monitor { bare } => {
+                    let updates = rules.map(|r| initial(&r, !bare.contains(&r.id))).collect();
+                    StatsReply::FlowMonitor { more, updates }
+                }
+            };
             self.reply(&Message::StatsReply(reply), dump.xid, turn);
             if !more {
                 return None;
@@ -64,6 +72,19 @@ impl Session {
         }
         Some(dump)
     }
+}
+
+fn initial(rule: &Rule, with_actions: bool) -> FlowUpdate {
+    FlowUpdate::Change(Box::new(FlowChange {
+        event: FlowEvent::Initial,
+        table: rule.table,
+        priority: rule.priority(),
+        cookie: rule.cookie,
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
+        matching: rule.matching(),
+        actions: if with_actions { rule.actions.to_vec() } else { Vec::new() },
+    }))
 }
 
 /// A rule as it is told.

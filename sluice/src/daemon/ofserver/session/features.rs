@@ -44,13 +44,14 @@ pub(super) fn tlv_table() -> Message {
 impl Session {
     pub(super) fn config(&self, turn: &Turn<'_>) -> Message {
         let config = turn.switch.bridge(self.bridge).map_or(SwitchConfig::default(), |b| b.config);
-        Message::GetConfigReply(SwitchConfig { miss_send_len: self.miss_send_len, ..config })
+        let invalid_ttl_to_controller = self.hears_invalid_ttl();
+        Message::GetConfigReply(SwitchConfig { miss_send_len: self.miss_send_len, invalid_ttl_to_controller, ..config })
     }
 
     pub(super) fn set_config(&mut self, config: SwitchConfig, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         self.miss_send_len = config.miss_send_len;
+        self.set_invalid_ttl(config.invalid_ttl_to_controller);
         if let Some(bridge) = turn.switch.bridge_mut(self.bridge) {
-            bridge.config.invalid_ttl_to_controller = config.invalid_ttl_to_controller;
             if bridge.config.frags != config.frags {
                 crate::log!(Warn, &bridge.name, "treating fragments as {:?} is not supported yet; they stay {:?}", config.frags, bridge.config.frags);
             }

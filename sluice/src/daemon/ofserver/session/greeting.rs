@@ -49,6 +49,7 @@ impl Session {
             Some(agreed) => {
                 self.protocol = Protocol::from(agreed);
                 self.greeting.over = true;
+                self.wants = super::asynchronous::default_wishes(agreed);
                 Effect::None
             }
             None => {

@@ -13,6 +13,7 @@ mod dump;
 mod features;
 mod greeting;
 mod referred;
+mod monitors;
 mod roles;
 mod statistics;
 mod table_features;
@@ -39,6 +40,10 @@ pub enum Effect {
     None,
     /// This connection is the primary one of its bridge now; no other is.
     BecamePrimary,
+    /// It watches other rules than before, or none.
+    WatchingChanged,
+    /// The message that it just sent is to be passed on to others.
+    Forward,
     /// The conversation is over.
     Close,
 }
@@ -81,6 +86,15 @@ pub struct Session {
     dump: Option<dump::FlowDump>,
     wait: Option<Wait>,
     generation: Option<u64>,
+    monitors: monitors::Monitors,
+    /// Hears nothing unasked, whatever its masks say.
+    is_muted: bool,
+    /// The number of the bridge in continuations.
+    bridge_uuid: u128,
+    /// A change of groups or meters that others may want to hear of.
+    forward: Option<(Message, u32)>,
+    /// Number of the message that is being obeyed, for those who watch rules.
+    acting_xid: u32,
 }
 
 impl Session {
@@ -92,7 +106,7 @@ impl Session {
             protocol: Protocol::from(versions.newest().unwrap_or(Version::V10)),
             role: Role::Equal,
             is_service,
-            wants: asynchronous::default_wishes(),
+            wants: asynchronous::default_wishes(Version::V10),
             miss_send_len: 0,
             packet_in_format: PacketInFormat::Standard,
             controller_id: 0,
@@ -100,7 +114,32 @@ impl Session {
             dump: None,
             wait: None,
             generation: None,
+            monitors: monitors::Monitors::default(),
+            is_muted: false,
+            bridge_uuid: 0,
+            forward: None,
+            acting_xid: 0,
         }
+    }
+
+    /// A conversation that hears nothing unasked.
+    pub fn mute(&mut self) {
+        self.is_muted = true;
+    }
+
+    /// The number that stands for its bridge in continuations.
+    pub fn set_bridge_uuid(&mut self, uuid: u128) {
+        self.bridge_uuid = uuid;
+    }
+
+    /// The message that is to be passed on, once.
+    pub fn take_forward(&mut self) -> Option<(Message, u32)> {
+        self.forward.take()
+    }
+
+    /// Number of the message that was obeyed last.
+    pub fn acting_xid(&self) -> u32 {
+        self.acting_xid
     }
 
     /// Says hello.
@@ -179,6 +218,8 @@ impl Session {
     }
 
     fn obey(&mut self, message: Message, xid: u32, bytes: &[u8], turn: &mut Turn<'_>) -> Effect {
+        self.acting_xid = xid;
+        let forward = matches!(message, Message::GroupMod(_) | Message::MeterMod(_)).then(|| message.clone());
         if self.role == Role::Secondary && changes::needs_authority(&message) {
             self.refuse(OfpError::OFPBRC_IS_SECONDARY, xid, bytes, turn);
             return Effect::None;
@@ -201,7 +242,7 @@ impl Session {
             Message::MeterMod(mm) => self.meter_mod(&mm, turn),
             Message::PacketOut(po) => self.packet_out(*po, turn),
             Message::RoleRequest(request) => self.role_request(request, xid, turn),
-            Message::GetAsyncRequest => self.answer(Message::GetAsyncReply(self.wants), xid, turn),
+            Message::GetAsyncRequest => self.answer(Message::GetAsyncReply(self.told_wishes()), xid, turn),
             Message::SetAsync(config) => self.set_async(config),
             Message::SetFlowFormat { nxm } => self.set_flow_format(nxm),
             Message::FlowModTableId { enabled } => self.set_table_id(enabled),
@@ -209,6 +250,9 @@ impl Session {
             Message::SetControllerId(id) => self.set_controller_id(id),
             Message::BundleControl(control) => self.bundle_control(control, xid, turn),
             Message::BundleAdd(add) => self.bundle_add(add, xid, turn),
+            Message::StatsRequest(StatsRequest::FlowMonitor(requests)) => self.monitor(requests, xid, turn),
+            Message::FlowMonitorCancel(id) => self.cancel_monitor(id),
+            Message::Resume(packet_in) => self.resume(*packet_in, turn),
             Message::StatsRequest(request) => self.statistics(request, xid, turn),
             Message::QueueGetConfigRequest(port) => self.queue_config(port, xid, turn),
             Message::TlvTableRequest => self.answer(features::tlv_table(), xid, turn),
@@ -217,6 +261,10 @@ impl Session {
             Message::CtFlushZone(_) => Ok(Effect::None),
             other => Err(other.refusal().unwrap_or(OfpError::OFPBRC_BAD_TYPE)),
         };
+        if let (Ok(Effect::None), Some(message)) = (&result, forward) {
+            self.forward = Some((message, xid));
+            return Effect::Forward;
+        }
         result.unwrap_or_else(|error| {
             self.refuse(error, xid, bytes, turn);
             Effect::None

@@ -28,10 +28,12 @@ impl Session {
         Ok(if request.role == Role::Primary { Effect::BecamePrimary } else { Effect::None })
     }
 
-    /// Another connection is the primary one now.
-    pub fn demote(&mut self) {
-        if self.role == Role::Primary {
+    /// Another connection is the primary one now; true when this one was.
+    pub fn demote(&mut self) -> bool {
+        let was = self.role == Role::Primary;
+        if was {
             self.role = Role::Secondary;
         }
+        was
     }
 }
