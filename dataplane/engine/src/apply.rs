@@ -129,6 +129,7 @@ impl Exits {
             Op::OutputTruncated { port, max_len } => self.send_truncated(frame, *port, *max_len),
             Op::Branch(ops) => self.apply(frame, *h, ops, route),
             Op::Decap => self.unwrap(frame, h, route),
+            Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             _ => match self.punt(&frame, op, route.now_ms).err().or(route.drop) {
                 Some(reason) => self.drop(frame, reason),
                 None => {
@@ -155,6 +156,21 @@ impl Exits {
                 self.counters.drop(DropReason::NoBuffer, 1);
             }
         }
+    }
+
+    /// The copy for a mirror; where that is all that happens to a packet, the packet itself is dropped for
+    /// its own reason.
+    fn send_mirrored(&mut self, frame: Frame, h: &Headers, ops: &[Op], route: &mut Route<'_>) {
+        let Some(reason) = route.drop.take() else { return self.apply(frame, *h, ops, route) };
+        match self.copy(&frame) {
+            Some(copy) => self.apply(copy, *h, ops, route),
+            None => {
+                self.counters.copied += 1;
+                self.counters.drop(DropReason::NoBuffer, 1);
+            }
+        }
+        route.drop = Some(reason);
+        self.drop(frame, reason);
     }
 
     fn send_truncated(&mut self, mut frame: Frame, port: PortIdx, max_len: u32) {

@@ -331,6 +331,9 @@ fn fold_into(report: &mut Report, verdict: &Verdict, used: RuleUse) {
         let both = report.crossings.entry((c.bridge, c.port)).or_default();
         add(&mut both[usize::from(!c.received)], used);
     }
+    for mirror in &verdict.mirrors {
+        add(report.mirrors.entry(*mirror).or_default(), used);
+    }
 }
 
 /// Does the verdict ask for more than the once-a-second note that an address was seen?

@@ -45,7 +45,9 @@ reasons! {
     CtNotSupported, "ct_not_supported", "met ct() before connection tracking exists";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";
     VlanNotAllowed, "vlan_not_allowed", "NORMAL: the VLAN is not allowed on the input port";
-    ReservedAddress, "reserved_address", "NORMAL: sent to a reserved multicast address (01:80:c2:00:00:0x)";
+    ReservedAddress, "reserved_address", "NORMAL: sent to an address that bridges keep to themselves (01:80:c2:00:00:0x and some vendors')";
+    MirrorPort, "mirror_port", "came in by a port that only sends the copies of a mirror";
+    Protected, "protected", "from one protected port to another";
     NoTunnel, "no_tunnel", "encapsulated packet for which no tunnel port is configured";
     TunnelInvalid, "tunnel_invalid", "encapsulated packet with a malformed outer or VXLAN header";
     TunnelNoPeer, "tunnel_no_peer", "tunnel port without remote address and none set by a rule";

@@ -17,6 +17,7 @@ pub mod group;
 pub mod hash;
 pub mod meter;
 pub mod murmur;
+pub mod normal;
 pub mod prefetch;
 pub mod program;
 pub mod reads;
@@ -24,6 +25,7 @@ pub mod referred;
 pub mod rule;
 pub mod underlay;
 pub mod verdict;
+pub mod vlan;
 pub mod key;
 
 pub use decide::{Decider, Decision, Event};

@@ -21,7 +21,9 @@ use crate::reads::reads_of;
 use crate::referred::Referred;
 use crate::rule::{Rule, RuleId, SparseMask};
 use crate::underlay::Underlay;
+use crate::normal::Normal;
 use crate::verdict::{BridgeIdx, OuterTos, OuterTtl, PortIdx};
+pub use crate::vlan::{PriorityTags, VlanMode};
 
 /// Tables that rules may live in: 0..=254.
 pub const TABLES: usize = 255;
@@ -38,15 +40,6 @@ pub enum Miss {
     Continue,
     /// It goes to the controllers.
     Controller,
-}
-
-/// VLAN mode of a port, for NORMAL.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum VlanMode {
-    /// Carries all VLANs tagged, or these, and untagged frames as VLAN 0.
-    Trunk(Option<Arc<[u16]>>),
-    /// One VLAN, untagged.
-    Access(u16),
 }
 
 /// What is behind a port.
@@ -97,6 +90,10 @@ pub struct Port {
     pub kind: PortKind,
     /// VLAN mode, for NORMAL.
     pub vlan: VlanMode,
+    /// Tags without a VLAN id, for NORMAL.
+    pub priority_tags: PriorityTags,
+    /// Sends nothing that came in by another protected port.
+    pub protected: bool,
     /// Refuses floods.
     pub no_flood: bool,
     /// Receives nothing.
@@ -113,6 +110,8 @@ impl Port {
         Port {
             kind: PortKind::Device(idx),
             vlan: VlanMode::Trunk(None),
+            priority_tags: PriorityTags::Never,
+            protected: false,
             no_flood: false,
             no_receive: false,
             no_forward: false,
@@ -162,13 +161,15 @@ pub struct Bridge {
     pub fdb: Arc<Fdb>,
     /// Groups and meters.
     pub referred: Referred,
+    /// Settings for NORMAL.
+    pub normal: Arc<Normal>,
     /// Every packet field that a packet entering here may be judged by.
     key_set: Key,
 }
 
 impl Bridge {
     fn new(fdb: Arc<Fdb>) -> Self {
-        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), key_set: Key::ZERO }
+        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), normal: Arc::default(), key_set: Key::ZERO }
     }
 
     /// Tables and groups that decrement the TTL.
@@ -205,6 +206,8 @@ pub enum Change {
     SetGroup { bridge: BridgeIdx, id: GroupId, to: Option<Arc<Group>> },
     /// Adds or changes a meter; `None` removes it.
     SetMeter { bridge: BridgeIdx, id: MeterId, to: Option<Arc<Meter>> },
+    /// Sets what NORMAL, mirrors and bonds do.
+    SetNormal { bridge: BridgeIdx, to: Arc<Normal> },
     /// Says where a device's frames enter; `None` for nowhere.
     SetIngress { device: PortIdx, to: Option<Ingress> },
     /// Replaces the host's routes and neighbours.
@@ -391,6 +394,11 @@ impl Program {
                 }
             }
             Change::SetPort { bridge, port, to } => self.set_port(*bridge, *port, to),
+            Change::SetNormal { bridge, to } => {
+                if let Some(b) = self.bridges.get_mut(*bridge as usize).and_then(Option::as_mut) {
+                    b.normal = to.clone();
+                }
+            }
             Change::SetIngress { device, to } => {
                 grow(&mut self.ingress, *device);
                 self.ingress[*device as usize] = *to;
@@ -489,6 +497,7 @@ impl Program {
             // Whether the ports are hidden from the rules.
             all.cover(slot::NW_FRAG);
         }
+        b.normal.reads(&mut all);
         if self.has_tunnels() {
             // An output to a device of the host may turn out to be for a tunnel.
             for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {

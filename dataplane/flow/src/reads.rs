@@ -53,7 +53,7 @@ fn add(key: &mut Key, actions: &[Action]) {
 }
 
 /// What NORMAL looks at.
-const NORMAL: [Slot; 3] = [slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI];
+const NORMAL: [Slot; 4] = [slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI, slot::ETH_TYPE];
 
 /// What must be known of a field's surroundings to write it.
 fn write_reads(key: &mut Key, s: Slot, mask: u128) {

@@ -28,6 +28,8 @@ pub enum Op {
     OutputTruncated { port: PortIdx, max_len: u32 },
     /// Does all of this to a copy.
     Branch(Arc<[Op]>),
+    /// Does all of this to a copy that a mirror asked for: the packet's own fate is another.
+    Copy(Arc<[Op]>),
     /// Writes bits of a header field that the frame has. Checksums follow.
     Set { slot: Slot, value: u128, mask: u128 },
     /// Copies one header field to another. Checksums follow.
@@ -64,7 +66,7 @@ impl Op {
     pub fn sends(&self) -> bool {
         matches!(
             self,
-            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Decap | Op::Punt { .. }
+            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. }
         )
     }
 
@@ -193,6 +195,8 @@ pub struct Verdict {
     pub uses: Box<[Use]>,
     /// Patch and tunnel ports on the way.
     pub crossings: Box<[Crossing]>,
+    /// Mirrors that got a copy, by bridge and place.
+    pub mirrors: Box<[(BridgeIdx, u8)]>,
     /// Why the packet goes nowhere, when it does.
     pub drop: Option<DropReason>,
     /// Made with routes and neighbours of the host.

@@ -19,4 +19,4 @@ mod walk;
 pub mod world;
 
 pub use switch::NaiveSwitch;
-pub use world::{by_port, BridgeSpec, Input, Output, PortSpec, RuleHits, Subject, World};
+pub use world::{by_port, BridgeSpec, Input, MirrorSpec, Output, PortSettings, PortSpec, PriorityTags, RuleHits, Subject, VlanMode, World};

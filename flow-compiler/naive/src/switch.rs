@@ -7,7 +7,7 @@ use sluice_flow::action::LOCAL;
 use crate::frame::Frame;
 use crate::rules::Rules;
 use crate::walk::Walk;
-use crate::world::{Input, Output, PortSpec, RuleHits, Subject, World};
+use crate::world::{Input, MirrorSpec, Output, PortSettings, PortSpec, RuleHits, Subject, World};
 
 /// One bridge.
 #[derive(Clone, Debug, Default)]
@@ -18,15 +18,17 @@ pub struct NaiveBridge {
     pub rules: Rules,
     /// VLAN and address, to port and time in milliseconds.
     pub fdb: HashMap<(u16, u64), (u32, u64)>,
+    /// VLANs in which nothing is learned.
+    pub flood_vlans: Vec<u16>,
+    /// Reserved addresses are forwarded.
+    pub forward_bpdu: bool,
+    /// Mirrors.
+    pub mirrors: Vec<MirrorSpec>,
 }
 
 impl NaiveBridge {
     pub(crate) fn port(&self, number: u32) -> Option<&PortSpec> {
         self.ports.iter().find(|p| p.number == number)
-    }
-
-    pub(crate) fn port_numbers(&self) -> Vec<u32> {
-        self.ports.iter().map(|p| p.number).collect()
     }
 }
 
@@ -55,8 +57,14 @@ impl Subject for NaiveSwitch {
     fn load(&mut self, world: &World) -> Result<(), String> {
         self.bridges.clear();
         for spec in &world.bridges {
-            let mut bridge = NaiveBridge { ports: spec.ports.clone(), ..NaiveBridge::default() };
-            bridge.ports.push(PortSpec { number: LOCAL, access: None, peer: None });
+            let mut bridge = NaiveBridge {
+                ports: spec.ports.clone(),
+                flood_vlans: spec.flood_vlans.clone(),
+                forward_bpdu: spec.forward_bpdu,
+                mirrors: spec.mirrors.clone(),
+                ..NaiveBridge::default()
+            };
+            bridge.ports.push(PortSpec { number: LOCAL, settings: PortSettings::default(), peer: None });
             for fm in &spec.rules {
                 bridge.rules.apply(fm, 0);
             }

@@ -44,6 +44,10 @@ pub(crate) struct Walk<'a> {
     pub flooded: bool,
     /// It entered a bridge again that it had taught something.
     pub learned_midway: bool,
+    /// Mirrors of the present bridge that have a copy, one bit each.
+    pub mirrored: u64,
+    /// Most bytes of the copy under way.
+    pub snaplen: Option<u32>,
     /// Bridges that wait for the packet to come back.
     above: Vec<usize>,
     came_back: bool,
@@ -82,6 +86,8 @@ impl<'a> Walk<'a> {
             way: Vec::new(),
             flooded: false,
             learned_midway: false,
+            mirrored: 0,
+            snaplen: None,
             above: Vec::new(),
             came_back: false,
             action_set: Vec::new(),
@@ -95,6 +101,11 @@ impl<'a> Walk<'a> {
 
     /// From the first table to the last output.
     pub fn run(&mut self) {
+        let in_port = self.in_port();
+        if self.is_mirror_output(in_port) {
+            return;
+        }
+        self.mirror_incoming(in_port);
         self.whole_pipeline();
         if self.failed {
             self.outputs.clear();
@@ -367,7 +378,8 @@ impl<'a> Walk<'a> {
         match port {
             PortNo::IN_PORT => self.send(in_port, max_len),
             PortNo::NORMAL => self.normal(),
-            PortNo::FLOOD | PortNo::ALL => self.flood(in_port),
+            PortNo::FLOOD => self.flood(in_port, true),
+            PortNo::ALL => self.flood(in_port, false),
             PortNo::TABLE => self.look_up(0, in_port),
             PortNo::CONTROLLER | PortNo::NONE => {}
             p if p.0 != in_port => self.send(p.0, max_len),
@@ -375,23 +387,33 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn flood(&mut self, in_port: u32) {
+    fn flood(&mut self, in_port: u32, honour_no_flood: bool) {
         self.flooded = true;
-        for port in self.bridges[self.bridge].port_numbers() {
-            if port != in_port {
-                self.send(port, None);
+        for port in self.bridges[self.bridge].ports.clone() {
+            if port.number != in_port && !(honour_no_flood && port.settings.no_flood) {
+                self.send(port.number, None);
             }
         }
     }
 
     /// Out of a port, or on into the bridge behind it.
     pub fn send(&mut self, port: u32, max_len: Option<u32>) {
-        let Some(spec) = self.bridges[self.bridge].port(port) else { return };
-        match spec.peer {
+        let protected = |n: u32| self.bridges[self.bridge].port(n).is_some_and(|p| p.settings.protected);
+        let Some(peer) = self.bridges[self.bridge].port(port).map(|p| p.peer) else { return };
+        let snaplen = self.snaplen;
+        // Copies are not cut on their way to another bridge, they are not sent at all.
+        if protected(port) && protected(self.in_port()) || snaplen.is_some() && peer.is_some() {
+            return;
+        }
+        if peer.is_none() {
+            self.mirror_leaving(port);
+            self.snaplen = snaplen;
+        }
+        match peer {
             Some((bridge, peer)) => self.cross(bridge, peer),
             None => {
                 let mut bytes = self.frame.bytes();
-                if let Some(max) = max_len {
+                if let Some(max) = max_len.or(snaplen) {
                     bytes.truncate(max as usize);
                 }
                 self.outputs.push(Output { bridge: self.bridge, port, bytes });
@@ -413,6 +435,7 @@ impl<'a> Walk<'a> {
             self.exit,
             std::mem::take(&mut self.action_set),
             std::mem::take(&mut self.stack),
+            std::mem::take(&mut self.mirrored),
         );
         self.above.push(self.bridge);
         self.came_back |= self.above.contains(&bridge);
@@ -427,7 +450,7 @@ impl<'a> Walk<'a> {
         self.whole_pipeline();
         self.depth -= 1;
         self.above.pop();
-        (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack) = saved;
+        (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack, self.mirrored) = saved;
     }
 }
 

@@ -4,15 +4,84 @@
 
 use sluice_openflow::FlowMod;
 
+/// How NORMAL treats the VLANs of a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub enum VlanMode {
+    #[default]
+    Trunk,
+    Access,
+    NativeTagged,
+    NativeUntagged,
+    Dot1qTunnel,
+}
+
+/// When a tag without an id is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub enum PriorityTags {
+    #[default]
+    Never,
+    IfNonzero,
+    Always,
+}
+
+/// Settings of a port, for NORMAL.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PortSettings {
+    /// How VLANs are treated.
+    pub mode: VlanMode,
+    /// Access, native or service VLAN; `None` where it was not configured.
+    pub tag: Option<u16>,
+    /// VLANs of a trunk; empty for all.
+    pub trunks: Vec<u16>,
+    /// Customer VLANs of a tunnel; empty for all.
+    pub cvlans: Vec<u16>,
+    /// Service tags are 802.1Q tags.
+    pub service_8021q: bool,
+    /// Tags without an id.
+    pub priority_tags: PriorityTags,
+    /// Talks to unprotected ports only.
+    pub protected: bool,
+    /// Refuses floods.
+    pub no_flood: bool,
+}
+
+impl PortSettings {
+    /// Of an access port.
+    pub fn access(tag: u16) -> Self {
+        PortSettings { mode: VlanMode::Access, tag: Some(tag), ..PortSettings::default() }
+    }
+}
+
 /// A port of a bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortSpec {
     /// OpenFlow port number.
     pub number: u32,
-    /// Access VLAN for NORMAL; `None` for a trunk of all VLANs.
-    pub access: Option<u16>,
+    /// Settings for NORMAL.
+    pub settings: PortSettings,
     /// The other end, bridge and port, when it is a patch port.
     pub peer: Option<(usize, u32)>,
+}
+
+/// Copies of packets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MirrorSpec {
+    /// Of every packet.
+    pub all: bool,
+    /// Of those that came in by these ports.
+    pub src: Vec<u32>,
+    /// Of those that leave by these ports.
+    pub dst: Vec<u32>,
+    /// In these VLANs; empty for all.
+    pub vlans: Vec<u16>,
+    /// Where copies go to: a port, else a VLAN.
+    pub to_port: Option<u32>,
+    /// Where copies go to.
+    pub to_vlan: Option<u16>,
+    /// Most bytes of a copy.
+    pub snaplen: Option<u16>,
 }
 
 /// A bridge with its rules.
@@ -20,6 +89,12 @@ pub struct PortSpec {
 pub struct BridgeSpec {
     /// Ports, the bridge's own device not counted.
     pub ports: Vec<PortSpec>,
+    /// VLANs in which nothing is learned.
+    pub flood_vlans: Vec<u16>,
+    /// Reserved addresses are forwarded.
+    pub forward_bpdu: bool,
+    /// Mirrors.
+    pub mirrors: Vec<MirrorSpec>,
     /// Rules in `ovs-ofctl` syntax, for switches that are driven by text.
     pub text: Vec<String>,
     /// The same rules.

@@ -191,7 +191,7 @@ fn trunk(kind: PortKind) -> Port {
 }
 
 fn port_change(r: &mut Random) -> Change {
-    let vlan = r.pick(&[VlanMode::Trunk(None), VlanMode::Trunk(Some([0, 1].into())), VlanMode::Access(1), VlanMode::Access(2)]);
+    let vlan = r.pick(&[VlanMode::Trunk(None), VlanMode::Trunk(Some([0, 1].into_iter().collect())), VlanMode::Access(1), VlanMode::Access(2)]);
     let n = r.below(3) as u16;
     let port = Port { vlan, no_flood: r.one_in(4), no_forward: r.one_in(6), no_receive: r.one_in(8), ..Port::device(n) };
     Change::SetPort { bridge: 0, port: u32::from(n) + 1, to: (!r.one_in(8)).then_some(port) }

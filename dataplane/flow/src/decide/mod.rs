@@ -9,6 +9,7 @@ mod act;
 mod action_set;
 mod group;
 mod freeze;
+mod mirror;
 mod normal;
 mod output;
 mod tunnel;
@@ -85,6 +86,7 @@ impl Decider {
         let mut walk = walk::Walk::new(program, &mut self.soft, bridge, port, key, now_ms);
         walk.count_tunnel_input();
         if walk.accepts_input() {
+            walk.mirror_incoming();
             walk.run_pipeline(0);
         }
         walk.finish()
@@ -102,6 +104,7 @@ impl Decider {
     ) -> Decision {
         let mut walk = walk::Walk::new(program, &mut self.soft, bridge, in_port, key, now_ms);
         walk.in_packet_out = true;
+        walk.mirror_incoming();
         walk.run_actions(actions);
         walk.finish()
     }

@@ -1,36 +1,81 @@
-//! NORMAL: a learning switch with VLANs (IEEE 802.1Q, access and trunk ports).
+//! NORMAL: a learning switch with VLANs (IEEE 802.1Q).
 
 use super::walk::Walk;
 use crate::action::OfPort;
 use crate::drop::DropReason;
-use crate::key::{slot, VLAN_PRESENT};
-use crate::program::{Bridge, Port, VlanMode};
-use crate::verdict::Effect;
+use crate::key::slot;
+use crate::program::{Bridge, Port};
+use crate::verdict::{Effect, Op};
+use crate::vlan::{Tag, Tags};
 
 const MULTICAST_BIT: u64 = 1 << 40;
 /// 01:80:c2:00:00:00 to 0f: addresses that a bridge must not forward (IEEE 802.1D table 7-10).
 const RESERVED: u64 = 0x0180_c200_0000;
+/// Discovery, spanning tree and ring protocols of vendors that Open vSwitch keeps back too.
+const RESERVED_BY_VENDORS: [u64; 7] = [
+    0x00e0_2b00_0000,
+    0x00e0_2b00_0004,
+    0x00e0_2b00_0006,
+    0x0100_0c00_0000,
+    0x0100_0ccc_cccc,
+    0x0100_0ccc_cccd,
+    0x0100_0ccd_cdcd,
+];
+/// The first of eight addresses of connectivity checks.
+const RESERVED_CHECKS: u64 = 0x0100_0ccc_ccc0;
 
 impl Walk<'_> {
     pub(super) fn normal(&mut self) {
         let Some(bridge) = self.bridge() else { return };
         let in_port = self.in_port();
-        let dst = self.view.key.get(slot::ETH_DST);
-        if dst & !0xf == RESERVED {
-            return self.hint(DropReason::ReservedAddress);
-        }
         let Some(port) = bridge.ports.get(&in_port) else {
             return self.hint(DropReason::PortGone);
         };
-        let Some(vlan) = input_vlan(port, self.view.key.get(slot::VLAN_TCI)) else {
-            return self.hint(DropReason::VlanNotAllowed);
-        };
-        self.learn_source(bridge, vlan, in_port);
-        match self.known_port(bridge, vlan, dst) {
-            Some(out) if out == in_port => self.hint(DropReason::SamePort),
-            Some(out) if bridge.ports.get(&out).is_some_and(|p| carries(p, vlan)) => self.send_in_vlan(bridge, out, vlan),
-            _ => self.flood_vlan(bridge, vlan, in_port),
+        let Some(inside) = self.admit(bridge, port) else { return };
+        let (vlan, dst) = (inside[0].vid, self.view.key.get(slot::ETH_DST));
+        if is_reserved(dst) && !bridge.normal.forward_bpdu {
+            return self.hint(DropReason::ReservedAddress);
         }
+        let learns = !bridge.normal.flood_vlans.has(vlan);
+        if learns {
+            self.learn_source(bridge, vlan, in_port);
+        }
+        match self.known_port(bridge, vlan, dst).filter(|_| learns) {
+            Some(out) if out == in_port => self.hint(DropReason::SamePort),
+            Some(out) if bridge.ports.contains_key(&out) => self.send_in_vlan(bridge, out, inside),
+            _ => self.flood_vlan(bridge, inside, in_port),
+        }
+    }
+
+    /// The packet inside the bridge, if it may enter there.
+    fn admit(&mut self, bridge: &Bridge, port: &Port) -> Option<Tags> {
+        let came = self.tags();
+        let refused = if self.has_half_a_tag() || !port.vlan.admits(came[0].vid) {
+            DropReason::VlanNotAllowed
+        } else if bridge.normal.is_mirror_output(self.in_port()) {
+            DropReason::MirrorPort
+        } else {
+            return Some(port.vlan.entering(came));
+        };
+        self.hint(refused);
+        None
+    }
+
+    /// The frame ends within its VLAN tag, or shows a second one where only one is looked at.
+    fn has_half_a_tag(&self) -> bool {
+        let key = &self.view.key;
+        matches!(key.get(slot::ETH_TYPE), 0x8100 | 0x88a8) && key.get(slot::VLAN_PRESENT) == 0
+    }
+
+    /// The tags that are known of the packet.
+    pub(super) fn tags(&self) -> Tags {
+        let key = &self.view.key;
+        if key.get(slot::VLAN_PRESENT) == 0 {
+            return Tags::default();
+        }
+        let tag = |(tpid, tci): (u64, u64)| Tag::new(tpid as u16, tci as u16);
+        let inner = self.view.inner_vlans.last().copied().map_or(Tag::default(), tag);
+        [tag((key.get(slot::VLAN_TPID), key.get(slot::VLAN_TCI))), inner]
     }
 
     fn learn_source(&mut self, bridge: &Bridge, vlan: u16, port: OfPort) {
@@ -54,61 +99,60 @@ impl Walk<'_> {
         bridge.fdb.lookup(vlan, dst, self.now_ms)
     }
 
-    fn flood_vlan(&mut self, bridge: &Bridge, vlan: u16, in_port: OfPort) {
+    fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, in_port: OfPort) {
         for (&n, port) in &bridge.ports {
-            if n != in_port && !port.no_flood && carries(port, vlan) {
-                self.send_in_vlan(bridge, n, vlan);
+            if n != in_port && !port.no_flood && port.vlan.carries(&inside) && !bridge.normal.is_mirror_output(n) {
+                self.send_in_vlan(bridge, n, inside);
             }
         }
     }
 
-    /// Sends with the tag that the port wants, and puts the packet's own tag back afterwards.
-    fn send_in_vlan(&mut self, bridge: &Bridge, out: OfPort, vlan: u16) {
+    /// Sends with the tags that the port wants, and puts the packet's own tags back afterwards.
+    pub(super) fn send_in_vlan(&mut self, bridge: &Bridge, out: OfPort, inside: Tags) {
         let Some(port) = bridge.ports.get(&out) else { return };
-        let tci = self.view.key.get(slot::VLAN_TCI);
-        // An access port's device expects no tags at all.
-        if matches!(port.vlan, VlanMode::Access(_)) && self.view.inner_vlans.iter().any(|(_, tci)| tci & 0xfff != 0) {
-            return;
-        }
-        let wanted = match &port.vlan {
-            VlanMode::Access(_) => 0,
-            // A tag that would say nothing, neither an id nor a priority, is left out.
-            VlanMode::Trunk(_) if vlan == 0 && tci & 0xe000 == 0 => 0,
-            VlanMode::Trunk(_) => VLAN_PRESENT | (tci & 0xe000) | vlan as u64,
-        };
-        if tci == wanted {
+        let (tags, n) = port.vlan.leaving(inside, port.priority_tags, self.tags()[0]);
+        let wanted = tags.get(..n).unwrap_or(&[]);
+        let known = self.known_tags();
+        if wanted == known.as_slice() {
             return self.compose(out, None);
         }
         self.branch(|w| {
-            match (tci & VLAN_PRESENT != 0, wanted != 0) {
-                (_, false) => w.pop_vlan(),
-                (false, true) => w.push_vlan(0x8100, wanted),
-                (true, true) => w.retag(wanted),
-            }
+            w.change_tags(&known, wanted);
             w.compose(out, None);
         });
+    }
+
+    /// The tags that are known of the packet, outer one first: two at most.
+    fn known_tags(&self) -> Vec<Tag> {
+        let present = usize::from(self.view.key.get(slot::VLAN_PRESENT) != 0);
+        let n = if present == 0 { 0 } else { (1 + self.view.inner_vlans.len()).min(2) };
+        self.tags().into_iter().take(n).collect()
+    }
+
+    /// Takes tags off and puts others on, leaving alone those that stay at the inner end.
+    ///
+    /// The type of a tag that the frame came with is not in the key set: such a tag is taken off or
+    /// changed in place, whatever its type.
+    fn change_tags(&mut self, known: &[Tag], wanted: &[Tag]) {
+        let same = known.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
+        let (off, on) = (known.len() - same, wanted.len() - same);
+        if let (1, 1, Some(tag @ Tag { own: true, .. })) = (off, on, wanted.first()) {
+            return self.retag(u64::from(tag.tci()));
+        }
+        (0..off).for_each(|_| self.pop_vlan());
+        for tag in wanted.iter().take(on).rev() {
+            self.push_vlan(tag.tpid, u64::from(tag.tci()));
+        }
     }
 
     fn retag(&mut self, tci: u64) {
         self.view.key.set(slot::VLAN_TCI, tci);
         self.wrote(slot::VLAN_TCI);
-        self.pending.push(crate::verdict::Op::Set { slot: slot::VLAN_TCI, value: tci as u128, mask: 0xffff });
+        self.pending.push(Op::Set { slot: slot::VLAN_TCI, value: tci as u128, mask: 0xffff });
     }
 }
 
-/// VLAN that a frame with this tag belongs to on this port; `None` when it is not allowed there.
-fn input_vlan(port: &Port, tci: u64) -> Option<u16> {
-    let vid = (tci & 0xfff) as u16;
-    match &port.vlan {
-        VlanMode::Access(tag) => (vid == 0).then_some(*tag),
-        VlanMode::Trunk(_) => carries(port, vid).then_some(vid),
-    }
-}
-
-fn carries(port: &Port, vlan: u16) -> bool {
-    match &port.vlan {
-        VlanMode::Access(tag) => *tag == vlan,
-        VlanMode::Trunk(None) => true,
-        VlanMode::Trunk(Some(list)) => list.contains(&vlan),
-    }
+/// Is this an address that bridges keep to themselves?
+pub(super) fn is_reserved(dst: u64) -> bool {
+    dst & !0xf == RESERVED || dst & !7 == RESERVED_CHECKS || RESERVED_BY_VENDORS.contains(&dst)
 }

@@ -70,12 +70,28 @@ impl Walk<'_> {
         if port.no_forward {
             return self.hint(DropReason::PortDown);
         }
+        if port.protected && self.is_from_protected() {
+            return self.hint(DropReason::Protected);
+        }
+        let max_len = match (&port.kind, self.snaplen) {
+            (PortKind::Patch { .. }, Some(_)) => return,
+            (PortKind::Patch { .. }, None) => max_len,
+            (_, snaplen) => {
+                self.mirror_leaving(number);
+                max_len.or(snaplen)
+            }
+        };
         match &port.kind {
             PortKind::Device(idx) => self.send_by_device(number, *idx, max_len),
             PortKind::Patch { bridge, port: peer } => self.send_by_patch(number, *bridge, *peer),
             PortKind::Tunnel(tunnel) => self.send_by_tunnel(number, tunnel),
             PortKind::Absent => self.hint(DropReason::PortGone),
         }
+    }
+
+    fn is_from_protected(&self) -> bool {
+        let in_port = self.in_port();
+        self.bridge().and_then(|b| b.ports.get(&in_port)).is_some_and(|p| p.protected)
     }
 
     fn send_by_device(&mut self, number: OfPort, idx: PortIdx, max_len: Option<u32>) {
@@ -110,6 +126,7 @@ impl Walk<'_> {
     /// Starts another bridge's pipeline with nothing of this one's state: registers, metadata, tunnel
     /// and connection state are cleared, as Open vSwitch does at a patch port.
     pub(super) fn enter_bridge(&mut self, bridge: BridgeIdx, port: OfPort) {
+        let mirrored = std::mem::take(&mut self.mirrored);
         self.view.bridge = bridge;
         self.view.key.set(slot::IN_PORT, port as u64);
         self.clear_words(slot::METADATA.word..slot::CONJ_ID.word);
@@ -117,6 +134,7 @@ impl Walk<'_> {
         self.cross(port, true);
         self.run_pipeline(0);
         self.resume_after_copy();
+        self.mirrored = mirrored;
     }
 
     /// `exit` on a copy does not end the original's actions; a spent budget does.

@@ -73,6 +73,12 @@ pub(super) struct Walk<'a> {
     pub unrepeatable: bool,
     /// The packet is being paused.
     pub freezing: Option<Box<Freezing>>,
+    /// Mirrors of the present bridge that have a copy, one bit each.
+    pub mirrored: u32,
+    /// Most bytes of the mirror's copy under way.
+    pub snaplen: Option<u32>,
+    /// Mirrors that got a copy.
+    pub copies: Vec<(BridgeIdx, u8)>,
 }
 
 impl<'a> Walk<'a> {
@@ -114,6 +120,9 @@ impl<'a> Walk<'a> {
             in_packet_out: false,
             unrepeatable: false,
             freezing: None,
+            mirrored: 0,
+            snaplen: None,
+            copies: Vec::new(),
         }
     }
 
@@ -127,11 +136,17 @@ impl<'a> Walk<'a> {
 
     /// May the port it came in by receive at all?
     pub fn accepts_input(&mut self) -> bool {
-        let refused = self.bridge().and_then(|b| b.ports.get(&self.in_port())).is_some_and(|p| p.no_receive);
-        if refused {
+        let Some(bridge) = self.bridge() else { return true };
+        let in_port = self.in_port();
+        if bridge.ports.get(&in_port).is_some_and(|p| p.no_receive) {
             self.hint(DropReason::InputPortDown);
+            return false;
         }
-        !refused
+        if bridge.normal.is_mirror_output(in_port) {
+            self.hint(DropReason::MirrorPort);
+            return false;
+        }
+        true
     }
 
     /// Looks up `table` and what follows, then executes the action set.
@@ -243,8 +258,17 @@ impl<'a> Walk<'a> {
 
     /// Runs another bridge's pipeline, or anything else, on a copy of the packet and of its fields.
     pub fn branch(&mut self, work: impl FnOnce(&mut Self)) {
+        let inner = self.apart(work);
+        if !inner.is_empty() {
+            self.ops.push(Op::Branch(inner.into()));
+        }
+    }
+
+    /// What `work` does to a copy of the packet and of its fields.
+    pub fn apart(&mut self, work: impl FnOnce(&mut Self)) -> Vec<Op> {
         if self.nested >= NESTED_MAX || self.backward >= BACKWARD_MAX {
-            return self.stop(DropReason::TooDeep);
+            self.stop(DropReason::TooDeep);
+            return Vec::new();
         }
         self.flush();
         let before = std::mem::take(&mut self.ops);
@@ -257,9 +281,10 @@ impl<'a> Walk<'a> {
         self.conclude_pause();
         self.backward -= 1;
         self.nested -= 1;
-        self.close_branch(before, view);
+        let inner = self.close_branch(before, view);
         self.stack = stack;
         self.action_set = action_set;
+        inner
     }
 
     /// A bucket of a group: on a copy of the fields, with the stack and the action set of the original.
@@ -275,16 +300,17 @@ impl<'a> Walk<'a> {
         work(self);
         self.backward -= 1;
         self.nested -= 1;
-        self.close_branch(before, view);
-    }
-
-    fn close_branch(&mut self, before: Vec<Op>, view: View) {
-        let inner = tidy(std::mem::replace(&mut self.ops, before));
-        self.pending.clear();
-        self.view = view;
+        let inner = self.close_branch(before, view);
         if !inner.is_empty() {
             self.ops.push(Op::Branch(inner.into()));
         }
+    }
+
+    fn close_branch(&mut self, before: Vec<Op>, view: View) -> Vec<Op> {
+        let inner = tidy(std::mem::replace(&mut self.ops, before));
+        self.pending.clear();
+        self.view = view;
+        inner
     }
 
     /// Makes what was written so far visible to what follows.
@@ -342,8 +368,8 @@ impl<'a> Walk<'a> {
             self.ops.clear();
         }
         let ops = tidy(self.ops);
-        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. }));
-        let punted = ops.iter().any(Op::sends) && self.hint != Some(DropReason::TtlExpired);
+        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. } | Op::Copy(_)));
+        let punted = ops.iter().any(|op| matches!(op, Op::Punt { .. })) && self.hint != Some(DropReason::TtlExpired);
         let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
         Decision {
             verdict: Verdict {
@@ -352,6 +378,7 @@ impl<'a> Walk<'a> {
                 effects: self.effects.into(),
                 crossings: self.crossings.into(),
                 uses: self.uses.into(),
+                mirrors: self.copies.into(),
                 drop,
                 uses_underlay: self.uses_underlay,
             },

@@ -5,6 +5,7 @@
 //! Deliberately does not know: any switch.
 
 mod actions;
+pub mod ports;
 pub mod flows;
 pub mod random;
 pub mod rules;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use sluice_openflow::text::{parse_flow_line, Names};
 
-use crate::world::{BridgeSpec, Input, PortSpec, World};
+use crate::world::{BridgeSpec, Input, PortSettings, PortSpec, World};
 use actions::Ground;
 pub use actions::needs_instructions;
 use flows::Flow;
@@ -31,7 +32,11 @@ pub struct Scenario {
 
 /// Ports of both bridges; the topology is always the same.
 pub fn topology() -> World {
-    let port = |number, access, peer| PortSpec { number, access, peer };
+    let port = |number, access: Option<u16>, peer| PortSpec {
+        number,
+        settings: access.map_or_else(PortSettings::default, PortSettings::access),
+        peer,
+    };
     World {
         bridges: vec![
             BridgeSpec {

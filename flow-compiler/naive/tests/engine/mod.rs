@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use sluice::inline::Inline;
 use sluice_flow::action::LOCAL;
-use sluice_flow::program::{Port as BridgePort, PortKind, VlanMode};
+use sluice_flow::program::{Port as BridgePort, PortKind};
+use sluice_flow::normal::{self, Mirror, MirrorTo};
+use sluice_flow::vlan::{self, VlanMode, Vlans};
 use sluice_flow::Change;
 use sluice_frame::{Frame, Pool};
-use sluice_naive::{Input, Output, RuleHits, Subject, World};
+use sluice_naive::{BridgeSpec, Input, Output, PortSettings, PortSpec, RuleHits, Subject, World};
 use sluice_openflow::version::Version;
 use sluice_port::{Offloads, Port, PortError, PortStats, SendDrop, SendOutcome};
 
@@ -68,6 +70,47 @@ pub struct Engine {
     ports: Vec<(usize, u32, Arc<Mutex<Queues>>)>,
 }
 
+fn bridge_port(kind: PortKind, s: &PortSettings) -> BridgePort {
+    let list = |v: &[u16]| (!v.is_empty()).then(|| v.iter().copied().collect::<Vlans>());
+    let tag = s.tag.unwrap_or(0);
+    use sluice_naive::{PriorityTags, VlanMode as Wanted};
+    let vlan = match s.mode {
+        Wanted::Trunk => VlanMode::Trunk(list(&s.trunks)),
+        Wanted::Access => VlanMode::Access(tag),
+        Wanted::NativeTagged => VlanMode::native(tag, list(&s.trunks), true),
+        Wanted::NativeUntagged => VlanMode::native(tag, list(&s.trunks), false),
+        Wanted::Dot1qTunnel => VlanMode::Dot1qTunnel {
+            service: tag,
+            customers: list(&s.cvlans),
+            tpid: if s.service_8021q { 0x8100 } else { 0x88a8 },
+        },
+    };
+    let priority_tags = match s.priority_tags {
+        PriorityTags::Never => vlan::PriorityTags::Never,
+        PriorityTags::IfNonzero => vlan::PriorityTags::IfNonzero,
+        PriorityTags::Always => vlan::PriorityTags::Always,
+    };
+    BridgePort { kind, vlan, priority_tags, protected: s.protected, no_flood: s.no_flood, ..BridgePort::device(0) }
+}
+
+fn normal(spec: &BridgeSpec) -> normal::Normal {
+    let mirrors = spec.mirrors.iter().filter_map(|m| {
+        Some(Mirror {
+            all: m.all,
+            src: m.src.clone(),
+            dst: m.dst.clone(),
+            vlans: (!m.vlans.is_empty()).then(|| m.vlans.iter().copied().collect()),
+            to: m.to_port.map(MirrorTo::Port).or(m.to_vlan.map(MirrorTo::Vlan))?,
+            snaplen: m.snaplen.filter(|n| (14..65535).contains(n)),
+        })
+    });
+    normal::Normal {
+        forward_bpdu: spec.forward_bpdu,
+        flood_vlans: spec.flood_vlans.iter().copied().collect(),
+        mirrors: mirrors.collect(),
+    }
+}
+
 impl Subject for Engine {
     fn name(&self) -> String {
         "engine".into()
@@ -80,20 +123,21 @@ impl Subject for Engine {
             switch.add_bridge(b as u16);
         }
         for (b, spec) in world.bridges.iter().enumerate() {
-            let local = (LOCAL, None, None);
-            for (number, access, peer) in spec.ports.iter().map(|p| (p.number, p.access, p.peer)).chain([local]) {
-                if let Some((bridge, port)) = peer {
-                    switch.add_port(b as u16, number, PortKind::Patch { bridge: bridge as u16, port });
-                    continue;
-                }
-                let queues = Arc::new(Mutex::new(Queues::default()));
-                let idx = switch.add_device(b as u16, number, Box::new(Memory(queues.clone())));
-                if let Some(vlan) = access {
-                    let to = Some(BridgePort { vlan: VlanMode::Access(vlan), ..BridgePort::device(idx) });
-                    switch.change(&[Change::SetPort { bridge: b as u16, port: number, to }]);
-                }
-                self.ports.push((b, number, queues));
+            let local = PortSpec { number: LOCAL, settings: PortSettings::default(), peer: None };
+            for p in spec.ports.iter().chain([&local]) {
+                let kind = match p.peer {
+                    Some((bridge, port)) => PortKind::Patch { bridge: bridge as u16, port },
+                    None => {
+                        let queues = Arc::new(Mutex::new(Queues::default()));
+                        let idx = switch.add_device(b as u16, p.number, Box::new(Memory(queues.clone())));
+                        self.ports.push((b, p.number, queues));
+                        PortKind::Device(idx)
+                    }
+                };
+                let to = Some(bridge_port(kind, &p.settings));
+                switch.change(&[Change::SetPort { bridge: b as u16, port: p.number, to }]);
             }
+            switch.change(&[Change::SetNormal { bridge: b as u16, to: Arc::new(normal(spec)) }]);
             for (text, rule) in spec.text.iter().zip(&spec.rules) {
                 let version = if sluice_naive::generate::needs_instructions(text) { Version::V13 } else { Version::V10 };
                 switch.flow_mod(b as u16, rule, version).map_err(|e| format!("{text}: {e}"))?;

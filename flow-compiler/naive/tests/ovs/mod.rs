@@ -4,6 +4,7 @@
 //! its flow cache is emptied, so that each frame is decided by the rules as they are then.
 
 mod control;
+mod settings;
 mod tap;
 
 use std::collections::HashMap;
@@ -143,7 +144,7 @@ impl Ovs {
             for p in &bridge.ports {
                 let name = port_name(b, p.number);
                 let number = format!("ofport_request={}", p.number);
-                let access = p.access.map(|v| format!("tag={v}"));
+                let access = p.settings.tag.map(|v| format!("tag={v}"));
                 let (kind, option) = match p.peer {
                     Some((peer, n)) => ("type=patch", format!("options:peer={}", port_name(peer, n))),
                     None => ("type=dummy", format!("options:tx_pcap={}", self.path(&format!("{name}.pcap")))),

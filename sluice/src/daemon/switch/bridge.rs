@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_flow::fdb::Fdb;
+use sluice_flow::normal::Normal;
 use sluice_flow::{BridgeIdx, PortIdx};
 use sluice_openflow::message::{port_config, port_state, SwitchConfig};
 use sluice_openflow::{PortNo, VersionSet};
@@ -120,6 +121,10 @@ pub struct Bridge {
     pub ports: BTreeMap<PortNo, PortState>,
     /// Learned addresses.
     pub fdb: Arc<Fdb>,
+    /// What the program says of NORMAL, mirrors and bonds.
+    pub normal: Arc<Normal>,
+    /// What mirrors copied, by place.
+    pub mirrored: Vec<Count>,
 }
 
 impl Bridge {

@@ -14,6 +14,7 @@ mod ports;
 mod reports;
 mod retire;
 mod rules;
+mod switching;
 mod underlay;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -173,11 +174,14 @@ impl Switch {
             generation: None,
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
+            normal: Arc::default(),
+            mirrored: Vec::new(),
             wanted,
         };
         self.bridges.insert(index, bridge);
         self.publisher.submit([Change::AddBridge { bridge: index, fdb }]);
         self.add_local(index, now_ms);
+        self.refresh_normal(index);
         if self.bridge(index).is_some_and(|b| rules::is_on_its_own(&b.wanted)) {
             self.set_default_rule(index, true, now_ms);
         }
@@ -199,6 +203,7 @@ impl Switch {
         let (was, is) = (rules::is_on_its_own(&bridge.wanted), rules::is_on_its_own(&wanted));
         let index = bridge.index;
         bridge.wanted = wanted;
+        self.refresh_normal(index);
         if was != is {
             self.set_default_rule(index, is, now_ms);
         }

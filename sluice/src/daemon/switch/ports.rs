@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_flow::program::{self, Ingress, PortKind, Tunnel, VlanMode};
+use sluice_flow::program::{self, Ingress, PortKind, Tunnel};
 use sluice_flow::verdict::{OuterTos, OuterTtl};
 use sluice_flow::{BridgeIdx, Change, PortIdx};
 use sluice_openflow::message::{port_config, Port as Described, PortReason};
@@ -17,7 +17,7 @@ use sluice_ovsdb_bridge as desired;
 
 use super::bridge::{mac_of, Attachment, Bridge, Count, PortState};
 use super::link::LinkFacts;
-use super::{Command, Switch};
+use super::{switching, Command, Switch};
 use crate::daemon::worker::{DeviceKind, DeviceSpec, Opened};
 
 /// How long to wait before a device is tried again.
@@ -113,6 +113,7 @@ impl Switch {
         let (name, mac) = (wanted.name.clone(), mac_of(&wanted.name));
         self.insert_port(index, number, name, Some(wanted), mac, now_ms);
         self.refresh_patches();
+        self.refresh_normal(index);
         Some(number)
     }
 
@@ -155,6 +156,7 @@ impl Switch {
         }
         self.publisher.submit(changes);
         self.refresh_patches();
+        self.refresh_normal(index);
     }
 
     /// Changes settings of a port that stays open.
@@ -326,11 +328,12 @@ impl Switch {
 
     fn program_port(&self, index: BridgeIdx, number: PortNo) -> Option<program::Port> {
         let port = self.bridge(index)?.ports.get(&number)?;
-        let tag = port.wanted.as_ref().and_then(|w| w.tag);
         let has = |bit: u32| port.config & bit != 0;
         Some(program::Port {
             kind: self.program_kind(port),
-            vlan: tag.map_or(VlanMode::Trunk(None), VlanMode::Access),
+            vlan: switching::vlan_mode(port),
+            priority_tags: switching::priority_tags(port),
+            protected: port.wanted.as_ref().is_some_and(|w| w.switching.protected),
             no_flood: has(port_config::NO_FLOOD),
             no_receive: has(port_config::NO_RECV),
             no_forward: has(port_config::NO_FWD),

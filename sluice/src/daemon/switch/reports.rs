@@ -11,6 +11,7 @@ use sluice_engine::{Counters, PortCounters, Report};
 use sluice_flow::PortIdx;
 use sluice_openflow::PortNo;
 
+use super::bridge::Count;
 use super::{Command, Switch};
 
 /// Frames of one device.
@@ -92,6 +93,16 @@ impl Switch {
             if let Some(port) = port {
                 port.crossed[0].add(received.packets, received.bytes);
                 port.crossed[1].add(sent.packets, sent.bytes);
+            }
+        }
+        for (&(bridge, place), used) in &report.mirrors {
+            let Some(bridge) = self.bridges.get_mut(&bridge) else { continue };
+            let place = usize::from(place);
+            if bridge.mirrored.len() <= place {
+                bridge.mirrored.resize(place + 1, Count::default());
+            }
+            if let Some(count) = bridge.mirrored.get_mut(place) {
+                count.add(used.packets, used.bytes);
             }
         }
         self.reports.counters = report.counters.clone();

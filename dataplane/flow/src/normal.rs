@@ -1,0 +1,66 @@
+//! What NORMAL, mirrors and bonds of one bridge are set to.
+//!
+//! Purpose: everything about a bridge that is neither a rule nor a port; part of the program.
+//! Invariant: what of a packet these settings make deciding look at is in [`Normal::reads`].
+//! Deliberately does not know: how settings are written, who changes them.
+
+use crate::action::OfPort;
+use crate::key::{slot, Key};
+use crate::vlan::Vlans;
+
+/// Most mirrors of a bridge, as in Open vSwitch.
+pub const MIRRORS_MAX: usize = 32;
+
+/// Settings of one bridge, for NORMAL.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Normal {
+    /// Frames to reserved multicast addresses are forwarded.
+    pub forward_bpdu: bool,
+    /// VLANs in which nothing is learned: every frame is flooded.
+    pub flood_vlans: Vlans,
+    /// Mirrors, [`MIRRORS_MAX`] at most.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// Copies of packets for someone who watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Of every packet.
+    pub all: bool,
+    /// Of packets that came in by one of these ports.
+    pub src: Vec<OfPort>,
+    /// Of packets that leave by one of these ports.
+    pub dst: Vec<OfPort>,
+    /// Only of packets in these VLANs; `None` for all.
+    pub vlans: Option<Vlans>,
+    /// Where copies go.
+    pub to: MirrorTo,
+    /// Most bytes of a copy.
+    pub snaplen: Option<u16>,
+}
+
+/// Where copies go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorTo {
+    /// Out of a port, which does nothing else any more.
+    Port(OfPort),
+    /// Into a VLAN, by all ports that carry it.
+    Vlan(u16),
+}
+
+impl Normal {
+    /// Does this port only send what mirrors give it?
+    pub fn is_mirror_output(&self, port: OfPort) -> bool {
+        self.mirrors.iter().any(|m| m.to == MirrorTo::Port(port))
+    }
+
+    /// What of every packet that enters the bridge these settings make deciding look at.
+    pub fn reads(&self, key: &mut Key) {
+        if !self.mirrors.is_empty() {
+            key.cover(slot::VLAN_TCI);
+            if self.mirrors.iter().any(|m| matches!(m.to, MirrorTo::Vlan(_))) {
+                key.cover(slot::ETH_DST);
+            }
+        }
+    }
+}
