@@ -159,6 +159,10 @@ impl Port for FaultPort {
         self.inner.is_finished()
     }
 
+    fn arm(&mut self) -> bool {
+        self.inner.arm()
+    }
+
     fn device_changed(&mut self) {
         self.inner.device_changed();
     }

@@ -1,7 +1,7 @@
 //! Where frames enter and leave the switch.
 //!
 //! Purpose: one trait, [`Port`], over everything that carries Ethernet frames: capture files, tap
-//! devices, packet sockets, AF_XDP sockets, and wrappers around any of them.
+//! devices, packet sockets, AF_XDP sockets, vhost-user sockets, and wrappers around any of them.
 //! Invariant: a frame handed in belongs to the pool it was received with; a frame given to `send` is
 //! always taken and accounted for, sent or dropped by a reason.
 //! Deliberately does not know: headers beyond what checksums and segmentation need, rules, workers.
@@ -20,6 +20,7 @@ pub mod packet;
 pub mod pcap;
 mod sys;
 pub mod tap;
+pub mod vhost;
 mod vnet;
 
 pub use count::{Offloads, PortStats, SendDrop, SendOutcome};
@@ -48,6 +49,12 @@ pub trait Port: Send {
 
     /// Descriptor to sleep on, if any: readable (level triggered) while frames wait.
     fn poll_fd(&self) -> Option<RawFd>;
+
+    /// Prepares to sleep on [`Port::poll_fd`]: false when frames wait already. A port whose peer tells
+    /// of new frames only when asked to asks here, and stops with the next [`Port::receive`].
+    fn arm(&mut self) -> bool {
+        true
+    }
 
     /// Counters since the port was opened.
     fn stats(&self) -> PortStats;
