@@ -110,9 +110,9 @@ fn removals(old: &DesiredState, new: &DesiredState, steps: &mut Vec<Step>) {
 
 /// Whether `old` can become `new` without being closed.
 fn survives(old: &Port, new: &Port) -> bool {
-    use crate::state::PortKind::{Internal, Patch, System, Tap, Vxlan};
+    use crate::state::PortKind::{Internal, Patch, System, Tap, VhostUser, Vxlan};
     let same_kind = match (&old.kind, &new.kind) {
-        (System { .. }, System { .. }) => old.kind == new.kind,
+        (System { .. }, System { .. }) | (VhostUser(_), VhostUser(_)) => old.kind == new.kind,
         (Internal, Internal) | (Tap, Tap) | (Patch { .. }, Patch { .. }) | (Vxlan(_), Vxlan(_)) => true,
         _ => false,
     };

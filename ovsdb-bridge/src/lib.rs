@@ -17,7 +17,7 @@ pub use error::ConfigError;
 pub use source::toml::parse_toml;
 pub use state::{
     Address, Bridge, Controller, ControllerTarget, DesiredState, FailMode, FlowTable, Io, Key, Node,
-    Overflow, Port, PortKind, Qos, Queue, Tls, Tos, Ttl, Underlay, Version, Vxlan, Workers, Zone,
+    Overflow, Port, PortKind, Qos, Queue, Tls, Tos, Ttl, Underlay, Version, VhostUser, Vxlan, Workers, Zone,
 };
 pub use switching::{
     Bond, BondMode, Lacp, LacpPort, McastSnooping, Mirror, Normal, Policing, PriorityTags, Switching, VlanMode,

@@ -12,7 +12,7 @@ use super::reader::{Item, Source, Table};
 use crate::error::ConfigError;
 use crate::state::{
     Address, Bridge, Controller, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl, Underlay, Version,
-    Vxlan, Workers,
+    VhostUser, Vxlan, Workers,
 };
 
 /// Highest OpenFlow port number that can be wished for.
@@ -138,11 +138,11 @@ fn port(table: &Table<'_>) -> Result<Port, ConfigError> {
 const PORT_WORDS: [&str; 5] = ["name", "kind", "ofport_request", "tag", "mtu"];
 
 fn port_kind(table: &Table<'_>, port_name: &str) -> Result<PortKind, ConfigError> {
-    let expected = "\"system\", \"internal\", \"patch\" or \"vxlan\"";
+    let expected = "\"system\", \"internal\", \"patch\", \"vxlan\", \"dpdkvhostuser\" or \"dpdkvhostuserclient\"";
     let kind = match table.get("kind") {
         None => "system",
         Some(item) => item.parsed(expected, |t| {
-            ["system", "internal", "patch", "vxlan"].into_iter().find(|k| *k == t)
+            ["system", "internal", "patch", "vxlan", "dpdkvhostuser", "dpdkvhostuserclient"].into_iter().find(|k| *k == t)
         })?,
     };
     let allow = |more: &[&str]| {
@@ -162,12 +162,29 @@ fn port_kind(table: &Table<'_>, port_name: &str) -> Result<PortKind, ConfigError
             allow(&["remote_ip", "local_ip", "key", "dst_port", "df", "tos", "ttl", "csum"])?;
             Ok(PortKind::Vxlan(vxlan(table)?))
         }
+        "dpdkvhostuser" => {
+            allow(&["iommu"])?;
+            Ok(PortKind::VhostUser(VhostUser { server: true, path: None, iommu: flag(table, "iommu")? }))
+        }
+        "dpdkvhostuserclient" => {
+            allow(&["vhost_server_path", "iommu"])?;
+            let path = table.need("vhost_server_path")?.parsed("the path of a socket, 1 to 107 bytes", socket_path)?;
+            Ok(PortKind::VhostUser(VhostUser { server: false, path: Some(path), iommu: flag(table, "iommu")? }))
+        }
         _ => {
             allow(&["device", "io"])?;
             let device = table.get("device").map(|d| name(&d)).transpose()?;
             Ok(PortKind::System { device: device.unwrap_or_else(|| port_name.to_string()), io: io(table)? })
         }
     }
+}
+
+fn flag(table: &Table<'_>, word: &str) -> Result<bool, ConfigError> {
+    table.get(word).map_or(Ok(false), |item| item.flag())
+}
+
+fn socket_path(text: &str) -> Option<String> {
+    ((1..=107).contains(&text.len()) && !text.contains('\0')).then(|| text.to_string())
 }
 
 fn vxlan(table: &Table<'_>) -> Result<Vxlan, ConfigError> {

@@ -208,6 +208,19 @@ pub enum PortKind {
     },
     /// A VXLAN tunnel.
     Vxlan(Vxlan),
+    /// A virtual machine behind a vhost-user socket.
+    VhostUser(VhostUser),
+}
+
+/// A vhost-user socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VhostUser {
+    /// Who listens: we do (`dpdkvhostuser`), or the machine's VMM does (`dpdkvhostuserclient`).
+    pub server: bool,
+    /// The socket; `None` for one with the port's name in the run directory.
+    pub path: Option<String>,
+    /// Offer the guest an IOMMU.
+    pub iommu: bool,
 }
 
 /// How frames of a device are received and sent.

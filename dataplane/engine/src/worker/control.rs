@@ -73,6 +73,11 @@ impl Worker {
         self.views.refresh(&self.program, self.ports.len());
     }
 
+    /// Prepares to sleep until a port's descriptor wakes the thread: false when frames wait already.
+    pub fn arm(&mut self) -> bool {
+        self.ports.iter_mut().flatten().fold(true, |quiet, slot| slot.port.arm() && quiet)
+    }
+
     /// Takes a port away and closes it.
     pub fn remove_port(&mut self, device: PortIdx) {
         if let Some(old) = self.ports.get_mut(device as usize).and_then(Option::take) {

@@ -156,11 +156,6 @@ impl Memory {
         true
     }
 
-    /// Number of regions.
-    pub fn len(&self) -> usize {
-        self.regions.len()
-    }
-
     /// Is there no region?
     pub fn is_empty(&self) -> bool {
         self.regions.is_empty()
@@ -248,6 +243,6 @@ mod tests {
         m.add(spec(0x2000, 0x1000, 0), &fd).unwrap();
         assert!(m.remove(spec(0x1000, 0x1000, 0)));
         assert!(!m.remove(spec(0x1000, 0x1000, 0)));
-        assert_eq!(m.len(), 1);
+        assert_eq!(m.regions.len(), 1);
     }
 }

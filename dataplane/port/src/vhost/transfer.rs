@@ -49,8 +49,6 @@ unsafe impl Send for Transfer {}
 #[derive(Clone, Copy, Debug)]
 struct Part {
     chain: usize,
-    /// Spans from here on, to where the next part's begin.
-    first: usize,
     room: usize,
 }
 
@@ -263,12 +261,11 @@ impl Transfer {
         let mut room = 0;
         for chain in self.at..self.batch.chains.len() {
             let Some(c) = self.batch.chains.get(chain) else { break };
-            let first = self.spans.len();
             let n = gather(&mut self.space, self.batch.of(c), true, &mut self.spans)?;
             if n < self.header {
                 return Err(Broken::SmallBuffer.into());
             }
-            self.parts.push(Part { chain, first, room: n });
+            self.parts.push(Part { chain, room: n });
             room += n;
             if room >= total || !self.mergeable {
                 break;

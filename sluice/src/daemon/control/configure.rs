@@ -13,7 +13,7 @@ use sluice_engine::Settings;
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::BridgeIdx;
-use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, PortKind, Step, Workers};
+use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, Port, PortKind, VhostUser, Step, Workers};
 
 use super::Control;
 use crate::daemon::args::Source;
@@ -117,6 +117,7 @@ impl Control {
             Step::ChangeBridge(bridge) => self.change_bridge(bridge, now_ms)?,
             Step::AddPort { bridge, port } => {
                 let name = port.name.clone();
+                let port = self.with_socket(port);
                 let index = self.switch.bridge_by_name(&bridge).map(|b| b.index);
                 let added = index.and_then(|i| self.switch.add_port(i, port, now_ms));
                 added.ok_or_else(|| format!("port {name}: bridge {bridge} has no OpenFlow number left"))?;
@@ -128,6 +129,14 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// A vhost-user port that listens does so in the run directory, unless told otherwise.
+    fn with_socket(&self, mut port: Port) -> Port {
+        if let PortKind::VhostUser(VhostUser { server: true, path: path @ None, .. }) = &mut port.kind {
+            *path = Some(self.rundir.path().join(&port.name).display().to_string());
+        }
+        port
     }
 
     fn add_bridge(&mut self, bridge: Bridge, now_ms: u64) -> Result<(), String> {

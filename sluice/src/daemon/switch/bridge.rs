@@ -89,12 +89,25 @@ impl PortState {
         }
     }
 
-    /// Name of the device behind it.
+    /// Whether a worker opens something for it.
+    pub fn is_opened(&self) -> bool {
+        self.device_name().is_some() || self.vhost().is_some()
+    }
+
+    /// The vhost-user socket behind it.
+    pub fn vhost(&self) -> Option<&desired::VhostUser> {
+        match self.wanted.as_ref().map(|w| &w.kind) {
+            Some(desired::PortKind::VhostUser(vhost)) => Some(vhost),
+            _ => None,
+        }
+    }
+
+    /// Name of the device of the host behind it.
     pub fn device_name(&self) -> Option<&str> {
         match self.wanted.as_ref().map(|w| &w.kind) {
             None | Some(desired::PortKind::Internal | desired::PortKind::Tap) => Some(&self.name),
             Some(desired::PortKind::System { device, .. }) => Some(device),
-            Some(desired::PortKind::Patch { .. } | desired::PortKind::Vxlan(_)) => None,
+            Some(desired::PortKind::Patch { .. } | desired::PortKind::Vxlan(_) | desired::PortKind::VhostUser(_)) => None,
         }
     }
 }

@@ -279,6 +279,7 @@ impl Switch {
             News::Opened { device, facts } => self.device_opened(device, facts),
             News::NotOpened { device, why } => self.device_failed(device, &why, now_ms),
             News::Trouble { device, gone, why } => self.device_trouble(device, gone, &why, now_ms),
+            News::Front { device, name, event } => self.front_did(device, &name, &event),
             News::Stopped => {}
         }
     }

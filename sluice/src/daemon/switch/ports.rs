@@ -18,7 +18,7 @@ use sluice_ovsdb_bridge as desired;
 use super::bridge::{mac_of, Attachment, Bridge, Count, PortState};
 use super::link::LinkFacts;
 use super::{switching, Command, Switch};
-use crate::daemon::worker::{DeviceKind, DeviceSpec, Opened};
+use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
 
 /// How long to wait before a device is tried again.
 const RETRY_MS: u64 = 1000;
@@ -132,7 +132,7 @@ impl Switch {
             retry_ms: None,
             complained: false,
         };
-        let virtual_port = port.device_name().is_none();
+        let virtual_port = !port.is_opened();
         let link = if virtual_port { LinkFacts::VIRTUAL } else { LinkFacts::default() };
         bridge.ports.insert(number, PortState { link, ..port });
         if !virtual_port {
@@ -236,6 +236,29 @@ impl Switch {
         }
         self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
         self.submit_port(index, number);
+    }
+
+    /// What the front of a vhost-user port did.
+    pub(super) fn front_did(&mut self, device: PortIdx, name: &str, event: &FrontEvent) {
+        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else { return };
+        let Some(port) = self.port_mut(index, number).filter(|p| p.name == name) else { return };
+        let link = match event {
+            FrontEvent::Up { features } => {
+                crate::log!(Info, name, "the guest's queues are ready, features {features:#x}");
+                LinkFacts::VIRTUAL
+            }
+            FrontEvent::Down => LinkFacts::default(),
+            FrontEvent::Connected => return crate::log!(Info, name, "the guest's front is connected"),
+            FrontEvent::Disconnected(why) => return crate::log!(Info, name, "the guest's front has gone: {why}"),
+            FrontEvent::Refused(why) => return crate::log!(Warn, name, "the guest's front asked for what cannot be: {why}"),
+            FrontEvent::Broken(why) => {
+                return crate::log!(Warn, name, "the guest broke the rules of virtio and was disconnected: {why}");
+            }
+        };
+        if port.link != link {
+            port.link = link;
+            self.notify_port(index, number, PortReason::Modify);
+        }
     }
 
     pub(super) fn device_failed(&mut self, device: PortIdx, why: &str, now_ms: u64) {
@@ -370,6 +393,7 @@ impl Switch {
 fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
     let kind = match port.wanted.as_ref().map(|w| &w.kind) {
         None => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
+        Some(desired::PortKind::VhostUser(vhost)) => DeviceKind::Vhost(vhost.clone()),
         Some(desired::PortKind::System { io, .. }) => DeviceKind::Existing { io: *io, only_ours: None },
         Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
     };

@@ -10,6 +10,7 @@ mod thread;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -19,8 +20,10 @@ use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
 use sluice_flow::key::{slot, Key};
 use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
+use sluice_port::vhost::Observer;
 
 pub use open::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
+pub use sluice_port::vhost::Event as FrontEvent;
 
 use super::clock::Clock;
 
@@ -121,14 +124,44 @@ pub enum News {
         /// What it said.
         why: String,
     },
+    /// The front of a vhost-user device did something.
+    Front {
+        /// Its place.
+        device: PortIdx,
+        /// Name of the port that had the place then.
+        name: Arc<str>,
+        /// What it did.
+        event: FrontEvent,
+    },
     /// The thread ends.
     Stopped,
+}
+
+/// Where fronts of vhost-user devices are heard.
+#[derive(Clone)]
+pub(super) struct Fronts {
+    news: SyncSender<News>,
+    control: Arc<Waker>,
+}
+
+impl Fronts {
+    /// Who hears the front of this device.
+    fn observer(&self, device: PortIdx, name: &str) -> Observer {
+        let (fronts, name) = (self.clone(), Arc::<str>::from(name));
+        Box::new(move |event| {
+            // Nobody listens any more when the daemon stops.
+            let _ = fronts.news.send(News::Front { device, name: name.clone(), event });
+            let _ = fronts.control.wake();
+        })
+    }
 }
 
 /// The control side's end.
 pub struct Worker {
     commands: rtrb::Producer<Command>,
     news: rtrb::Consumer<News>,
+    /// What fronts do, from threads of their own; they wait where this is full.
+    fronts: Receiver<News>,
     waiting: VecDeque<Command>,
     injections: usize,
     waker: Arc<Waker>,
@@ -140,8 +173,10 @@ impl Worker {
     pub fn start(settings: Settings, buffers: usize, cpu: Option<u16>, clock: Clock, control: Arc<Waker>) -> io::Result<Worker> {
         let (commands, inbox) = rtrb::RingBuffer::new(RING);
         let (outbox, news) = rtrb::RingBuffer::new(RING);
-        let (thread, waker) = thread::spawn(settings, buffers, cpu, clock, inbox, outbox, control)?;
-        Ok(Worker { commands, news, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+        let (tell_fronts, fronts) = std::sync::mpsc::sync_channel(RING);
+        let fronts_end = Fronts { news: tell_fronts, control: control.clone() };
+        let (thread, waker) = thread::spawn(settings, buffers, cpu, clock, inbox, outbox, control, fronts_end)?;
+        Ok(Worker { commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
     }
 
     /// Tells the worker.
@@ -163,7 +198,7 @@ impl Worker {
     /// The next news, if any.
     pub fn next_news(&mut self) -> Option<News> {
         self.push();
-        self.news.pop().ok()
+        self.news.pop().ok().or_else(|| self.fronts.try_recv().ok())
     }
 
     /// Ends the thread and waits for it.

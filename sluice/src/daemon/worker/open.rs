@@ -8,11 +8,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use sluice_frame::Pool;
-use sluice_ovsdb_bridge::Io;
+use sluice_ovsdb_bridge::{Io, VhostUser};
 use sluice_port::afxdp::{open_best, AfXdpPort, Take, Umem, XdpOptions};
 use sluice_port::packet::PacketPort;
 use sluice_port::tap::{self, TapOptions, TapPort};
-use sluice_port::{Device, Port, PortError};
+use sluice_port::vhost::{Mode, Observer, VhostOptions, VhostPort};
+use sluice_port::{Device, Port, PortError, Trouble};
 
 /// What a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum DeviceKind {
         /// Its MAC address.
         mac: Option<[u8; 6]>,
     },
+    /// A vhost-user socket.
+    Vhost(VhostUser),
 }
 
 /// Which frames of a device of the host are ours.
@@ -61,8 +64,9 @@ pub struct Opened {
 }
 
 /// Opens a device.
-pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>) -> Result<(Box<dyn Port>, Opened), PortError> {
+pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Observer) -> Result<(Box<dyn Port>, Opened), PortError> {
     match &spec.kind {
+        DeviceKind::Vhost(vhost) => open_vhost(spec, vhost, observer),
         DeviceKind::Tap { mac } => {
             let mtu = spec.mtu.map(u32::from);
             let options = TapOptions { persistent: true, mac: *mac, mtu, up: false };
@@ -80,6 +84,17 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>) -> Result<(Box
             Ok((port, Opened { how, mac }))
         }
     }
+}
+
+fn open_vhost(spec: &DeviceSpec, vhost: &VhostUser, observer: Observer) -> Result<(Box<dyn Port>, Opened), PortError> {
+    let (mode, word) = if vhost.server { (Mode::Server, "listening at") } else { (Mode::Client, "connecting to") };
+    let path = vhost.path.clone().ok_or_else(|| {
+        PortError::new(Trouble::Input, &spec.name, "open vhost-user socket", "no path is given; set options:vhost-server-path")
+    })?;
+    let how = format!("vhost-user, {word} {path}");
+    let options = VhostOptions { path: path.into(), mode, mtu: spec.mtu, iommu: vhost.iommu };
+    let port = VhostPort::open(&spec.name, &options, observer)?;
+    Ok((Box::new(port), Opened { how, mac: None }))
 }
 
 fn existing(

@@ -19,7 +19,7 @@ use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
 use super::open;
-use super::{Command, News, RING};
+use super::{Command, Fronts, News, RING};
 use crate::daemon::clock::Clock;
 
 /// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
@@ -41,6 +41,7 @@ pub fn spawn(
     inbox: rtrb::Consumer<Command>,
     outbox: rtrb::Producer<News>,
     control: Arc<Waker>,
+    fronts: Fronts,
 ) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
@@ -55,6 +56,7 @@ pub fn spawn(
         outbox,
         kept: VecDeque::new(),
         control,
+        fronts,
         descriptors: HashMap::new(),
         origins: HashMap::new(),
         told: false,
@@ -77,6 +79,7 @@ struct Body {
     outbox: rtrb::Producer<News>,
     kept: VecDeque<News>,
     control: Arc<Waker>,
+    fronts: Fronts,
     descriptors: HashMap<PortIdx, RawFd>,
     /// What opening made, to be removed with the port.
     origins: HashMap<PortIdx, super::DeviceSpec>,
@@ -99,6 +102,9 @@ impl Body {
             idle = if work == 0 { idle + 1 } else { 0 };
             if idle > IDLE_TURNS {
                 idle = 0;
+                if !self.worker.arm() {
+                    continue;
+                }
                 // News that found no room are offered again soon.
                 let timeout = (!self.kept.is_empty()).then(|| std::time::Duration::from_millis(5));
                 if let Err(e) = self.poll.poll(&mut events, timeout) {
@@ -137,7 +143,8 @@ impl Body {
     }
 
     fn open(&mut self, device: PortIdx, spec: super::DeviceSpec) {
-        match open::open(&spec, self.worker.pool_mut(), &self.umem) {
+        let observer = self.fronts.observer(device, &spec.name);
+        match open::open(&spec, self.worker.pool_mut(), &self.umem, observer) {
             Ok((port, facts)) => {
                 if let Some(descriptor) = port.poll_fd() {
                     self.watch(device, descriptor);

@@ -17,9 +17,6 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where every packed ring begins.
-    pub(crate) const START: Place = Place { index: 0, wrap: true };
-
     /// As one word: bit 15 is the wrap bit.
     pub(crate) fn word(self) -> u16 {
         self.index | u16::from(self.wrap) << 15
@@ -93,7 +90,7 @@ mod tests {
     #[test]
     fn a_place_survives_its_word_and_steps_add_up() {
         for size in 1..=8u16 {
-            let mut p = Place::START;
+            let mut p = Place { index: 0, wrap: true };
             for k in 0..4 * size {
                 assert_eq!(p, Place { index: k % size, wrap: (k / size) % 2 == 0 });
                 assert_eq!(Place::from_word(p.word()), p);
