@@ -5,7 +5,7 @@
 //! names and numbers are free again.
 //! Deliberately does not know: how a step is carried out, or whether it can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::state::{Bridge, DesiredState, Node, Port, Tls, Underlay, Workers, Zone};
 
@@ -90,9 +90,9 @@ fn removals(old: &DesiredState, new: &DesiredState, steps: &mut Vec<Step>) {
     let mut bridges = Vec::new();
     for bridge in &old.bridges {
         let now = new.bridges.iter().find(|b| b.name == bridge.name);
+        let ports = by_name(now);
         for port in &bridge.ports {
-            let stays = now.is_some_and(|b| b.ports.iter().any(|p| survives(port, p)));
-            if !stays {
+            if !ports.get(port.name.as_str()).is_some_and(|p| survives(port, p)) {
                 steps.push(Step::RemovePort { bridge: bridge.name.clone(), name: port.name.clone() });
             }
         }
@@ -108,6 +108,10 @@ fn removals(old: &DesiredState, new: &DesiredState, steps: &mut Vec<Step>) {
     }
 }
 
+fn by_name(bridge: Option<&Bridge>) -> HashMap<&str, &Port> {
+    bridge.into_iter().flat_map(|b| &b.ports).map(|p| (p.name.as_str(), p)).collect()
+}
+
 /// Whether `old` can become `new` without being closed.
 fn survives(old: &Port, new: &Port) -> bool {
     use crate::state::PortKind::{Internal, Patch, System, Tap, VhostUser, Vxlan};
@@ -116,8 +120,7 @@ fn survives(old: &Port, new: &Port) -> bool {
         (Internal, Internal) | (Tap, Tap) | (Patch { .. }, Patch { .. }) | (Vxlan(_), Vxlan(_)) => true,
         _ => false,
     };
-    let open = old.refused.is_none() && new.refused.is_none();
-    old.name == new.name && open && same_kind && old.ofport_request == new.ofport_request
+    same_kind && old.refused == new.refused && old.ofport_request == new.ofport_request
 }
 
 fn bridge_steps(old: Option<&Bridge>, new: &Bridge, steps: &mut Vec<Step>) {
@@ -128,15 +131,28 @@ fn bridge_steps(old: Option<&Bridge>, new: &Bridge, steps: &mut Vec<Step>) {
         }
         Some(_) => {}
     }
+    let ports = by_name(old);
+    let mut added = Vec::new();
     for port in &new.ports {
+        let before = ports.get(port.name.as_str()).filter(|p| survives(p, port));
         let bridge = new.name.clone();
-        let port = port.clone();
-        match old.and_then(|b| b.ports.iter().find(|p| survives(p, &port))) {
-            None => steps.push(Step::AddPort { bridge, port }),
-            Some(before) if *before != port => steps.push(Step::ChangePort { bridge, port }),
+        match before {
+            None => added.push(Step::AddPort { bridge, port: port.clone() }),
+            Some(before) if !same(before, port) => steps.push(Step::ChangePort { bridge, port: port.clone() }),
             Some(_) => {}
         }
     }
+    // Wished and remembered numbers first, so that nobody else gets them.
+    added.sort_by_key(|step| match step {
+        Step::AddPort { port, .. } => (port.ofport_request.is_none(), port.ofport_kept.is_none()),
+        _ => (true, true),
+    });
+    steps.append(&mut added);
+}
+
+/// Whether two ports are the same but for the number that they had before.
+fn same(a: &Port, b: &Port) -> bool {
+    a == b || *a == Port { ofport_kept: a.ofport_kept, ..b.clone() }
 }
 
 fn without_ports(bridge: &Bridge) -> Bridge {

@@ -6,14 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod database;
 pub mod difference;
 pub mod error;
+pub mod jsonrpc;
 pub mod source;
 pub mod state;
 pub mod switching;
 
 pub use difference::{diff, Step};
 pub use error::ConfigError;
+pub use source::ovsdb::{read_rows, NoConfiguration, Origins, Reading};
 pub use source::toml::parse_toml;
 pub use state::{
     Address, Bridge, Controller, ControllerTarget, DesiredState, FailMode, FlowTable, Io, Key, Node,

@@ -23,6 +23,11 @@ pub(crate) fn mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(bytes)
 }
 
+/// A MAC address that a device can have.
+pub(crate) fn unicast(text: &str) -> Option<[u8; 6]> {
+    mac(text).filter(|m| m[0] & 1 == 0 && *m != [0; 6])
+}
+
 /// 16 hexadecimal digits, or a shorter number behind `0x`.
 pub(crate) fn datapath_id(text: &str) -> Option<u64> {
     let digits = match text.strip_prefix("0x") {

@@ -4,4 +4,5 @@
 
 mod addresses;
 mod reader;
+pub mod ovsdb;
 pub mod toml;

@@ -107,7 +107,7 @@ fn bridge(table: &Table<'_>) -> Result<Bridge, ConfigError> {
 
 fn unicast(item: &Item<'_>) -> Result<[u8; 6], ConfigError> {
     item.parsed("a unicast MAC address like 02:00:00:00:00:01", |text| {
-        addresses::mac(text).filter(|m| m[0] & 1 == 0 && *m != [0; 6])
+        addresses::unicast(text)
     })
 }
 

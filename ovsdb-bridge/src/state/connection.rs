@@ -88,6 +88,8 @@ pub struct Controller {
 impl Controller {
     /// A connection with Open vSwitch's defaults.
     pub const fn new(target: ControllerTarget) -> Controller {
+        use ControllerTarget::{PassiveSsl, PassiveTcp, PassiveUnix};
+        let service = matches!(target, PassiveTcp(_) | PassiveUnix(_) | PassiveSsl(_));
         Controller {
             target,
             max_backoff_ms: 8000,
@@ -97,7 +99,7 @@ impl Controller {
             rate_limit: None,
             burst_limit: None,
             queue_size: None,
-            service: false,
+            service,
         }
     }
 }

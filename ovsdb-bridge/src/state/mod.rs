@@ -150,6 +150,8 @@ pub struct Port {
     pub kind: PortKind,
     /// Wished OpenFlow number, 1 to 65279.
     pub ofport_request: Option<u16>,
+    /// The number that it had before, where none is wished for. Decides nothing but the number.
+    pub ofport_kept: Option<u16>,
     /// Access, native or service VLAN for NORMAL.
     pub tag: Option<u16>,
     /// VLANs and the like, for NORMAL. Every member of a bond has the bond's.
@@ -175,6 +177,7 @@ impl Port {
             name: name.into(),
             kind,
             ofport_request: None,
+            ofport_kept: None,
             tag: None,
             switching: Switching::default(),
             mtu: None,

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod database;
 pub mod detach;
 pub mod host;
 pub mod log;

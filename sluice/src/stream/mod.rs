@@ -3,4 +3,5 @@
 //! Purpose: find the other end by its name.
 //! Deliberately does not know: what a message says.
 
+pub mod socket;
 pub mod target;

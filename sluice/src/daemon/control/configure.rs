@@ -95,7 +95,7 @@ impl Control {
         self.take_host(Touched::ALL, now_ms);
     }
 
-    fn carry_out(&mut self, step: Step, now_ms: u64) -> Result<(), String> {
+    pub(super) fn carry_out(&mut self, step: Step, now_ms: u64) -> Result<(), String> {
         match step {
             Step::RemovePort { bridge, name } => {
                 let place = self.switch.bridge_by_name(&bridge).and_then(|b| Some((b.index, b.port_by_name(&name)?.number)));
@@ -115,6 +115,7 @@ impl Control {
             Step::AddUnderlay(underlay) => self.switch.add_underlay(underlay),
             Step::AddBridge(bridge) => self.add_bridge(bridge, now_ms)?,
             Step::ChangeBridge(bridge) => self.change_bridge(bridge, now_ms)?,
+            Step::AddPort { port, .. } if port.refused.is_some() => {}
             Step::AddPort { bridge, port } => {
                 let name = port.name.clone();
                 let port = self.with_socket(port);

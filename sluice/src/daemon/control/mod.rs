@@ -5,8 +5,10 @@
 //! Deliberately does not know: packets.
 
 mod configure;
+mod follow;
 mod guard;
 mod punts;
+mod report;
 mod timers;
 
 use std::io;
@@ -21,6 +23,7 @@ use sluice_port::netlink::Host;
 
 use super::args::{Args, ControlSocket, Source, SERVICE};
 use super::clock::Clock;
+use super::database::{self, Database, Remote};
 use super::detach::Readiness;
 use super::host::{underlay, Touched};
 use super::ofserver::Server;
@@ -53,23 +56,25 @@ pub struct Control {
     switch: Switch,
     server: Server,
     unixctl: unixctl::Server,
+    follower: Option<follow::Follower>,
 }
 
 /// Runs until a signal ends it.
 ///
 /// `readiness` hears when configuration can begin.
 pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
-    let Source::File(file) = &args.source else {
-        return Err("this version takes its configuration from a file only; give --config FILE.toml".to_string());
+    let (state, follower) = match &args.source {
+        Source::File(file) => (configure::read(file)?, None),
+        Source::Database(remote) => {
+            let follower = follow::Follower::new(Database::new(Remote::parse(remote)?));
+            (DesiredState::default(), Some(follower))
+        }
     };
-    let state = configure::read(file)?;
     configure::check(&state)?;
     let rundir = RunDirectory::claim(&args.directories.run).map_err(|e| e.to_string())?;
     let mut control = Control::new(args, rundir, &state)?;
-    let result = control.configure_first(state).and_then(|()| {
-        readiness.announce();
-        control.serve()
-    });
+    control.follower = follower;
+    let result = control.configure_first(state).and_then(|()| control.serve(&mut readiness));
     control.end(result)
 }
 
@@ -107,6 +112,7 @@ impl Control {
             switch,
             server: Server::new(),
             unixctl,
+            follower: None,
         })
     }
 
@@ -124,7 +130,7 @@ impl Control {
     }
 
     /// Runs until it is to end; true when what bridges made on the host is to go too.
-    fn serve(&mut self) -> Result<bool, String> {
+    fn serve(&mut self, readiness: &mut Readiness) -> Result<bool, String> {
         crate::log!(Info, "sluiced", "serving in {}, pid {}", self.rundir.path().display(), std::process::id());
         let mut events = Events::with_capacity(256);
         let mut more = true;
@@ -141,6 +147,7 @@ impl Control {
             for event in &events {
                 match event.token() {
                     HOST => host_changed = true,
+                    database::TOKEN => self.follower.iter_mut().for_each(|f| f.database.set_ready()),
                     WAKE | STOP | RELOAD => {}
                     token if unixctl::owns(token) => self.unixctl.take_event(self.poll.registry(), event),
                     _ => self.server.take_event(self.poll.registry(), event, now_ms),
@@ -158,6 +165,10 @@ impl Control {
                 self.follow_host(now_ms);
             }
             more = self.work(now_ms)?;
+            more |= self.follow_database(now_ms);
+            if self.follower.as_ref().is_none_or(follow::Follower::has_begun) {
+                readiness.announce();
+            }
             let asked = self.obey(now_ms);
             more |= asked.more;
             if let Some(cleanup) = asked.exit {

@@ -27,7 +27,8 @@ impl Control {
         let rules = self.switch.rules.next_deadline().filter(|_| self.timers.expiry.is_none()).map(|at| at + 1);
         let waiting = (!self.switch.is_published()).then_some(now + SOON_MS);
         let ageing = self.switch.bridges().next().map(|_| self.timers.ageing_ms);
-        let dates = [rules, waiting, ageing, self.switch.next_retry(), self.server.next_attempt()];
+        let database = self.follower.as_ref().and_then(super::follow::Follower::next_date);
+        let dates = [rules, waiting, ageing, database, self.switch.next_retry(), self.server.next_attempt()];
         let next = dates.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now)))
     }

@@ -72,6 +72,14 @@ pub struct PortState {
     pub retry_ms: Option<u64>,
     /// The trouble was told already.
     pub complained: bool,
+    /// The worker was asked to open the device and has not answered yet.
+    pub opening: bool,
+    /// Why the device is not open, if it is not.
+    pub error: Option<String>,
+    /// The device's driver.
+    pub driver: Option<String>,
+    /// How often the carrier came or went.
+    pub link_resets: u32,
 }
 
 impl PortState {

@@ -131,6 +131,10 @@ impl Switch {
             crossed: [Count::default(); 2],
             retry_ms: None,
             complained: false,
+            opening: false,
+            error: None,
+            driver: None,
+            link_resets: 0,
         };
         let virtual_port = !port.is_opened();
         let link = if virtual_port { LinkFacts::VIRTUAL } else { LinkFacts::default() };
@@ -209,6 +213,7 @@ impl Switch {
         if let Some(port) = self.port_mut(index, number) {
             port.attachment = Attachment::Device { device, open: false };
             port.retry_ms = None;
+            port.opening = true;
         }
         if let Some(worker) = &mut self.worker {
             worker.tell(Command::Open { device, spec });
@@ -230,6 +235,8 @@ impl Switch {
         let Some(port) = self.port_mut(index, number) else { return };
         port.attachment = Attachment::Device { device, open: true };
         port.complained = false;
+        port.opening = false;
+        port.error = None;
         crate::log!(Info, &port.name, "opened as port {} by {}", number.0, facts.how);
         if let Some(mac) = facts.mac {
             port.hw_addr = mac;
@@ -268,6 +275,8 @@ impl Switch {
         let Some(port) = self.port_mut(index, number) else { return };
         port.attachment = Attachment::Device { device, open: false };
         port.retry_ms = Some(now_ms + RETRY_MS);
+        port.opening = false;
+        port.error = Some(why.to_string());
         if !std::mem::replace(&mut port.complained, true) {
             crate::log!(Warn, &port.name, "cannot open: {why}; its rules stay, trying again every second");
         }
@@ -292,6 +301,7 @@ impl Switch {
         if let Some(port) = self.port_mut(index, number) {
             port.attachment = Attachment::Device { device, open: false };
             port.retry_ms = Some(now_ms + RETRY_MS);
+            port.error = Some(why.to_string());
             port.complained = true;
         }
         self.submit_port(index, number);
@@ -318,6 +328,11 @@ impl Switch {
         }
     }
 
+    /// Whether a device is being opened and may still turn out well or badly.
+    pub fn is_opening(&self) -> bool {
+        self.worker.is_some() && self.bridges.values().any(|b| b.ports.values().any(|p| p.opening))
+    }
+
     /// When devices have to be tried again, if any.
     pub fn next_retry(&self) -> Option<u64> {
         let ports = self.bridges.values().flat_map(|b| b.ports.values().filter_map(|p| p.retry_ms));
@@ -332,6 +347,7 @@ impl Switch {
                 let Some(device) = port.device_name() else { continue };
                 let now = facts(device).unwrap_or_default();
                 if now != port.link {
+                    port.link_resets += u32::from(now.carrier != port.link.carrier);
                     port.link = now;
                     changed.push((bridge.index, port.number));
                 }

@@ -1,0 +1,78 @@
+//! A connected byte stream, whatever carries it.
+//!
+//! Purpose: one type for unix sockets, TCP and TLS, so that nothing above cares.
+//! Invariant: non-blocking; what cannot be done now is `WouldBlock`.
+//! Deliberately does not know: what is said over it.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// A unix socket.
+    Unix(UnixStream),
+    /// TCP.
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Connects to a local socket.
+    pub fn unix(path: &Path) -> io::Result<Stream> {
+        UnixStream::connect(path).map(Stream::Unix)
+    }
+
+    /// Begins to connect; the first write tells whether it worked.
+    pub fn tcp(address: SocketAddr) -> io::Result<Stream> {
+        TcpStream::connect(address).map(Stream::Tcp)
+    }
+
+    /// Registers it for both directions.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Stream::Unix(s) => s.register(registry, token, both),
+            Stream::Tcp(s) => {
+                // Messages are small; waiting to fill a segment would only delay them.
+                let _ = s.set_nodelay(true);
+                s.register(registry, token, both)
+            }
+        }
+    }
+
+    /// Registers it no more.
+    pub fn deregister(&mut self, registry: &Registry) {
+        // Closing does the same.
+        let _ = match self {
+            Stream::Unix(s) => s.deregister(registry),
+            Stream::Tcp(s) => s.deregister(registry),
+        };
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.read(bytes),
+            Stream::Tcp(s) => s.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.write(bytes),
+            Stream::Tcp(s) => s.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
