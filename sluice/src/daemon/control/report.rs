@@ -108,7 +108,7 @@ impl Control {
             None | Some(PortKind::Internal | PortKind::Tap | PortKind::System { .. }) => {
                 Datum::map(port.driver.iter().map(|driver| ("driver_name", driver.as_str())))
             }
-            Some(PortKind::Patch { .. } | PortKind::Vxlan(_)) => Datum::map::<&str, &str>([]),
+            Some(_) => Datum::map::<&str, &str>([]),
         }
     }
 }
