@@ -7,20 +7,22 @@ use super::tunnel::{unknown_options, vxlan};
 use super::{is_device_name, Reader};
 use crate::database::{Row, Uuid};
 use crate::source::addresses;
-use crate::state::{Bridge, Io, Port, PortKind};
+use crate::state::{Bridge, Io, Port, PortKind, VhostUser};
 use crate::switching::{LacpPort, Policing};
 
 /// Highest OpenFlow port number that a port can have.
 const MAX_OFPORT: i64 = 0xfeff;
 
 /// Types that Open vSwitch has and we do not.
-const NOT_HERE: [&str; 15] = [
-    "geneve", "gre", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6", "dpdk",
-    "dpdkvhostuser", "dpdkvhostuserclient", "dpdkr", "dummy",
+const NOT_HERE: [&str; 13] = [
+    "geneve", "gre", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6", "dpdk", "dpdkr",
+    "dummy",
 ];
 
 /// Types that we have, for `iface_types`.
-pub const TYPES: [&str; 7] = ["afxdp", "afxdp-nonpmd", "internal", "patch", "system", "tap", "vxlan"];
+pub const TYPES: [&str; 9] = [
+    "afxdp", "afxdp-nonpmd", "dpdkvhostuser", "dpdkvhostuserclient", "internal", "patch", "system", "tap", "vxlan",
+];
 
 impl Reader<'_> {
     pub(super) fn interface(&mut self, bridge: &Bridge, id: Uuid, row: &Row) -> Port {
@@ -116,10 +118,25 @@ fn kind(name: &str, bridge: &Bridge, row: &Row) -> Result<PortKind, String> {
             Some(peer) if !peer.is_empty() => Ok(PortKind::Patch { peer: peer.to_string() }),
             _ => Err("a patch port needs options:peer".to_string()),
         },
+        "dpdkvhostuser" => vhost_user(name, None, option("vhost-iommu-support")),
+        "dpdkvhostuserclient" => match option("vhost-server-path") {
+            Some(path) => vhost_user(name, Some(path), option("vhost-iommu-support")),
+            None => Err("a dpdkvhostuserclient port needs options:vhost-server-path".to_string()),
+        },
         "vxlan" => vxlan(row).map(PortKind::Vxlan),
         known if NOT_HERE.contains(&known) => Err(format!("interface type \"{known}\" is not supported here (those that are: {})", TYPES.join(", "))),
         unknown => Err(format!("unknown interface type \"{unknown}\" (known are: {})", TYPES.join(", "))),
     }
+}
+
+/// A machine's socket; `path` is given where the machine's side listens.
+fn vhost_user(name: &str, path: Option<&str>, iommu: Option<&str>) -> Result<PortKind, String> {
+    let file = path.unwrap_or(name);
+    if file.is_empty() || file.len() > 107 || path.is_none() && file.contains('/') {
+        return Err(format!("\"{file}\" is no name for a socket: 1 to 107 bytes"));
+    }
+    let path = path.map(str::to_string);
+    Ok(PortKind::VhostUser(VhostUser { server: path.is_none(), path, iommu: iommu == Some("true") }))
 }
 
 fn policing(row: &Row) -> Policing {
