@@ -24,6 +24,12 @@ mod space;
 mod spread;
 mod transfer;
 
+#[cfg(test)]
+#[path = "../../tests/support/driver.rs"]
+mod driver;
+#[cfg(test)]
+mod walk_tests;
+
 use std::path::PathBuf;
 
 pub use negotiator::{Event, Observer};

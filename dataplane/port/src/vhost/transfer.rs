@@ -241,7 +241,8 @@ impl Transfer {
     fn put_many<R: Ring>(&mut self, ring: &mut R, frame: &Frame) -> Result<Result<(), SendDrop>, Stop> {
         let total = self.header + frame.len();
         let mut room = self.collect(total)?;
-        if room < total && self.mergeable && self.at > 0 {
+        if room < total && self.mergeable {
+            // More may have been available than was prepared for.
             ring.publish();
             self.prepare(ring, BATCH)?;
             room = self.collect(total)?;
