@@ -171,6 +171,7 @@ impl Inline {
                     let applied = self.rules.learn(bridge, &learn, &key, self.now_ms);
                     self.enact(applied);
                 }
+                Event::ShortenTimeouts { rule, idle, hard } => self.rules.shorten_timeouts(rule, idle, hard),
                 Event::Resolve { device, address } if !self.unresolved.contains(&(device, address)) => {
                     self.unresolved.push((device, address));
                 }

@@ -17,7 +17,7 @@ use crate::count::Counters;
 use crate::meter::{remark, Meters};
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted};
-use crate::{encap, rewrite};
+use crate::{encap, labels, rewrite};
 
 /// Most packets to the controllers that wait in a worker.
 const PUNTS_MAX: usize = 1024;
@@ -128,6 +128,10 @@ impl Exits {
             Op::Output(port) => self.queue(*port, frame),
             Op::OutputTruncated { port, max_len } => self.send_truncated(frame, *port, *max_len),
             Op::Branch(ops) => self.apply(frame, *h, ops, route),
+            Op::IfLonger { than, longer, other } => {
+                let ops = if is_longer(&frame, h, *than) { longer } else { other };
+                self.apply(frame, *h, ops, route);
+            }
             Op::Decap => self.unwrap(frame, h, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             _ => match self.punt(&frame, op, route.now_ms).err().or(route.drop) {
@@ -147,6 +151,12 @@ impl Exits {
                 self.counters.drop(reason, 1);
             }
             return;
+        }
+        if let Op::IfLonger { than, longer, other } = op {
+            let ops = if is_longer(frame, h, *than) { longer } else { other };
+            if ops.is_empty() {
+                return;
+            }
         }
         match self.copy(frame) {
             Some(copy) => self.send(copy, h, op, route),
@@ -232,17 +242,28 @@ impl Exits {
             }
             Op::DecTtl => rewrite::dec_ttl(frame, h),
             Op::PushVlan { tpid, tci } => {
-                if frame.headroom() < TAG {
-                    // A copy has headroom again.
-                    let copy = whole_copy(&mut self.pool, frame).ok_or(DropReason::NoBuffer)?;
-                    self.pool.free(std::mem::replace(frame, copy));
-                }
+                self.make_room(frame, TAG)?;
                 return push_vlan(frame, h, *tpid, *tci);
             }
             Op::PopVlan => pop_vlan(frame, h),
+            Op::PushMpls { eth_type, entry } => {
+                self.make_room(frame, labels::LEN)?;
+                return labels::push(frame, h, *eth_type, *entry);
+            }
+            Op::PopMpls { eth_type } => labels::pop(frame, h, *eth_type),
+            Op::SetTtlUnderLabels(ttl) => labels::set_ttl_under(frame, h, *ttl),
             // Queues are the business of ports that have them.
             Op::SetQueue(_) => {}
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes sure of so much headroom: a copy has it again.
+    fn make_room(&mut self, frame: &mut Frame, len: usize) -> Result<(), DropReason> {
+        if frame.headroom() < len {
+            let copy = whole_copy(&mut self.pool, frame).ok_or(DropReason::NoBuffer)?;
+            self.pool.free(std::mem::replace(frame, copy));
         }
         Ok(())
     }
@@ -357,6 +378,16 @@ pub struct Route<'a> {
     pub now_ms: u64,
 }
 
+/// Has the frame (or the longest that it will be cut into) more bytes than this?
+fn is_longer(frame: &Frame, h: &Headers, than: u16) -> bool {
+    let whole = frame.len();
+    let len = match frame.meta.gso {
+        Gso::None => whole,
+        _ => whole.min(usize::from(h.payload) + usize::from(frame.meta.gso_size)),
+    };
+    len > usize::from(than)
+}
+
 enum Wrapped {
     One(Frame),
     /// In `Exits::cut`.
@@ -400,7 +431,7 @@ fn pop_vlan(frame: &mut Frame, h: &mut Headers) {
 }
 
 /// The headers lie elsewhere now, and so does the checksum that is left to be filled.
-fn moved(frame: &mut Frame, h: &mut Headers, by: i32) {
+pub(crate) fn moved(frame: &mut Frame, h: &mut Headers, by: i32) {
     let meta = &mut frame.meta;
     if meta.needs_csum {
         meta.csum_start = (i32::from(meta.csum_start) + by).max(0) as u16;

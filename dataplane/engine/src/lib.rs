@@ -15,6 +15,7 @@ pub mod classify;
 pub mod count;
 pub mod decide;
 pub mod encap;
+pub mod labels;
 pub mod meter;
 mod parse;
 pub mod rewrite;

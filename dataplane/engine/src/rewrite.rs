@@ -101,6 +101,9 @@ fn place(head: &[u8], h: &Headers, s: Slot) -> Option<Place> {
     if within(s, slot::ETH_SRC) {
         return part(slot::ETH_SRC, 6, 6, Covered::No);
     }
+    if h.mpls != 0 {
+        return label_place(h, s);
+    }
     match h.net {
         Net::Arp => return arp_place(l3, s),
         Net::Ipv4 | Net::Ipv6 | Net::Ipv6Broken => {}
@@ -130,6 +133,13 @@ fn place(head: &[u8], h: &Headers, s: Slot) -> Option<Place> {
         return part(slot::IPV6_LABEL, l3 + 1, 3, Covered::No);
     }
     ipv6_place(head, h, s)
+}
+
+fn label_place(h: &Headers, s: Slot) -> Option<Place> {
+    let entries = [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2];
+    let i = entries.iter().position(|e| within(s, *e))?;
+    let shift = u32::from(s.shift - entries.get(i)?.shift);
+    Some(Place { at: usize::from(h.mpls) + 4 * i, len: 4, shift, covered: Covered::No })
 }
 
 fn arp_place(l3: usize, s: Slot) -> Option<Place> {

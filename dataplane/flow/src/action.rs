@@ -10,6 +10,7 @@ use crate::group::GroupId;
 use crate::decide::Paused;
 use crate::key::Slot;
 use crate::meter::MeterId;
+use crate::spread::{Bundle, Multipath};
 
 /// An OpenFlow port number of one bridge, 32 bits. Reserved ones never reach here but LOCAL.
 pub type OfPort = u32;
@@ -53,6 +54,24 @@ pub enum Action {
     PopVlan,
     /// Decrements the TTL; an expired packet goes no further (and to these controllers).
     DecTtl(Arc<[u16]>),
+    /// Pushes an MPLS label of this Ethernet type: a copy of the outermost, or one for what is there.
+    PushMpls(u16),
+    /// Removes the outermost label; what is left has this Ethernet type.
+    PopMpls(u16),
+    /// Decrements the outermost label's TTL; an expired packet goes no further, but to the controllers.
+    DecMplsTtl,
+    /// Copies the TTL of the next header inwards to the outermost label.
+    CopyTtlOut,
+    /// Copies the TTL of the outermost label to the next header inwards.
+    CopyTtlIn,
+    /// Writes a link number chosen by a hash.
+    Multipath(Arc<Multipath>),
+    /// Sends to, or writes, a port chosen among those that live.
+    Bundle(Arc<Bundle>),
+    /// Writes whether the packet is longer; what follows in the list is done either way.
+    IfLonger(Arc<LengthCheck>),
+    /// Shortens the timeouts of the rule once a TCP connection ends; seconds, 0 for none.
+    FinTimeout { idle: u16, hard: u16 },
     /// Looks up a table (of the current rule where `None`) as if the packet came in by `in_port`.
     Resubmit { in_port: Option<OfPort>, table: Option<u8> },
     /// Hands the packet to a group of this bridge; one that does not exist does nothing.
@@ -83,10 +102,28 @@ pub enum Action {
     Ct,
     /// Forgets the connection state of the packet.
     CtClear,
-    /// Does nothing to the packet (`note`, `fin_timeout` without a TCP FIN, `sample`, `conjunction`).
+    /// Does nothing to the packet (`note`, `sample`, `conjunction`).
     Nothing,
     /// Legal, loaded and shown, but not executed by this version: the packet drops with its own reason.
     Refused(&'static str),
+}
+
+/// Bits of a field that a computed value goes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Where, and which bit of the value is the lowest there.
+    pub parts: Box<[(Slot, u8)]>,
+    /// What the packet must be.
+    pub need: Need,
+}
+
+/// A question about the packet's length.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LengthCheck {
+    /// More bytes than this?
+    pub than: u16,
+    /// Where the answer goes.
+    pub dst: Target,
 }
 
 /// What a packet must be for a field of it to be read or written.

@@ -41,6 +41,7 @@ reasons! {
     TooDeep, "too_deep", "resubmits or patch ports nested more than 64 deep";
     StackOverflow, "stack_overflow", "the action stack grew or shrank beyond its bounds";
     Metered, "metered", "above the rate of a meter";
+    TooManyLabels, "too_many_labels", "MPLS: more than three labels to push or pop";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
     CtNotSupported, "ct_not_supported", "met ct() before connection tracking exists";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";

@@ -29,7 +29,7 @@ pub type NarrowWords = [u64; NARROW_WORDS];
 /// `headers` must be what [`sluice_wire::parse`] found in `head`; otherwise fields read as absent or
 /// as other bytes of the frame.
 pub fn extract(head: &[u8], headers: &Headers, key: &mut Key) {
-    let narrow = narrow_words(head, headers);
+    let narrow = narrow_words(head, headers, head.len());
     key.words[..NARROW_WORDS].copy_from_slice(&narrow);
     extract_wide(head, headers, key);
 }
@@ -41,7 +41,13 @@ pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
     key.set(slot::VLAN_TPID, u64::from(tpid));
     if headers.mpls != 0 {
         mpls_words(head, usize::from(headers.mpls), key);
+        let (under, _) = under_labels(head, headers, head.len());
+        return network_words(head, &under, key);
     }
+    network_words(head, headers, key);
+}
+
+fn network_words(head: &[u8], headers: &Headers, key: &mut Key) {
     match headers.net {
         Net::Ipv6 | Net::Ipv6Broken => ipv6_words(head, usize::from(headers.l3), key),
         Net::Arp => arp_words(head, usize::from(headers.l3), key),
@@ -53,8 +59,36 @@ pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
 }
 
 /// Words `0..NARROW_WORDS` of the key of a frame with these headers.
-fn narrow_words(head: &[u8], headers: &Headers) -> NarrowWords {
+fn narrow_words(head: &[u8], headers: &Headers, frame_len: usize) -> NarrowWords {
     let mut words = link_words(head, headers);
+    if headers.mpls != 0 {
+        let (under, kind) = under_labels(head, headers, frame_len);
+        narrow_network_words(head, &under, &mut words);
+        words[3] |= kind << slot::UNDER_LABELS.shift;
+        // dec_mpls_ttl asks for the label's own.
+        words[3] &= !(1 << slot::TTL_EXPIRING.shift);
+        return words;
+    }
+    narrow_network_words(head, headers, &mut words);
+    words
+}
+
+/// Headers of the packet under the labels, and what it is (see [`slot::UNDER_LABELS`]).
+fn under_labels(head: &[u8], headers: &Headers, frame_len: usize) -> (Headers, u64) {
+    let l3 = usize::from(headers.l3);
+    let (eth_type, kind) = match u8_at(head, l3).map(|b| b >> 4) {
+        Some(4) => (0x0800, slot::UNDER_IPV4),
+        Some(6) => (0x86dd, slot::UNDER_IPV6),
+        _ => return (Headers::default(), 0),
+    };
+    let under = sluice_wire::parse_network(head, frame_len, l3, eth_type);
+    match under.is_ip() {
+        true => (under, kind),
+        false => (Headers::default(), 0),
+    }
+}
+
+fn narrow_network_words(head: &[u8], headers: &Headers, words: &mut NarrowWords) {
     let l3 = usize::from(headers.l3);
     let ip = match headers.net {
         Net::Ipv4 => array_at::<IPV4_LEN>(head, l3).map(|b| {
@@ -78,13 +112,8 @@ fn narrow_words(head: &[u8], headers: &Headers) -> NarrowWords {
     if let Some((tos, ttl)) = ip {
         words[3] = u64::from(headers.proto) << 56 | u64::from(tos) << 48 | ttl_bits(ttl);
         words[3] |= u64::from(headers.frag) << slot::NW_FRAG.shift;
-        transport_words(head, headers, &mut words);
-    } else if headers.mpls != 0 {
-        // dec_mpls_ttl asks the same question of a label as dec_ttl does of an IP header.
-        let dying = u8_at(head, usize::from(headers.mpls) + 3).is_some_and(|ttl| ttl <= 1);
-        words[3] |= u64::from(dying) << slot::TTL_EXPIRING.shift;
+        transport_words(head, headers, words);
     }
-    words
 }
 
 fn link_words(head: &[u8], headers: &Headers) -> NarrowWords {

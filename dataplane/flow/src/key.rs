@@ -109,6 +109,13 @@ pub mod slot {
     pub const NW_TTL: Slot = s(3, 40, 8);
     /// Set when `NW_TTL` is at most 1: all that `dec_ttl` needs to look at.
     pub const TTL_EXPIRING: Slot = s(3, 39, 1);
+    /// What is under the labels of an MPLS packet: 0 nothing known, else its fields are in the words that
+    /// they have in an unlabelled packet, hidden by the Ethernet type. Never matched by rules.
+    pub const UNDER_LABELS: Slot = s(3, 34, 2);
+    /// `UNDER_LABELS`: an IPv4 packet.
+    pub const UNDER_IPV4: u64 = 1;
+    /// `UNDER_LABELS`: an IPv6 packet.
+    pub const UNDER_IPV6: u64 = 2;
     /// Fragment bits: 1 = any fragment, 2 = not the first one.
     pub const NW_FRAG: Slot = s(3, 32, 2);
     /// TCP, UDP or SCTP source port, or ICMP type.
@@ -360,6 +367,14 @@ impl Key {
             out.words[i] |= other.words[i];
         }
         out
+    }
+
+    /// Forgets everything above the link layer and its labels; pipeline state stays.
+    pub fn hide_network(&mut self) {
+        self.words[2..4].fill(0);
+        self.words[4] &= !0xffff_ffff;
+        self.words[5..13].fill(0);
+        self.set(slot::ND_RESERVED, 0);
     }
 
     /// True when every bit is zero.

@@ -26,7 +26,9 @@ pub mod rule;
 pub mod underlay;
 pub mod verdict;
 pub mod vlan;
+pub mod jenkins;
 pub mod key;
+pub mod spread;
 
 pub use decide::{Decider, Decision, Event};
 pub use drop::DropReason;

@@ -3,7 +3,7 @@
 //! Invariant: when two packets agree in everything a rule's actions read, the actions decide the
 //! same for both (what they *write* may be left out).
 
-use crate::action::{Action, LearnSpec, Need, Source};
+use crate::action::{Action, LearnSpec, Need, Source, Target};
 use crate::key::{slot, Key, Slot};
 
 /// Every bit that these actions look at.
@@ -42,6 +42,31 @@ fn add(key: &mut Key, actions: &[Action]) {
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } | Action::PopVlan | Action::PushVlan(_) => {
                 key.cover(slot::VLAN_PRESENT)
             }
+            Action::PushMpls(_) => {
+                cover_all(key, &LABELS);
+                cover_all(key, &[slot::NW_TOS, slot::NW_TTL]);
+            }
+            // What is under the labels may be looked at from here on.
+            Action::PopMpls(_) => {
+                cover_all(key, &LABELS);
+                cover_all(key, &[slot::UNDER_LABELS, slot::NW_TTL]);
+            }
+            Action::DecMplsTtl => cover_all(key, &[slot::ETH_TYPE, slot::MPLS_TTL]),
+            Action::CopyTtlOut | Action::CopyTtlIn => {
+                cover_all(key, &LABELS);
+                cover_all(key, &[slot::UNDER_LABELS, slot::NW_TTL]);
+            }
+            Action::Multipath(m) => {
+                m.headers.cover(key);
+                cover_target(key, &m.dst);
+            }
+            Action::Bundle(b) => {
+                b.by.iter().for_each(|(headers, _)| headers.cover(key));
+                b.dst.iter().for_each(|dst| cover_target(key, dst));
+                cover_all(key, &NORMAL);
+            }
+            Action::IfLonger(check) => cover_target(key, &check.dst),
+            Action::FinTimeout { .. } => cover_all(key, &[slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::TCP_FLAGS]),
             // The second one in a list asks for more than whether the packet came in expiring.
             Action::DecTtl(_) if key.covers(slot::TTL_EXPIRING) => key.cover(slot::NW_TTL),
             Action::DecTtl(_) => cover_all(key, &[slot::ETH_TYPE, slot::TTL_EXPIRING]),
@@ -54,6 +79,14 @@ fn add(key: &mut Key, actions: &[Action]) {
 
 /// What NORMAL looks at.
 const NORMAL: [Slot; 4] = [slot::ETH_DST, slot::ETH_SRC, slot::VLAN_TCI, slot::ETH_TYPE];
+
+/// Ethernet type and all labels.
+const LABELS: [Slot; 4] = [slot::ETH_TYPE, slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2];
+
+fn cover_target(key: &mut Key, dst: &Target) {
+    cover_need(key, dst.need);
+    dst.parts.iter().for_each(|(s, _)| write_reads(key, *s, s.ones()));
+}
 
 /// What must be known of a field's surroundings to write it.
 fn write_reads(key: &mut Key, s: Slot, mask: u128) {

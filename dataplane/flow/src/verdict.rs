@@ -38,6 +38,14 @@ pub enum Op {
     PushVlan { tpid: u16, tci: u16 },
     /// Removes the outer VLAN tag.
     PopVlan,
+    /// Pushes an MPLS label in front of the network header or of other labels.
+    PushMpls { eth_type: u16, entry: u32 },
+    /// Removes the outermost MPLS label.
+    PopMpls { eth_type: u16 },
+    /// Writes TTL or hop limit of the packet under the MPLS labels.
+    SetTtlUnderLabels(u8),
+    /// Does the one to a packet of more bytes, the other to the rest.
+    IfLonger { than: u16, longer: Arc<[Op]>, other: Arc<[Op]> },
     /// Decrements TTL or hop limit (known to be above 1).
     DecTtl,
     /// Puts outer headers in front.

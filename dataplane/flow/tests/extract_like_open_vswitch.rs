@@ -140,6 +140,12 @@ fn is_opaque_behind_its_tag(frame: &[u8], key: &Key) -> bool {
 
 /// Our fields under the tool's names; zero fields are left out.
 fn fields_of_key(key: &Key) -> Fields {
+    let mut key = *key;
+    if matches!(key.get(slot::ETH_TYPE), 0x8847 | 0x8848) {
+        // What is under the labels is kept, but no rule sees it.
+        key.hide_network();
+    }
+    let key = &key;
     let names = [
         ("dl_src", slot::ETH_SRC),
         ("dl_dst", slot::ETH_DST),

@@ -27,4 +27,4 @@ pub mod vlan;
 pub mod vxlan;
 
 pub use packed::PackedHeaders;
-pub use parse::{is_mpls, is_vlan, parse, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};
+pub use parse::{is_mpls, is_vlan, parse, parse_network, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};

@@ -132,6 +132,19 @@ pub fn parse_part(head: &[u8], frame_len: usize) -> Headers {
     h
 }
 
+/// Finds the headers of the network packet at `l3` of a frame, as if its link layer said `eth_type`.
+pub fn parse_network(head: &[u8], frame_len: usize, l3: usize, eth_type: u16) -> Headers {
+    let mut h = Headers { eth_type, ..Headers::default() };
+    let head = head.get(..usize::from(u16::MAX)).unwrap_or(head);
+    let left = frame_len.max(head.len()).saturating_sub(l3);
+    let mut c = Cursor { head, at: l3, left };
+    if let Some(at) = c.offset() {
+        h.l3 = at;
+        let _ = network(&mut c, &mut h);
+    }
+    h
+}
+
 /// A place in the frame and how many bytes the headers so far leave.
 struct Cursor<'a> {
     head: &'a [u8],

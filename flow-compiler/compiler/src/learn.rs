@@ -54,6 +54,9 @@ impl RuleSet {
 pub fn learned_flow_mod(learn: &Learn, key: &Key) -> FlowMod {
     let mut matching = Match::ANY;
     let mut actions = Vec::new();
+    if learn.fin_idle_timeout != 0 || learn.fin_hard_timeout != 0 {
+        actions.push(Action::FinTimeout { idle: learn.fin_idle_timeout, hard: learn.fin_hard_timeout });
+    }
     for spec in &learn.specs {
         match spec {
             LearnSpec::Match { src, dst } => write_match(&mut matching, *dst, value_of(src, key)),

@@ -14,7 +14,7 @@ use crate::verdict::{Effect, Op};
 /// Entries on the action stack, as many as Open vSwitch allows per packet at 1 KiB each.
 const STACK_MAX: usize = 1024;
 /// `OFPR_INVALID_TTL`.
-const REASON_INVALID_TTL: u8 = 2;
+pub(super) const REASON_INVALID_TTL: u8 = 2;
 const TPID_8021Q: u16 = 0x8100;
 
 impl Walk<'_> {
@@ -28,6 +28,12 @@ impl Walk<'_> {
             match action {
                 Action::Goto(table) => return Some(*table),
                 Action::DecTtl(controllers) if !self.dec_ttl(controllers) => return None,
+                Action::DecMplsTtl if !self.dec_mpls_ttl() => return None,
+                Action::IfLonger(check) => {
+                    let rest = actions.get(i + 1..).unwrap_or(&[]).into();
+                    self.split_by_length(check, rest);
+                    return None;
+                }
                 other => self.act(other),
             }
         }
@@ -56,6 +62,13 @@ impl Walk<'_> {
             Action::ClearActions => self.action_set.clear(),
             Action::Group(id) => self.group(*id),
             Action::Meter(id) => self.meter(*id),
+            Action::PushMpls(eth_type) => self.push_mpls(*eth_type),
+            Action::PopMpls(eth_type) => self.pop_mpls(*eth_type),
+            Action::CopyTtlOut => self.copy_ttl_out(),
+            Action::CopyTtlIn => self.copy_ttl_in(),
+            Action::Multipath(m) => self.multipath(m),
+            Action::Bundle(b) => self.bundle(b),
+            Action::FinTimeout { idle, hard } => self.fin_timeout(*idle, *hard),
             Action::Learn(learn) => self.learn(learn),
             Action::StackPush(slot) => self.stack_push(*slot),
             Action::StackPop(slot) => self.stack_pop(*slot),
@@ -66,7 +79,7 @@ impl Walk<'_> {
             Action::Ct => self.stop(DropReason::CtNotSupported),
             Action::CtClear => self.clear_words(slot::CT_STATE.word..slot::CONJ_ID.word),
             Action::Refused(_) => self.stop(DropReason::ActionRefused),
-            Action::Nothing | Action::Goto(_) | Action::DecTtl(_) => {}
+            Action::Nothing | Action::Goto(_) | Action::DecTtl(_) | Action::DecMplsTtl | Action::IfLonger(_) => {}
         }
     }
 
@@ -88,7 +101,7 @@ impl Walk<'_> {
     }
 
     /// Writes bits of a field, in the key and (for a header field) in the frame.
-    fn set(&mut self, s: Slot, value: u128, mask: u128, need: Need) {
+    pub(super) fn set(&mut self, s: Slot, value: u128, mask: u128, need: Need) {
         if !satisfies(&self.view.key, need) {
             return;
         }
@@ -222,7 +235,10 @@ impl Walk<'_> {
     }
 
     fn learn(&mut self, learn: &Arc<Learn>) {
-        let key = Box::new(self.view.key);
+        let mut key = Box::new(self.view.key);
+        if satisfies(&key, Need::Mpls) {
+            key.hide_network();
+        }
         self.event(Event::Learned { bridge: self.view.bridge, learn: learn.clone(), key });
         self.effect(Effect::DecideAgain);
         if let Some(result) = learn.result_dst {
@@ -234,7 +250,19 @@ impl Walk<'_> {
         if self.stack.len() >= STACK_MAX {
             return self.stop(DropReason::StackOverflow);
         }
-        self.stack.push(self.view.key.get_wide(s));
+        let mut key = self.view.key;
+        if satisfies(&key, Need::Mpls) {
+            key.hide_network();
+        }
+        self.stack.push(key.get_wide(s));
+    }
+
+    fn fin_timeout(&mut self, idle: u16, hard: u16) {
+        const FIN_OR_RST: u64 = 0x5;
+        let ends = satisfies(&self.view.key, Need::Tcp) && self.view.key.get(slot::TCP_FLAGS) & FIN_OR_RST != 0;
+        if let Some(rule) = self.view.rule.filter(|_| ends) {
+            self.event(Event::ShortenTimeouts { rule, idle, hard });
+        }
     }
 
     /// An empty stack pops nothing, as in Open vSwitch.

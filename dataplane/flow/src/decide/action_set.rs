@@ -6,9 +6,14 @@ use crate::action::Action;
 /// Where an action stands in the set's order. Of one-of-a-kind actions only the last counts.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Rank {
+    CopyTtlIn,
     PopVlan,
+    PopMpls,
+    PushMpls,
     PushVlan,
+    CopyTtlOut,
     DecTtl,
+    DecMplsTtl,
     /// All of these count, in the order in which they were written.
     Set,
     SetQueue,
@@ -16,6 +21,11 @@ enum Rank {
 
 fn rank(action: &Action) -> Option<Rank> {
     Some(match action {
+        Action::CopyTtlIn => Rank::CopyTtlIn,
+        Action::CopyTtlOut => Rank::CopyTtlOut,
+        Action::PopMpls(_) => Rank::PopMpls,
+        Action::PushMpls(_) => Rank::PushMpls,
+        Action::DecMplsTtl => Rank::DecMplsTtl,
         Action::PopVlan => Rank::PopVlan,
         Action::PushVlan(_) => Rank::PushVlan,
         Action::DecTtl(_) => Rank::DecTtl,
@@ -56,9 +66,17 @@ pub(super) fn ordered(set: &[Action]) -> Vec<Action> {
     }
     let Some((_, end)) = last_final else { return Vec::new() };
     let mut out = Vec::new();
-    out.extend(last(Rank::PopVlan));
-    out.extend(last(Rank::PushVlan));
-    out.extend(last(Rank::DecTtl));
+    const FIRST: [Rank; 8] = [
+        Rank::CopyTtlIn,
+        Rank::PopVlan,
+        Rank::PopMpls,
+        Rank::PushMpls,
+        Rank::PushVlan,
+        Rank::CopyTtlOut,
+        Rank::DecTtl,
+        Rank::DecMplsTtl,
+    ];
+    out.extend(FIRST.into_iter().filter_map(last));
     out.extend(set.iter().filter(|a| rank(a) == Some(Rank::Set)).cloned());
     out.extend(last(Rank::SetQueue));
     out.push(end.clone());

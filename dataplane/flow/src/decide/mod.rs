@@ -8,6 +8,8 @@
 mod act;
 mod action_set;
 mod group;
+mod mpls;
+mod spread;
 mod freeze;
 mod mirror;
 mod normal;
@@ -26,6 +28,7 @@ use crate::drop::DropReason;
 use crate::fdb::Deps;
 use crate::key::{slot, Key};
 use crate::program::{Ingress, Program};
+use crate::rule::RuleId;
 use crate::verdict::{BridgeIdx, Op, Verdict};
 
 /// Most rules that one packet may teach.
@@ -42,6 +45,15 @@ pub enum Event {
         learn: Arc<Learn>,
         /// Fields of the packet when it met the action.
         key: Box<Key>,
+    },
+    /// A rule's timeouts are to be shortened: its connection ends.
+    ShortenTimeouts {
+        /// The rule.
+        rule: RuleId,
+        /// Seconds, 0 to leave it.
+        idle: u16,
+        /// Seconds, 0 to leave it.
+        hard: u16,
     },
     /// A neighbour's hardware address is wanted.
     Resolve {

@@ -15,12 +15,15 @@ mod reserved {
     pub const FLOOD: u32 = 0xffff_fffb;
     pub const ALL: u32 = 0xffff_fffc;
     pub const CONTROLLER: u32 = 0xffff_fffd;
+    pub const NONE: u32 = 0xffff_ffff;
 }
 
 impl Walk<'_> {
     /// To a port, but never back to the one that the packet came in by.
     pub(super) fn output(&mut self, port: OfPort, max_len: Option<u32>) {
-        if port == self.in_port() {
+        if port == reserved::IN_PORT {
+            self.compose(self.in_port(), max_len);
+        } else if port == self.in_port() {
             self.hint(DropReason::SamePort);
         } else {
             self.compose(port, max_len);
@@ -35,7 +38,13 @@ impl Walk<'_> {
             0..=0xffff => n as u32,
             _ => return self.hint(DropReason::PortGone),
         };
+        self.output_to(port);
+    }
+
+    /// To a port by its number, reserved ones included.
+    pub(super) fn output_to(&mut self, port: OfPort) {
         match port {
+            reserved::NONE => self.hint(DropReason::NoOutput),
             reserved::IN_PORT => self.compose(self.in_port(), None),
             reserved::NORMAL => self.normal(),
             reserved::FLOOD => self.flood(true),

@@ -200,16 +200,24 @@ impl<'a> Walk<'a> {
         if self.exit {
             return None;
         }
-        if self.lookups >= LOOKUPS_MAX {
-            self.stop(DropReason::TooManyResubmits);
+        if !self.may_look_up() {
             return None;
         }
-        self.lookups += 1;
         match self.look_up(table, in_port) {
             Some(rule) => self.execute(&rule.actions),
             None if honour_miss => self.miss(table),
             None => None,
         }
+    }
+
+    /// Takes one of the look-ups that a packet has; false when none is left.
+    pub fn may_look_up(&mut self) -> bool {
+        if self.lookups >= LOOKUPS_MAX {
+            self.stop(DropReason::TooManyResubmits);
+            return false;
+        }
+        self.lookups += 1;
+        true
     }
 
     fn miss(&mut self, table: u8) -> Option<u8> {
@@ -358,8 +366,8 @@ impl<'a> Walk<'a> {
 
     /// A limit was met: the packet goes nowhere, not even where it was sent before, as in Open vSwitch.
     pub fn ran_away(&self) -> bool {
-        use DropReason::{StackOverflow, TooDeep, TooManyResubmits};
-        matches!(self.hint, Some(TooManyResubmits | TooDeep | StackOverflow))
+        use DropReason::{StackOverflow, TooDeep, TooManyLabels, TooManyResubmits};
+        matches!(self.hint, Some(TooManyResubmits | TooDeep | StackOverflow | TooManyLabels))
     }
 
     pub fn finish(mut self) -> Decision {

@@ -67,7 +67,7 @@ fn short_cut<H: From<Headers>>(head: &[u8], frame_len: usize) -> Option<(NarrowW
 #[inline(never)]
 fn long_way<H: From<Headers>>(head: &[u8], frame_len: usize) -> (NarrowWords, H) {
     let headers = parse_part(head, frame_len);
-    (narrow_words(head, &headers), headers.into())
+    (narrow_words(head, &headers, frame_len), headers.into())
 }
 
 /// An IPv4 header without options at `L3`, not a fragment, and what follows.

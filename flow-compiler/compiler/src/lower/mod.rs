@@ -6,6 +6,7 @@
 //! Deliberately does not know: whether the actions are legal for their match (see `check`).
 
 mod fields;
+mod spread;
 
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ impl Lowering<'_> {
             Action::Learn(learn) => out.push(self.learn(learn)),
             Action::Clone(inner) => out.push(ir::Action::Clone(self.list(inner).into())),
             Action::WriteActions(inner) => out.push(ir::Action::WriteActions(self.list(inner).into())),
-            Action::Note(_) | Action::Nat(_) | Action::FinTimeout { .. } | Action::Sample(_) => {}
+            Action::Note(_) | Action::Nat(_) | Action::Sample(_) => {}
             Action::DebugRecirc | Action::DebugSlow => {}
             Action::SetField(set) => set_field(set, out),
             Action::Move { src, dst } => move_bits(*src, *dst, out),
@@ -113,6 +114,21 @@ impl Lowering<'_> {
             Action::Exit => out.push(ir::Action::Exit),
             Action::Ct(_) => out.push(ir::Action::Ct),
             Action::CtClear => out.push(ir::Action::CtClear),
+            Action::SetMplsLabel(label) => out.push(write(slot::MPLS_LABEL, u128::from(*label), Need::Mpls)),
+            Action::SetMplsTc(tc) => out.push(write(slot::MPLS_TC, u128::from(*tc), Need::Mpls)),
+            Action::SetMplsTtl(ttl) => out.push(write(slot::MPLS_TTL, u128::from(*ttl), Need::Mpls)),
+            Action::DecMplsTtl => out.push(ir::Action::DecMplsTtl),
+            Action::PushMpls(eth_type) => out.push(ir::Action::PushMpls(*eth_type)),
+            Action::PopMpls(eth_type) => out.push(ir::Action::PopMpls(*eth_type)),
+            Action::FinTimeout { idle, hard } => out.push(ir::Action::FinTimeout { idle: *idle, hard: *hard }),
+            Action::Multipath(m) => out.push(spread::multipath(m)),
+            Action::Bundle(b) => out.push(spread::bundle(b)),
+            Action::CheckPktLarger { len, dst } => out.push(match spread::target(*dst) {
+                Some(dst) => ir::Action::IfLonger(Arc::new(ir::LengthCheck { than: *len, dst })),
+                None => ir::Action::Refused("check_pkt_larger into a field that is not kept"),
+            }),
+            // No packet has tunnel options yet.
+            Action::DeleteField(_) => {}
             other => out.push(ir::Action::Refused(refused_name(other))),
         }
     }
@@ -147,8 +163,7 @@ fn output(action: &Action, out: &mut Vec<ir::Action>) {
     match action {
         Action::Output { port, max_len } => out.push(output_port(*port, *max_len)),
         Action::OutputTrunc { port, max_len } => out.push(match *port {
-            PortNo::IN_PORT => ir::Action::Refused("output(port=in_port,max_len=)"),
-            p if p == PortNo::LOCAL || p < PortNo::MAX => ir::Action::OutputTruncated { port: p.0, max_len: *max_len },
+            p if p == PortNo::IN_PORT || p == PortNo::LOCAL || p < PortNo::MAX => ir::Action::OutputTruncated { port: p.0, max_len: *max_len },
             _ => ir::Action::Nothing,
         }),
         Action::OutputReg { src, .. } => out.push(match single(*src) {
@@ -326,7 +341,6 @@ fn learn_pieces(src: &LearnSource, dst: SubField) -> Option<Vec<(Source, Slot)>>
 /// Fields that only mean something with actions that this version refuses.
 fn refused_field(field: Field) -> Option<&'static str> {
     match field.info().prereq {
-        Prereq::Mpls => Some("write to an MPLS field"),
         Prereq::Nsh => Some("write to an NSH field"),
         _ => None,
     }
@@ -334,19 +348,9 @@ fn refused_field(field: Field) -> Option<&'static str> {
 
 fn refused_name(action: &Action) -> &'static str {
     match action {
-        Action::SetMplsLabel(_) => "set_mpls_label",
-        Action::SetMplsTc(_) => "set_mpls_tc",
-        Action::SetMplsTtl(_) => "set_mpls_ttl",
-        Action::DecMplsTtl => "dec_mpls_ttl",
-        Action::PushMpls(_) => "push_mpls",
-        Action::PopMpls(_) => "pop_mpls",
-        Action::Multipath(_) => "multipath",
-        Action::Bundle(_) => "bundle",
         Action::Encap(_) => "encap",
         Action::Decap { .. } => "decap",
         Action::DecNshTtl => "dec_nsh_ttl",
-        Action::CheckPktLarger { .. } => "check_pkt_larger",
-        Action::DeleteField(_) => "delete_field",
         _ => "unknown action",
     }
 }

@@ -212,6 +212,7 @@ impl Control {
         for wish in self.switch.take_wishes() {
             match wish {
                 Event::Learned { bridge, learn, key } => self.switch.learn(bridge, &learn, &key, now_ms),
+                Event::ShortenTimeouts { rule, idle, hard } => self.switch.rules.shorten_timeouts(rule, idle, hard),
                 Event::Resolve { device, address } => self.resolve(device, address),
             }
         }

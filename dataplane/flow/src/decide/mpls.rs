@@ -1,0 +1,155 @@
+//! MPLS labels: pushed, popped, their TTLs.
+//!
+//! Invariant: what is under the labels stays in the key (see `slot::UNDER_LABELS`); popping the last
+//! label makes it visible where it is what the new Ethernet type says.
+
+use std::sync::Arc;
+
+use super::act::REASON_INVALID_TTL;
+use super::walk::Walk;
+use crate::action::{Need, Punt};
+use crate::drop::DropReason;
+use crate::key::{slot, Key, Slot};
+use crate::reads::satisfies;
+use crate::verdict::Op;
+
+const LABELS: [Slot; 3] = [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2];
+const BOTTOM: u64 = 0x100;
+const TTL: u64 = 0xff;
+const DEFAULT_TTL: u64 = 64;
+const IPV6_NULL: u64 = 2;
+const IPV4: u64 = 0x0800;
+const IPV6: u64 = 0x86dd;
+
+fn is_mpls(eth_type: u64) -> bool {
+    matches!(eth_type, 0x8847 | 0x8848)
+}
+
+/// Labels in the key: up to the bottom one, or all that are kept.
+fn labels(key: &Key) -> usize {
+    if !is_mpls(key.get(slot::ETH_TYPE)) {
+        return 0;
+    }
+    LABELS.iter().position(|s| key.get(*s) & BOTTOM != 0).map_or(LABELS.len(), |i| i + 1)
+}
+
+/// The entry that a first label gets.
+fn first_entry(key: &Key) -> u64 {
+    let eth = key.get(slot::ETH_TYPE);
+    let label = if eth == IPV6 { IPV6_NULL } else { 0 };
+    let (tc, ttl) = match eth {
+        IPV4 | IPV6 => (key.get(slot::NW_DSCP) & 7, key.get(slot::NW_TTL)),
+        _ => (0, 0),
+    };
+    label << 12 | tc << 9 | BOTTOM | if ttl == 0 { DEFAULT_TTL } else { ttl }
+}
+
+impl Walk<'_> {
+    pub(super) fn push_mpls(&mut self, eth_type: u16) {
+        let key = &mut self.view.key;
+        let n = labels(key);
+        if n >= LABELS.len() {
+            return self.stop(DropReason::TooManyLabels);
+        }
+        let entry = if n == 0 { first_entry(key) } else { key.get(slot::MPLS_LSE0) & !BOTTOM };
+        if n == 0 {
+            let under = match key.get(slot::ETH_TYPE) {
+                IPV4 => slot::UNDER_IPV4,
+                IPV6 => slot::UNDER_IPV6,
+                _ => 0,
+            };
+            key.set(slot::UNDER_LABELS, under);
+        }
+        let moved = [key.get(slot::MPLS_LSE0), key.get(slot::MPLS_LSE1)];
+        key.set(slot::MPLS_LSE1, moved[0]);
+        key.set(slot::MPLS_LSE2, moved[1]);
+        key.set(slot::MPLS_LSE0, entry);
+        key.set(slot::ETH_TYPE, u64::from(eth_type));
+        self.wrote_labels();
+        self.pending.push(Op::PushMpls { eth_type, entry: entry as u32 });
+    }
+
+    pub(super) fn pop_mpls(&mut self, eth_type: u16) {
+        let key = &mut self.view.key;
+        let n = labels(key);
+        if n == 0 {
+            return;
+        }
+        let bottom = LABELS.get(n - 1).is_some_and(|s| key.get(*s) & BOTTOM != 0);
+        if !bottom {
+            return self.stop(DropReason::TooManyLabels);
+        }
+        let rest = [key.get(slot::MPLS_LSE1), key.get(slot::MPLS_LSE2), 0];
+        LABELS.iter().zip(rest).for_each(|(s, v)| key.set(*s, v));
+        let under = key.get(slot::UNDER_LABELS);
+        let wanted = match u64::from(eth_type) {
+            IPV4 => slot::UNDER_IPV4,
+            IPV6 => slot::UNDER_IPV6,
+            _ => u64::MAX,
+        };
+        key.set(slot::ETH_TYPE, u64::from(eth_type));
+        if !is_mpls(u64::from(eth_type)) {
+            LABELS.iter().for_each(|s| key.set(*s, 0));
+            if n != 1 || under != wanted {
+                key.hide_network();
+            }
+            key.set(slot::UNDER_LABELS, 0);
+            let expiring = satisfies(key, Need::Ip) && key.get(slot::NW_TTL) <= 1;
+            key.set(slot::TTL_EXPIRING, u64::from(expiring));
+            self.view.decremented = false;
+            // Everything above Ethernet is another packet's now.
+            self.view.written |= 0b111_1111_1111_1100;
+        }
+        self.wrote_labels();
+        self.pending.push(Op::PopMpls { eth_type });
+    }
+
+    fn wrote_labels(&mut self) {
+        for s in [slot::ETH_TYPE, slot::MPLS_LSE0, slot::MPLS_LSE2, slot::UNDER_LABELS] {
+            self.wrote(s);
+        }
+    }
+
+    /// False when the packet goes no further.
+    pub(super) fn dec_mpls_ttl(&mut self) -> bool {
+        if !is_mpls(self.view.key.get(slot::ETH_TYPE)) {
+            return false;
+        }
+        let ttl = self.view.key.get(slot::MPLS_TTL);
+        if ttl > 1 {
+            self.set(slot::MPLS_TTL, u128::from(ttl - 1), u128::from(TTL), Need::Mpls);
+            return true;
+        }
+        self.punt(&Arc::new(Punt { max_len: u16::MAX, reason: REASON_INVALID_TTL, ..Punt::default() }));
+        self.hint(DropReason::TtlExpired);
+        false
+    }
+
+    /// Copies the TTL of the next header inwards to the outermost label.
+    pub(super) fn copy_ttl_out(&mut self) {
+        let key = &self.view.key;
+        let ttl = match labels(key) {
+            0 => return,
+            1 if key.get(slot::UNDER_LABELS) == 0 => return,
+            1 => key.get(slot::NW_TTL),
+            _ => key.get(slot::MPLS_LSE1) & TTL,
+        };
+        self.set(slot::MPLS_TTL, u128::from(ttl), u128::from(TTL), Need::Mpls);
+    }
+
+    /// Copies the TTL of the outermost label to the next header inwards.
+    pub(super) fn copy_ttl_in(&mut self) {
+        let key = &mut self.view.key;
+        let ttl = key.get(slot::MPLS_TTL);
+        match labels(key) {
+            0 => {}
+            1 if key.get(slot::UNDER_LABELS) == 0 => {}
+            1 => {
+                key.set(slot::NW_TTL, ttl);
+                self.wrote(slot::NW_TTL);
+                self.pending.push(Op::SetTtlUnderLabels(ttl as u8));
+            }
+            _ => self.set(slot::MPLS_LSE1, u128::from(ttl), u128::from(TTL), Need::Mpls),
+        }
+    }
+}
