@@ -131,7 +131,7 @@ fn print_is_like_the_original() {
     let update = FlowUpdate::Change(Box::new(FlowChange {
         event: FlowEvent::Added,
         table: 0,
-        priority: 0x8000,
+        priority: 5,
         cookie: 0,
         idle_timeout: 0,
         hard_timeout: 0,

@@ -6,9 +6,11 @@
 //! Deliberately does not know: what a command wants.
 
 use std::io::{Read, Write};
+use std::collections::VecDeque;
 use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sluice_openflow::message::{BundleControl, BundleKind, ErrorMessage, StatsReply, StatsRequest};
@@ -16,7 +18,7 @@ use sluice_openflow::wire::Framer;
 use sluice_openflow::{Message, Protocol, Version, VersionSet};
 
 use super::fatal::Fatal;
-use crate::stream::target::{self, management_socket, run_directory, BadTarget, Target};
+use crate::stream::target::{self, management_socket, run_directory, snoop_socket, BadTarget, Target};
 
 static NEXT_XID: AtomicU32 = AtomicU32::new(1);
 
@@ -25,8 +27,8 @@ pub fn next_xid() -> u32 {
     NEXT_XID.fetch_add(1, Ordering::Relaxed)
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write + AsFd {}
+impl<T: Read + Write + AsFd> Stream for T {}
 
 /// A message as it arrived.
 #[derive(Clone, Debug)]
@@ -52,7 +54,15 @@ pub struct Client {
 impl Client {
     /// Connects to a bridge, a path, or `unix:` and `tcp:` targets, and agrees on a version.
     pub fn open(target: &str, versions: VersionSet) -> Result<Client, Fatal> {
-        let (stream, name) = connect(target)?;
+        Client::over(connect(target, management_socket)?, target, versions)
+    }
+
+    /// Connects to the socket that shows what a bridge and its controllers say.
+    pub fn open_snoop(target: &str, versions: VersionSet) -> Result<Client, Fatal> {
+        Client::over(connect(target, snoop_socket)?, target, versions)
+    }
+
+    fn over((stream, name): (Box<dyn Stream>, String), target: &str, versions: VersionSet) -> Result<Client, Fatal> {
         let protocol = Protocol::from(Version::V10);
         let mut client = Client { stream, framer: Framer::new(), name, protocol };
         client.negotiate(target, versions)?;
@@ -85,6 +95,98 @@ impl Client {
     pub fn send(&mut self, message: &Message, xid: u32) -> Result<(), Fatal> {
         let bytes = message.encode(self.protocol, xid).map_err(|e| Fatal(e.to_string()))?;
         self.send_raw(&bytes)
+    }
+
+    /// The socket, to wait on.
+    pub fn descriptor(&self) -> RawFd {
+        self.stream.as_fd().as_raw_fd()
+    }
+
+    /// The next message if it has arrived; never waits.
+    pub fn receive_now(&mut self) -> std::io::Result<Option<Received>> {
+        let mut bytes = [0; 16 << 10];
+        loop {
+            match self.framer.next_message() {
+                Ok(Some(message)) => return Ok(Some(self.received(message))),
+                Ok(None) => {}
+                Err(e) => return Err(std::io::Error::other(e.to_string())),
+            }
+            if !is_readable(self.stream.as_fd()) {
+                return Ok(None);
+            }
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn received(&self, bytes: Vec<u8>) -> Received {
+        match Message::decode(self.protocol, &bytes) {
+            Ok((xid, message)) => Received { xid, message: Ok(message), bytes },
+            Err(e) => Received { xid: e.xid, message: Err(e), bytes },
+        }
+    }
+
+    /// Sends messages that have no answers but errors, many before it looks for one; gives the first.
+    pub fn send_all(&mut self, messages: &[Message]) -> Result<Option<Received>, Fatal> {
+        if messages.len() <= FEW {
+            return self.send_one_by_one(messages);
+        }
+        let mut barriers = VecDeque::new();
+        for chunk in messages.chunks(CHUNK) {
+            let mut bytes = Vec::new();
+            for message in chunk {
+                bytes.extend(message.encode(self.protocol, next_xid()).map_err(|e| Fatal(e.to_string()))?);
+            }
+            barriers.push_back(self.send_chunk(bytes)?);
+            if barriers.len() > 1 {
+                if let Some(refused) = self.wait_for_barrier(barriers.pop_front())? {
+                    return Ok(Some(refused));
+                }
+            }
+        }
+        while let Some(barrier) = barriers.pop_front() {
+            if let Some(refused) = self.wait_for_barrier(Some(barrier))? {
+                return Ok(Some(refused));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends messages and looks at each answer before the next: nothing comes after a refused one.
+    fn send_one_by_one(&mut self, messages: &[Message]) -> Result<Option<Received>, Fatal> {
+        for message in messages {
+            let refused = self.transact_silent(message)?;
+            if refused.is_some() {
+                return Ok(refused);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends whole messages and a barrier behind them; gives its number.
+    pub fn send_chunk(&mut self, mut bytes: Vec<u8>) -> Result<u32, Fatal> {
+        let barrier = next_xid();
+        bytes.extend(Message::BarrierRequest.encode(self.protocol, barrier).map_err(|e| Fatal(e.to_string()))?);
+        self.send_raw(&bytes)?;
+        Ok(barrier)
+    }
+
+    /// Waits for the answer to a barrier; gives the first refusal before it.
+    pub fn wait_for_barrier(&mut self, barrier: Option<u32>) -> Result<Option<Received>, Fatal> {
+        let mut refused = None;
+        loop {
+            let received = self.receive()?;
+            if Some(received.xid) == barrier {
+                return Ok(refused);
+            }
+            if matches!(received.message, Ok(Message::Error(_))) {
+                refused.get_or_insert(received);
+            }
+        }
     }
 
     /// Sends bytes that are a message already.
@@ -194,10 +296,22 @@ impl Client {
     }
 }
 
+/// Messages between two barriers.
+const CHUNK: usize = 512;
+/// So few messages go one by one, so that nothing is changed behind one that is refused.
+const FEW: usize = 64;
+
+/// Whether a read would not wait.
+fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = [rustix::event::PollFd::from_borrowed_fd(socket, rustix::event::PollFlags::IN)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut poll, Some(&now)).is_ok_and(|n| n > 0)
+}
+
 /// Atomic and in order.
 pub const BUNDLE_FLAGS: u16 = 3;
 
-fn connect(target: &str) -> Result<(Box<dyn Stream>, String), Fatal> {
+fn connect(target: &str, socket_of: fn(&Path, &str) -> PathBuf) -> Result<(Box<dyn Stream>, String), Fatal> {
     if target.contains(':') {
         let connecting = format!("connecting to {target}");
         let opened = match target::parse(target) {
@@ -213,7 +327,7 @@ fn connect(target: &str) -> Result<(Box<dyn Stream>, String), Fatal> {
         return opened.map(|s| (s, target.to_string())).map_err(|e| Fatal::io(connecting, &e));
     }
     let rundir = run_directory(None);
-    let bridge = management_socket(&rundir, target).display().to_string();
+    let bridge = socket_of(&rundir, target).display().to_string();
     for path in [target, &bridge] {
         match unix(&rundir.join(path)) {
             Ok(stream) => return Ok((stream, format!("unix:{path}"))),

@@ -78,7 +78,7 @@ pub fn parse(run: &Run, text: &str, command: Option<FlowModCommand>, names: &Nam
     }
 }
 
-fn read_text(path: &str) -> Result<String, Fatal> {
+pub fn read_text(path: &str) -> Result<String, Fatal> {
     let bytes = if path == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -99,10 +99,7 @@ pub fn send(run: &Run, fms: Vec<FlowMod>, usable: Formats) -> Result<(), Failure
     if run.options.bundle {
         return bundle(run, &mut client, &messages);
     }
-    for message in &messages {
-        run.refused(client.transact_silent(message)?)?;
-    }
-    Ok(())
+    Ok(run.refused(client.send_all(&messages)?)?)
 }
 
 /// Sends messages that take effect together or not at all.

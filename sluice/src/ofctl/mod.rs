@@ -5,17 +5,24 @@
 //! Invariant: a command that fails says why in one line and changes nothing that it can avoid.
 //! Deliberately does not know: anything of the daemon but its sockets.
 
+mod capture;
 mod client;
 mod compare;
+mod control;
+mod detach;
 mod dump;
 mod fatal;
 mod flows;
 mod formats;
+mod groups;
+mod inspect;
+mod monitor;
 mod options;
 mod packet;
 mod parse;
 mod ports;
 mod run;
+mod settings;
 mod show;
 mod timeout;
 mod warn;
@@ -39,7 +46,7 @@ const fn command(name: &'static str, arguments: &'static str, least: usize, most
     Command { name, arguments, least, most, run }
 }
 
-static COMMANDS: [Command; 26] = [
+static COMMANDS: [Command; 76] = [
     command("show", "switch", 1, 1, ports::show),
     command("dump-desc", "switch", 1, 1, ports::description),
     command("dump-tables", "switch", 1, 1, ports::tables),
@@ -61,6 +68,56 @@ static COMMANDS: [Command; 26] = [
     command("mod-port", "switch iface act", 3, 3, ports::modify),
     command("probe", "target", 1, 1, ports::probe),
     command("ping", "target [n]", 1, 2, ports::ping),
+    command("monitor", "switch [misslen] [invalid_ttl] [watch:[...]]", 1, 4, monitor::monitor),
+    command("snoop", "switch", 1, 1, monitor::snoop),
+    command("add-meter", "switch meter", 2, 2, groups::change_meter),
+    command("mod-meter", "switch meter", 2, 2, groups::change_meter),
+    command("del-meter", "switch meter", 1, 2, groups::change_meter),
+    command("del-meters", "switch", 1, 2, groups::change_meter),
+    command("dump-meter", "switch meter", 1, 2, groups::dump_meters),
+    command("dump-meters", "switch", 1, 2, groups::dump_meters),
+    command("meter-stats", "switch [meter]", 1, 2, groups::dump_meters),
+    command("meter-features", "switch", 1, 1, groups::dump_meters),
+    command("mod-table", "switch table mod", 3, 3, settings::mod_table),
+    command("get-frags", "switch", 1, 1, settings::get_frags),
+    command("set-frags", "switch frag_mode", 2, 2, settings::set_frags),
+    command("benchmark", "target n count", 3, 3, settings::benchmark),
+    command("dump-ipfix-bridge", "switch", 1, 1, settings::ipfix),
+    command("dump-ipfix-flow", "switch", 1, 1, settings::ipfix),
+    command("ct-flush-zone", "switch zone", 2, 2, settings::flush_zone),
+    command("ct-flush", "switch [zone=N] [ct-orig-tuple [ct-reply-tuple]]", 1, 4, settings::flush),
+    command("add-group", "switch group", 1, 2, groups::change),
+    command("add-groups", "switch file", 2, 2, groups::add_file),
+    command("mod-group", "switch group", 1, 2, groups::change),
+    command("del-groups", "switch [group]", 1, 2, groups::change),
+    command("insert-buckets", "switch [group]", 1, 2, groups::change),
+    command("remove-buckets", "switch [group]", 1, 2, groups::change),
+    command("dump-groups", "switch [group]", 1, 2, groups::dump_groups),
+    command("dump-group-stats", "switch [group]", 1, 2, groups::dump_group_stats),
+    command("dump-group-features", "switch", 1, 1, groups::dump_group_features),
+    command("bundle", "switch file", 2, 2, groups::whole),
+    command("add-tlv-map", "switch map", 2, 2, settings::change_tlv),
+    command("del-tlv-map", "switch [map]", 1, 2, settings::change_tlv),
+    command("dump-tlv-map", "switch", 1, 1, settings::dump_tlv),
+    command("ofp-parse", "file", 1, 1, inspect::ofp_parse),
+    command("ofp-parse-pcap", "pcap", 1, usize::MAX, inspect::ofp_parse_pcap),
+    command("ofp-print", "hex [verbosity]", 1, 2, inspect::ofp_print),
+    command("parse-group", "group", 1, 1, groups::parse_one),
+    command("parse-actions", "", 0, 1, inspect::actions),
+    command("parse-instructions", "", 0, 1, inspect::actions),
+    command("parse-packet", "", 0, 0, inspect::packets),
+    command("encode-hello", "bitmap", 1, 1, inspect::encode_hello),
+    command("print-error", "name", 1, 1, inspect::print_error),
+    command("encode-error-reply", "error request", 2, 2, inspect::encode_error),
+    command("parse-nx-match", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-nxm", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-oxm", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-ofp10-match", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-ofp11-match", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-pcap", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("check-vlan", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("parse-key-value", "", 0, usize::MAX, inspect::makes_no_sense),
+    command("compose-packet", "", 0, usize::MAX, inspect::makes_no_sense),
     command("parse-flow", "flow", 1, 1, parse::one),
     command("parse-flows", "file", 1, 1, parse::file),
     command("list-commands", "", 0, usize::MAX, list),
@@ -93,13 +150,15 @@ fn attempt(program: &str, words: &[String]) -> Result<(), Failure> {
         }
     };
     let knows_bundles = [Version::V13, Version::V14, Version::V15].iter().any(|v| options.versions.contains(*v));
-    if options.bundle && !knows_bundles {
+    if (options.bundle || arguments.first().is_some_and(|c| c == "bundle")) && !knows_bundles {
         options.versions = options.versions.with(Version::V14);
     }
     let Some(name) = arguments.first().cloned() else {
         return Err(fatal::Fatal("missing command name; use --help for help".to_string()).into());
     };
-    timeout::start(options.timeout);
+    if !options.detach {
+        timeout::start(options.timeout);
+    }
     let known = COMMANDS.iter().find(|c| c.name == name);
     let command = known.ok_or_else(|| fatal::Fatal(format!("unknown command '{name}'; use --help for help")))?;
     let run = Run::new(options, arguments, as_original)?;

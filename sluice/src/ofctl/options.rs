@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use sluice_openflow::message::PacketInFormat;
 use sluice_openflow::{Version, VersionSet};
 
 /// How much is told of names.
@@ -58,6 +59,18 @@ pub struct Options {
     pub timestamp: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// `-P`.
+    pub packet_in_format: Option<PacketInFormat>,
+    /// `--unixctl`.
+    pub unixctl: Option<String>,
+    /// `--detach`.
+    pub detach: bool,
+    /// `--no-chdir`.
+    pub no_chdir: bool,
+    /// `--pidfile`; empty for the usual place.
+    pub pidfile: Option<String>,
+    /// `--overwrite-pidfile`.
+    pub overwrite_pidfile: bool,
 }
 
 impl Default for Options {
@@ -76,6 +89,12 @@ impl Default for Options {
             timeout: None,
             timestamp: false,
             read_only: false,
+            packet_in_format: None,
+            unixctl: None,
+            detach: false,
+            no_chdir: false,
+            pidfile: None,
+            overwrite_pidfile: false,
         }
     }
 }
@@ -117,6 +136,16 @@ const LONG: &[(&str, Value)] = &[
     ("stats", Value::None),
     ("no-stats", Value::None),
     ("read-only", Value::None),
+    ("packet-in-format", Value::Needed),
+    ("unixctl", Value::Needed),
+    ("detach", Value::None),
+    ("no-chdir", Value::None),
+    ("pidfile", Value::Optional),
+    ("overwrite-pidfile", Value::None),
+    ("private-key", Value::Needed),
+    ("certificate", Value::Needed),
+    ("ca-cert", Value::Needed),
+    ("bootstrap-ca-cert", Value::Needed),
     ("color", Value::Optional),
     ("verbose", Value::Optional),
     ("log-file", Value::Optional),
@@ -192,6 +221,10 @@ impl<'a> Reader<'a> {
                 'm' => "more",
                 'h' => "help",
                 'V' => "version",
+                'P' => "packet-in-format",
+                'p' => "private-key",
+                'c' => "certificate",
+                'C' => "ca-cert",
                 'v' => "verbose",
                 _ => return Err(format!("invalid option -- '{letter}'")),
             };
@@ -235,6 +268,12 @@ impl<'a> Reader<'a> {
             "stats" => options.stats = true,
             "no-stats" => options.stats = false,
             "read-only" => options.read_only = true,
+            "packet-in-format" => options.packet_in_format = Some(packet_in_format(value.as_deref().unwrap_or(""))?),
+            "unixctl" => options.unixctl = value,
+            "detach" => options.detach = true,
+            "no-chdir" => options.no_chdir = true,
+            "pidfile" => options.pidfile = Some(value.unwrap_or_default()),
+            "overwrite-pidfile" => options.overwrite_pidfile = true,
             "help" => self.stop = Some(Request::Help),
             "version" => self.stop = Some(Request::Version),
             // Logging and colours: see LONG.
@@ -257,6 +296,15 @@ fn find(given: &str) -> Result<(&'static str, Value), String> {
             let names: Vec<String> = all.map(|(name, _)| format!("'--{name}'")).collect();
             Err(format!("option '--{given}' is ambiguous; possibilities: {}", names.join(" ")))
         }
+    }
+}
+
+fn packet_in_format(text: &str) -> Result<PacketInFormat, String> {
+    match text {
+        "standard" | "openflow10" => Ok(PacketInFormat::Standard),
+        "nxt_packet_in" | "nxm" => Ok(PacketInFormat::Nicira),
+        "nxt_packet_in2" => Ok(PacketInFormat::Nicira2),
+        _ => Err(format!("unknown packet-in format `{text}'")),
     }
 }
 

@@ -22,12 +22,17 @@ pub fn file(run: &Run) -> Result<(), Failure> {
 }
 
 fn tell(run: &Run, fms: Vec<FlowMod>, usable: Formats) -> Result<(), Failure> {
+    tell_messages(run, fms.into_iter().map(Message::flow_mod).collect(), usable)
+}
+
+/// Tells what would be sent.
+pub fn tell_messages(run: &Run, messages: Vec<Message>, usable: Formats) -> Result<(), Failure> {
     print(&format!("usable protocols: {}\n", formats::names(usable)));
     let allowed = usable & run.allowed;
     let chosen = formats::first(allowed).ok_or_else(|| Fatal("no usable protocol".to_string()))?;
     print(&format!("chosen protocol: {}\n", formats::name(chosen)));
-    for fm in fms {
-        let bytes = Message::flow_mod(fm).encode(formats::protocol(chosen), next_xid());
+    for message in messages {
+        let bytes = message.encode(formats::protocol(chosen), next_xid());
         let bytes = bytes.map_err(|e| Fatal(e.to_string()))?;
         print(&super::show::message(&bytes, run.options.verbosity, &Names::new()));
     }

@@ -4,7 +4,7 @@
 //! how answers are shown.
 //! Deliberately does not know: any one command.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io::{IsTerminal, Write};
 
 use sluice_openflow::message::{Port, StatsReply, StatsRequest};
@@ -29,13 +29,14 @@ pub struct Run {
     versions: VersionSet,
     ports: OnceCell<Vec<Port>>,
     tables: OnceCell<Vec<(u8, String)>>,
+    monitors: Cell<u32>,
 }
 
 impl Run {
     /// Checks options against each other.
     pub fn new(options: Options, arguments: Vec<String>, as_original: bool) -> Result<Run, Fatal> {
         let (allowed, versions) = formats::allowed(&options)?;
-        Ok(Run { options, arguments, as_original, allowed, versions, ports: OnceCell::new(), tables: OnceCell::new() })
+        Ok(Run { options, arguments, as_original, allowed, versions, ports: OnceCell::new(), tables: OnceCell::new(), monitors: Cell::new(0) })
     }
 
     /// An argument of the command, counted from 1; empty when there is none.
@@ -84,6 +85,19 @@ impl Run {
         } else {
             Ok(Names::new())
         }
+    }
+
+    /// Names to show in messages; a connection that only listens cannot ask for any.
+    pub fn shown_names_of_messages(&self, target: &str, can_ask: bool) -> Result<Names, Fatal> {
+        match can_ask {
+            true => self.shown_names(target),
+            false => Ok(Names::new()),
+        }
+    }
+
+    /// A number for a flow monitor.
+    pub fn next_monitor(&self) -> u32 {
+        self.monitors.replace(self.monitors.get() + 1)
     }
 
     fn names(&self, target: &str) -> Result<Names, Fatal> {

@@ -65,6 +65,11 @@ pub fn management_socket(run_directory: &Path, bridge: &str) -> PathBuf {
     run_directory.join(format!("{bridge}.mgmt"))
 }
 
+/// The socket on which a bridge shows what it and its controllers say.
+pub fn snoop_socket(run_directory: &Path, bridge: &str) -> PathBuf {
+    run_directory.join(format!("{bridge}.snoop"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,9 +36,7 @@ ofport_request = 4
 const GROUPS: [&str; 6] = ["a-", "b-", "e-", "f-", "g-", "h-"];
 
 /// What a case needs that does not exist yet, by a word in its commands.
-const LATER: [(&str, &str); 7] = [
-    (" watch:", "flow monitors come later"),
-    ("'watch:", "flow monitors come later"),
+const LATER: [(&str, &str); 5] = [
     ("ovs-vsctl", "needs ovs-vsctl"),
     ("ovs-appctl", "needs ovs-appctl"),
     ("tlv-map", "tunnel option maps come later"),
@@ -51,9 +49,6 @@ const ON_PURPOSE: [(&str, &str); 1] = [(
     "e-bundle-ok",
     "Open vSwitch 3.1 does not see every rule that a bundle added when a later message of the same bundle changes or deletes without --strict; we see all",
 )];
-
-/// Packet-ins do not tell registers and metadata yet.
-const NO_PIPELINE_STATE: [&str; 2] = ["h-live-conj", "h-live-metadata"];
 
 struct Case {
     name: String,
@@ -75,16 +70,7 @@ fn cases(folder: &Path) -> Vec<Case> {
         .collect()
 }
 
-fn reason_to_skip(case: &Case, own: bool) -> Option<&'static str> {
-    if NO_PIPELINE_STATE.contains(&case.name.as_str()) {
-        return Some("packet-ins without registers and metadata, which come later");
-    }
-    if own && case.commands.contains(" monitor ") {
-        return Some("our command line's monitor comes later");
-    }
-    if own && ["-group", "-meter", "meter-", "-buckets"].iter().any(|w| case.commands.contains(w)) {
-        return Some("our command line's groups and meters come later");
-    }
+fn reason_to_skip(case: &Case) -> Option<&'static str> {
     let later = LATER.iter().find(|(word, _)| case.commands.contains(word)).map(|(_, reason)| *reason);
     later.or_else(|| ON_PURPOSE.iter().find(|(name, _)| *name == case.name).map(|(_, reason)| *reason))
 }
@@ -134,7 +120,7 @@ fn pass(test: &str, own: bool) {
     let tool = recipes.join("corpus_check.py");
     let (mut ran, mut skipped, mut failed) = (0, 0, Vec::new());
     for case in cases(&folder) {
-        if let Some(reason) = reason_to_skip(&case, own) {
+        if let Some(reason) = reason_to_skip(&case) {
             println!("{test}: {} skipped: {reason}", case.name);
             skipped += 1;
             continue;

@@ -9,15 +9,6 @@ use super::flow::removed_reason;
 
 const FLAGS: [&str; 7] = ["initial", "add", "delete", "modify", "actions", "no-abbrev", "own"];
 
-/// The match with its priority in front, where that is not the usual one.
-fn ranked_match(priority: u16, matching: String) -> String {
-    match (priority, matching.is_empty()) {
-        (0x8000, _) => matching,
-        (p, true) => format!("priority={p}"),
-        (p, false) => format!("priority={p},{matching}"),
-    }
-}
-
 pub(super) fn request(out: &mut String, q: &FlowMonitorRequest, names: &Names) {
     if q.command == MonitorCommand::Delete {
         let _ = write!(out, "\n id={} command=delete", q.id);
@@ -79,8 +70,8 @@ pub(super) fn update(out: &mut String, u: &FlowUpdate, names: &Names) {
             let _ = write!(out, " cookie={c:#x}");
         }
     }
-    let matching = ranked_match(change.priority, format_match(&change.matching, names));
-    let _ = write!(out, " {matching}");
+    // Open vSwitch leaves the priority out.
+    let _ = write!(out, " {}", format_match(&change.matching, names));
     if !change.actions.is_empty() {
         if !out.ends_with(' ') {
             out.push(' ');

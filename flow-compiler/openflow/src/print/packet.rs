@@ -12,6 +12,26 @@ use std::fmt::Write;
 
 /// Prints every header field of a packet and the checksum of its transport header; ends the line.
 pub fn format_packet(packet: &[u8]) -> String {
+    let Some((tci, outer_only)) = without_inner_tag(packet) else { return one_tag(packet) };
+    let (vid, pcp) = (tci & 0xfff, tci >> 13);
+    let line = one_tag(&outer_only).replacen(",vlan_tci1=0x0000,dl_src=", ",dl_src=", 1);
+    line.replacen(",dl_src=", &format!(",dl_vlan1={vid},dl_vlan_pcp1={pcp},dl_src="), 1)
+}
+
+/// The inner one of two VLAN tags, and the packet without it.
+fn without_inner_tag(packet: &[u8]) -> Option<(u16, Vec<u8>)> {
+    const OUTER: usize = 12;
+    const INNER: usize = 16;
+    let word = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
+    if !sluice_wire::is_vlan(word(OUTER)?) || !sluice_wire::is_vlan(word(INNER)?) {
+        return None;
+    }
+    let tci = word(INNER + 2)?;
+    let rest = packet.get(INNER + 4..)?;
+    Some((tci, [packet.get(..INNER)?, rest].concat()))
+}
+
+fn one_tag(packet: &[u8]) -> String {
     let headers = sluice_wire::parse(packet);
     let mut key = Key::ZERO;
     sluice_flow::extract::extract(packet, &headers, &mut key);

@@ -3,10 +3,11 @@
 //! Purpose: read the method, its parameter and its fields from a group's raw properties.
 //! Deliberately does not know: hashing.
 
-use super::buf::Reader;
-use super::oxm::Header;
+use super::buf::{Put, Reader};
+use super::oxm::{self, Header, Ids};
 use crate::error::OfpError;
 use crate::field::Field;
+use crate::version::Version;
 
 /// What a select group was told of choosing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,22 @@ impl SelectionMethod {
     /// The first selection method among a group's properties.
     pub fn find(properties: &[(u16, Vec<u8>)]) -> Option<SelectionMethod> {
         properties.iter().filter(|(kind, _)| *kind == 0xffff).find_map(|(_, v)| read(v).ok())
+    }
+
+    /// The property that says it: its type, and what follows its header.
+    pub fn property(&self) -> (u16, Vec<u8>) {
+        let mut out = Vec::new();
+        out.u32(EXPERIMENTERS[0]);
+        out.u32(1);
+        out.zeros(4);
+        out.string(&self.method, 16);
+        out.u64(self.parameter);
+        for (field, mask) in &self.fields {
+            if oxm::put_header(&mut out, *field, Ids::Oxm(Version::V15), false) {
+                oxm::put_value(&mut out, *mask, usize::from(field.n_bytes()));
+            }
+        }
+        (0xffff, out)
     }
 }
 

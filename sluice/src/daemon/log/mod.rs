@@ -10,7 +10,7 @@ pub mod level;
 mod pattern;
 mod spec;
 pub mod syslog;
-mod time;
+pub(crate) mod time;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -7,8 +7,8 @@
 //! Deliberately does not know: what commands do.
 
 mod commands;
-mod connection;
-mod request;
+pub(crate) mod connection;
+pub(crate) mod request;
 
 use std::collections::BTreeMap;
 use std::io;
