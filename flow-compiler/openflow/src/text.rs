@@ -47,8 +47,28 @@ pub use group::{parse_group, parse_group_line};
 pub use formats::Formats;
 pub use match_print::format_match;
 pub use meter::{parse_meter, parse_meter_id, ALL_METERS};
+pub use match_print::{format_match, format_packet_match};
 pub use monitor::parse_flow_monitor;
 pub use names::Names;
 pub use packet_out::parse_packet_out;
 pub use table::{parse_table_mod, parse_tlv_maps, TableSetting};
 pub(crate) use value_print::write_value;
+
+/// Reads the value of a field, without a mask.
+pub fn parse_value(field: crate::Field, text: &str, names: &Names) -> Result<u128, TextError> {
+    value::parse(field, token::Token::new(text), names).map(|(value, _)| value)
+}
+
+/// Prints the value of a field as `set_field` has it.
+pub fn format_value(field: crate::Field, value: u128, names: &Names) -> String {
+    let mut out = String::new();
+    value_print::write(&mut out, field, value, u128::MAX, names);
+    out
+}
+
+/// Prints a slice of a field: `NXM_NX_REG0[0..15]`.
+pub fn format_subfield(part: crate::SubField) -> String {
+    let mut out = String::new();
+    subfield::write(&mut out, part);
+    out
+}

@@ -16,6 +16,7 @@ pub mod publisher;
 pub mod rundir;
 pub mod signals;
 pub mod switch;
+pub mod trace;
 pub mod unixctl;
 pub mod worker;
 pub mod control;

@@ -32,7 +32,7 @@ pub use groups::GROUP_ALL;
 pub use meters::{METER_ALL, METER_FEATURES};
 pub use news::RuleNews;
 pub use outputs::{outputs_to, uses_group, GROUP_ANY};
-pub use query::{Aggregate, Filter, TableStats, VISIBLE_TABLES};
+pub use query::{Aggregate, Filter, Shown, TableStats, VISIBLE_TABLES};
 use table::{entry_mut, Entries, Table};
 pub use users::Reference;
 

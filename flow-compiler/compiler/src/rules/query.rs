@@ -3,9 +3,11 @@
 //! Invariant: answers come table by table, and within a table in the order of `table`.
 //! Deliberately does not know: messages.
 
-use sluice_flow::{BridgeIdx, RuleId};
+use std::sync::Arc;
+
+use sluice_flow::{BridgeIdx, Key, Rule, RuleId};
 use sluice_openflow::action::PortNo;
-use sluice_openflow::{FlowMod, Match};
+use sluice_openflow::{Action, FlowMod, Match};
 
 use super::entry::{Entry, FlowStats};
 use super::outputs::{outputs_to, uses_group, GROUP_ANY};
@@ -84,6 +86,23 @@ impl Filter {
     }
 }
 
+/// A rule as explanations need it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Match, priority and instructions.
+    pub rule: &'a Rule,
+    /// Actions exactly as given.
+    pub actions: &'a Arc<[Action]>,
+    /// Cookie.
+    pub cookie: u64,
+}
+
+impl<'a> Shown<'a> {
+    fn of(e: &'a Entry) -> Shown<'a> {
+        Shown { rule: &e.rule, actions: &e.actions, cookie: e.cookie }
+    }
+}
+
 /// Sums over rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Aggregate {
@@ -148,6 +167,13 @@ impl RuleSet {
             lookups: t.lookups,
             matched: t.matched,
         })
+    }
+
+    /// A table's rules by mask, in the order in which look-ups of Open vSwitch go through them.
+    pub fn subtables(&self, bridge: BridgeIdx, table: u8) -> Vec<(Key, Vec<Shown<'_>>)> {
+        let Some(t) = self.tables(bridge).get(usize::from(table)) else { return Vec::new() };
+        let shown = |e| Shown::of(e);
+        t.ordered().into_iter().map(|s| (s.mask.to_key(), t.rules_of(s, &self.entries).map(shown).collect())).collect()
     }
 
     /// All there is to say of one rule.

@@ -21,8 +21,14 @@ const NSH: u64 = 0x894f;
 
 /// Prints a match. Empty for one that takes every packet; no comma at the end.
 pub fn format_match(m: &Match, names: &Names) -> String {
+    format_packet_match(m, (0, 0), names)
+}
+
+/// As [`format_match`], with what is asked of a second VLAN tag: value and mask.
+pub fn format_packet_match(m: &Match, inner_tag: (u16, u16), names: &Names) -> String {
     let mut p = Printer {
         m,
+        inner_tag,
         names,
         out: String::with_capacity(64),
     };
@@ -59,6 +65,7 @@ struct Said {
 
 struct Printer<'a> {
     m: &'a Match,
+    inner_tag: (u16, u16),
     names: &'a Names,
     out: String,
 }
@@ -266,19 +273,28 @@ impl Printer<'_> {
         if mask == 0 {
             return;
         }
+        self.tag("", tci, mask);
+        let (tci, mask) = self.inner_tag;
+        if mask != 0 {
+            self.tag("1", tci.into(), mask.into());
+        }
+    }
+
+    /// One VLAN tag; `n` is nothing for the outer one.
+    fn tag(&mut self, n: &str, tci: u128, mask: u128) {
         let all_or_nothing = |bits: u128| mask & bits == 0 || mask & bits == bits;
         let tagged = tci & mask & 0x1000 != 0 && mask & 0xefff != 0;
         if tagged && all_or_nothing(0xfff) && all_or_nothing(0xe000) {
             if mask & 0xfff != 0 {
-                self.push(format_args!("dl_vlan={}", tci & 0xfff));
+                self.push(format_args!("dl_vlan{n}={}", tci & 0xfff));
             }
             if mask & 0xe000 != 0 {
-                self.push(format_args!("dl_vlan_pcp={}", tci >> 13));
+                self.push(format_args!("dl_vlan_pcp{n}={}", tci >> 13));
             }
         } else if mask == 0xffff {
-            self.push(format_args!("vlan_tci=0x{tci:04x}"));
+            self.push(format_args!("vlan_tci{n}=0x{tci:04x}"));
         } else {
-            self.push(format_args!("vlan_tci=0x{tci:04x}/0x{mask:04x}"));
+            self.push(format_args!("vlan_tci{n}=0x{tci:04x}/0x{mask:04x}"));
         }
     }
 
@@ -349,6 +365,14 @@ impl Printer<'_> {
         self.decimal("mpls_tc", Field::MPLS_TC);
         self.decimal("mpls_ttl", Field::MPLS_TTL);
         self.decimal("mpls_bos", Field::MPLS_BOS);
+        for (name, place) in [("mpls_lse1", slot::MPLS_LSE1), ("mpls_lse2", slot::MPLS_LSE2)] {
+            let (value, mask) = (self.m.value.get(place), self.m.mask.get(place));
+            if mask == place.ones() as u64 {
+                self.push(format_args!("{name}={value}"));
+            } else if mask != 0 {
+                self.push(format_args!("{name}=0x{value:x}/0x{mask:x}"));
+            }
+        }
     }
 
     fn fragment(&mut self) {

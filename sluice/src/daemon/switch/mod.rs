@@ -25,7 +25,8 @@ use sluice_compiler::RuleSet;
 use sluice_engine::Counters;
 use sluice_flow::fdb::{Fdb, Versions};
 use sluice_flow::hash::Seeds;
-use sluice_flow::{BridgeIdx, Change, Event, PortIdx};
+use sluice_flow::program::Miss;
+use sluice_flow::{BridgeIdx, Change, Event, PortIdx, Program};
 use sluice_openflow::message::{FlowRemoved, PortReason, PortStatus, TableStatus};
 use sluice_openflow::{PortNo, VersionSet};
 use sluice_ovsdb_bridge as desired;
@@ -236,6 +237,22 @@ impl Switch {
             }
         }
         self.settle();
+    }
+
+    /// The program that workers run, or are about to.
+    pub fn program(&self) -> &Arc<Program> {
+        self.publisher.current()
+    }
+
+    /// What happens to packets that no rule of a table matches.
+    pub fn miss_of(&self, bridge: BridgeIdx, table: u8) -> Miss {
+        let found = self.program().bridge(bridge).and_then(|b| b.tables.get(usize::from(table)));
+        found.map_or(Miss::Drop, |t| t.miss)
+    }
+
+    /// The datapath's number of a meter.
+    pub fn meter_number(&self, _bridge: BridgeIdx, _meter: u32) -> Option<u32> {
+        None
     }
 
     /// The epoch that has everything which was changed so far.

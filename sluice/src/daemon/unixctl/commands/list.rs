@@ -2,7 +2,7 @@
 //!
 //! Deliberately does not know: what they do.
 
-use super::{basic, Command, Need, Reply};
+use super::{basic, explain, Command, Need, Reply};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> Reply;
 
@@ -16,6 +16,20 @@ const fn now(name: &'static str, usage: &'static str, min: usize, max: usize, ru
 pub(super) static COMMANDS: &[Command] = &[
     now("exit", "[--cleanup]", 0, 1, basic::exit),
     now("list-commands", "", 0, 0, basic::list_commands),
+    now(
+        "ofproto/trace",
+        "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
+        1,
+        MANY,
+        explain::trace,
+    ),
+    now(
+        "ofproto/trace-packet-out",
+        "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
+        2,
+        MANY,
+        explain::trace_packet_out,
+    ),
     now("version", "", 0, 0, basic::version),
     now("vlog/close", "", 0, 0, basic::vlog_close),
     now("vlog/disable-rate-limit", "[module]...", 0, MANY, basic::vlog_rate_limit),

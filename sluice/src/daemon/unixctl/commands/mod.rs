@@ -5,6 +5,7 @@
 //! Deliberately does not know: sockets and JSON.
 
 mod basic;
+mod explain;
 mod list;
 
 use sluice_port::netlink::Tables;

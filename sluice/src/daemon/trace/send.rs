@@ -1,0 +1,227 @@
+//! Where a traced packet leaves: ports, patch ports, tunnels, controllers, groups.
+//!
+//! Deliberately does not know: which VLANs NORMAL allows (see `normal`).
+
+use sluice_flow::key::slot;
+use sluice_openflow::message::port_config;
+use sluice_openflow::action::Bundle;
+use sluice_openflow::text::Names;
+use sluice_openflow::{PortNo, SubField};
+use sluice_ovsdb_bridge as desired;
+
+use super::act::End;
+use super::odp::Odp;
+use super::packet::Packet;
+use super::ports::{datapath_number, is_floodable, is_patch, other_half};
+use super::tree::Kind;
+use super::walk::{no_receive, How, Walk};
+use crate::daemon::switch::bridge::PortState;
+
+/// Reasons for which controllers get packets.
+mod reason {
+    pub const ACTION: u8 = 1;
+    pub const EXPLICIT_MISS: u8 = 8;
+    pub const ACTION_SET: u8 = 6;
+    pub const GROUP: u8 = 7;
+    pub const PACKET_OUT: u8 = 5;
+}
+
+impl Walk<'_> {
+    pub(super) fn output(&mut self, port: PortNo, max_len: u16, may_punt: bool, last: bool, in_bucket: bool) {
+        let in_port = self.packet.in_port();
+        match port {
+            PortNo::IN_PORT => self.send(in_port, last),
+            PortNo::TABLE => self.resubmit(in_port, 0, may_punt, true, false, How::Plain),
+            PortNo::NORMAL => self.normal(),
+            PortNo::FLOOD => self.flood(false, last),
+            PortNo::ALL => self.flood(true, last),
+            PortNo::CONTROLLER => {
+                let reason = match (self.in_packet_out, in_bucket, self.in_action_set) {
+                    (true, _, _) => reason::PACKET_OUT,
+                    (_, true, _) => reason::GROUP,
+                    (_, _, true) => reason::ACTION_SET,
+                    _ => reason::ACTION,
+                };
+                self.to_controller(max_len, reason, 0);
+            }
+            PortNo::NONE => {}
+            _ if port == in_port => self.say(Kind::Warn, "skipping output to input port"),
+            _ => self.send(port, last),
+        }
+    }
+
+    pub(super) fn output_from(&mut self, src: SubField, max_len: u16, last: bool, in_bucket: bool) {
+        let port = self.packet.read(src);
+        match u16::try_from(port) {
+            Ok(number) => {
+                self.say(Kind::Detail, format!("output port is {number}"));
+                self.wc.mark_part(src);
+                self.output(PortNo::from_u16(number), max_len, false, last, in_bucket);
+            }
+            Err(_) => self.say(Kind::Warn, format!("output port {port} is out of range")),
+        }
+    }
+
+    pub(super) fn output_cut(&mut self, port: PortNo, max_len: u32, last: bool, in_bucket: bool) {
+        let mut name = String::new();
+        Names::new().write_port(&mut name, port);
+        match port {
+            PortNo::TABLE | PortNo::NORMAL | PortNo::FLOOD | PortNo::ALL | PortNo::CONTROLLER | PortNo::NONE => {
+                self.say(Kind::Warn, format!("output_trunc does not support port: {name}"));
+            }
+            _ if port == self.packet.in_port() => self.say(Kind::Warn, "skipping output to input port"),
+            _ if self.port(port).is_none_or(is_patch) => {
+                self.say(Kind::Error, format!("output_trunc does not support patch port {name}"));
+            }
+            _ => {
+                self.emit(Odp::Text(format!("trunc({max_len})")));
+                self.output(port, 0, false, last, in_bucket);
+            }
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, port: PortNo, queue: u32, last: bool, in_bucket: bool) {
+        self.wc.mark_all(slot::SKB_PRIORITY);
+        let port = if port == PortNo::IN_PORT { self.packet.in_port() } else { port };
+        if port == self.packet.in_port() && port != PortNo::LOCAL {
+            return;
+        }
+        let before = self.packet.get(slot::SKB_PRIORITY);
+        self.packet.set(slot::SKB_PRIORITY, u64::from(queue));
+        let _ = in_bucket;
+        self.send(port, last);
+        self.packet.set(slot::SKB_PRIORITY, before);
+    }
+
+    fn flood(&mut self, all: bool, last: bool) {
+        let in_port = self.packet.in_port();
+        let Some(bridge) = self.bridge() else { return };
+        let to: Vec<PortNo> = bridge.ports.values().filter(|p| p.number != in_port && (all || is_floodable(p))).map(|p| p.number).collect();
+        // Ports without a number of the datapath, LOCAL first, as a switch of its own would list them.
+        for (i, port) in to.iter().enumerate() {
+            self.send(*port, last && i + 1 == to.len());
+        }
+    }
+
+    /// To a port, even to the one that the packet came in by.
+    pub(super) fn send(&mut self, number: PortNo, last: bool) {
+        let Some(port) = self.port(number).filter(|p| datapath_number(p).is_some() || is_virtual(p)) else {
+            return self.say(Kind::Warn, "Nonexistent output port");
+        };
+        if port.config & port_config::NO_FWD != 0 {
+            return self.say(Kind::Detail, "OFPPC_NO_FWD set, skipping output");
+        }
+        if self.both_protected(port) {
+            return self.say(Kind::Warn, "Flow is between protected ports, skipping output.");
+        }
+        if is_patch(port) {
+            return self.cross(port, last);
+        }
+        if let Some(desired::PortKind::Vxlan(vxlan)) = port.wanted.as_ref().map(|w| &w.kind) {
+            return self.by_tunnel(vxlan, last);
+        }
+        let Some(number) = datapath_number(port) else { return };
+        self.commit();
+        self.emit(Odp::Output(number));
+    }
+
+    fn both_protected(&self, port: &PortState) -> bool {
+        let protected = |p: &PortState| p.wanted.as_ref().is_some_and(|w| w.switching.protected);
+        protected(port) && self.port(self.packet.in_port()).is_some_and(protected)
+    }
+
+    /// Into another bridge, with nothing of this one's state.
+    fn cross(&mut self, port: &PortState, last: bool) {
+        let Some((bridge, number)) = other_half(self.switch, port) else {
+            return self.say(Kind::Warn, "Nonexistent output port");
+        };
+        let saved = (self.packet.clone(), self.bridge, self.conntracked, self.was_mpls, self.tree.at);
+        let (stack, action_set) = (std::mem::take(&mut self.stack), std::mem::take(&mut self.action_set));
+        let tunnel = self.wc.clone();
+        self.wc.forget_tunnel();
+        self.packet.set(slot::IN_PORT, u64::from(number.0));
+        self.packet.set(slot::METADATA, 0);
+        self.packet.forget_tunnel();
+        (0..8).for_each(|n| self.packet.set(slot::xreg(n), 0));
+        self.packet.set(slot::ACTSET_OUTPUT, 0);
+        self.clear_state();
+        self.tree.at = self.tree.add(Kind::Bridge, format!("bridge(\"{}\")", bridge.name));
+        self.bridge = bridge.index;
+        if bridge.ports.get(&number).is_some_and(|p| !no_receive(p)) {
+            self.resubmit(number, 0, true, true, last, How::OnCopy);
+            self.end_of_list();
+        }
+        (self.packet, self.bridge, self.conntracked, self.was_mpls, self.tree.at) = saved;
+        (self.stack, self.action_set) = (stack, action_set);
+        copy_tunnel(&tunnel, &mut self.wc);
+        self.exit = false;
+        self.error = None;
+    }
+
+    pub(super) fn clear_state(&mut self) {
+        self.conntracked = false;
+        self.packet.forget_connection();
+    }
+
+    pub(super) fn to_controller(&mut self, max_len: u16, why: u8, id: u16) {
+        self.commit();
+        let why = if why == reason::ACTION && self.rule.is_table_miss { reason::EXPLICIT_MISS } else { why };
+        let recirc = self.recirc_id();
+        let cookie = self.rule.cookie.unwrap_or(u64::MAX);
+        let cookie = if cookie == 0 { "0".to_string() } else { format!("0x{cookie:x}") };
+        let silent = u8::from(!self.side_effects);
+        self.emit(Odp::Text(format!(
+            "userspace(pid=0,controller(reason={why},dont_send={silent},continuation=0,recirc_id={recirc},rule_cookie={cookie},controller_id={id},max_len={max_len}))"
+        )));
+    }
+
+    pub(super) fn meter(&mut self, id: u32) {
+        // The datapath numbers meters from 0, in the order in which they were made.
+        if let Some(number) = self.switch.meter_number(self.bridge, id) {
+            self.emit(Odp::Text(format!("meter({number})")));
+        }
+    }
+
+    pub(super) fn bundle(&mut self, bundle: &Bundle, last: bool, in_bucket: bool) {
+        let alive = |port: &&PortNo| self.port(**port).is_some_and(|p| p.link.up && p.link.carrier);
+        let chosen = match bundle.algorithm {
+            0 => bundle.members.iter().find(alive).copied(),
+            _ => return self.say(Kind::Warn, "which member a hash chooses is only known where packets are forwarded"),
+        };
+        let port = chosen.unwrap_or(PortNo::NONE);
+        match bundle.dst {
+            Some(dst) => {
+                self.wc.mark_part(dst);
+                self.packet.write(dst, u128::from(port.to_u16().unwrap_or(u16::MAX)));
+                self.say_now(dst);
+            }
+            None => self.output(port, 0, false, last, in_bucket),
+        }
+    }
+
+    pub(super) fn multipath(&mut self, m: &sluice_openflow::action::Multipath) {
+        let dst = sluice_openflow::text::format_subfield(m.dst);
+        self.say(Kind::Warn, format!("which link a hash chooses for {dst} is only known where packets are forwarded"));
+    }
+
+    pub(super) fn group(&mut self, id: u32, _last: bool) -> End {
+        if !self.may_go_on() {
+            return End::Action;
+        }
+        self.say(Kind::Warn, format!("output to nonexistent group {id}"));
+        End::List
+    }
+}
+
+/// Ports that need no device.
+fn is_virtual(port: &PortState) -> bool {
+    matches!(port.wanted.as_ref().map(|w| &w.kind), Some(desired::PortKind::Patch { .. } | desired::PortKind::Vxlan(_)))
+}
+
+fn copy_tunnel(from: &Packet, to: &mut Packet) {
+    for word in super::packet::TUNNEL_WORDS {
+        if let (Some(from), Some(to)) = (from.key.words.get(word), to.key.words.get_mut(word)) {
+            *to = *from;
+        }
+    }
+}
