@@ -250,11 +250,6 @@ impl Switch {
         found.map_or(Miss::Drop, |t| t.miss)
     }
 
-    /// The datapath's number of a meter.
-    pub fn meter_number(&self, _bridge: BridgeIdx, _meter: u32) -> Option<u32> {
-        None
-    }
-
     /// The epoch that has everything which was changed so far.
     pub fn target_epoch(&self) -> u64 {
         self.publisher.target_epoch()

@@ -147,6 +147,7 @@ impl Walk<'_> {
             return self.say(Kind::Warn, format!("unmet prerequisites for {name}, set_field ignored"));
         }
         self.mark_layer(field);
+        self.label_by_action |= field == Field::IPV6_LABEL;
         self.wc.mark_bits(field, *mask);
         if !self.packet.write_bits(field, *value, *mask) {
             self.unknown();

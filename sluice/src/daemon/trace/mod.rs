@@ -9,6 +9,7 @@ mod act;
 mod action_set;
 mod commit;
 mod conntrack;
+mod groups;
 mod lookup;
 mod normal;
 mod odp;
@@ -36,6 +37,7 @@ pub fn trace_packet_out(switch: &mut Switch, words: &[&str], now_ms: u64) -> Res
     let names = sluice_openflow::text::Names::new();
     let actions = sluice_openflow::text::parse_actions(actions, &names).map_err(|e| e.ovs_text().to_string())?;
     let request = request::parse(switch, words, true)?;
-    sluice_compiler::check::check_references(&actions).map_err(|e| format!("Bad actions: {e}"))?;
+    let known = |what| switch.rules.knows(request.bridge, what);
+    sluice_compiler::check::check_references(&actions, &known).map_err(|e| format!("Bad actions: {e}"))?;
     Ok(run::run(switch, &request, Some(&actions), now_ms))
 }

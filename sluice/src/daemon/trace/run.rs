@@ -59,7 +59,7 @@ impl Pass<'_> {
             true => "\nFinal flow: unchanged\n".to_string(),
             false => format!("\nFinal flow: {}\n", flow_text(&walk.packet, &names)),
         };
-        out += &format!("Megaflow: {}\n", megaflow_text(packet, &walk.wc, &names));
+        out += &format!("Megaflow: {}\n", megaflow_text(packet, &walk.wc, walk.label_by_action, &names));
         let ports = if self.request.names { datapath_names(switch) } else { Default::default() };
         out += &format!("Datapath actions: {}", odp::format(&walk.out, &ports));
         match walk.error {
@@ -230,14 +230,16 @@ fn mask_connection(packet: &Packet, mask: &mut Packet) {
 }
 
 /// What had to be looked at.
-pub(super) fn megaflow_text(packet: &Packet, wc: &Packet, names: &Names) -> String {
+pub(super) fn megaflow_text(packet: &Packet, wc: &Packet, label_by_action: bool, names: &Names) -> String {
     let mut mask = wc.key;
     mask.set(slot::STAGE, 0);
     mask.set(slot::TTL_EXPIRING, 0);
     mask.set(slot::PACKET_TYPE, 0);
     mask.set(slot::VLAN_TPID, 0);
     let inner = (packet.inner.1 & wc.inner.1, wc.inner.1);
-    format_packet_match(&Match { value: packet.key.and(&mask), mask }, inner, names)
+    let text = format_packet_match(&Match { value: packet.key.and(&mask), mask }, inner, names);
+    let label = format!("ipv6_label=0x{:05x}", packet.get(slot::IPV6_LABEL));
+    if label_by_action { text.replacen(&label, &format!("{label}/0xfffff"), 1) } else { text }
 }
 
 fn carry_out(switch: &mut Switch, effect: Effect, now_ms: u64) {

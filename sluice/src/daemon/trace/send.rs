@@ -9,7 +9,6 @@ use sluice_openflow::text::Names;
 use sluice_openflow::{PortNo, SubField};
 use sluice_ovsdb_bridge as desired;
 
-use super::act::End;
 use super::odp::Odp;
 use super::packet::Packet;
 use super::ports::{datapath_number, is_floodable, is_patch, other_half};
@@ -20,9 +19,9 @@ use crate::daemon::switch::bridge::PortState;
 /// Reasons for which controllers get packets.
 mod reason {
     pub const ACTION: u8 = 1;
-    pub const EXPLICIT_MISS: u8 = 8;
-    pub const ACTION_SET: u8 = 6;
-    pub const GROUP: u8 = 7;
+    pub const EXPLICIT_MISS: u8 = 200;
+    pub const ACTION_SET: u8 = 3;
+    pub const GROUP: u8 = 4;
     pub const PACKET_OUT: u8 = 5;
 }
 
@@ -176,9 +175,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn meter(&mut self, id: u32) {
-        // The datapath numbers meters from 0, in the order in which they were made.
-        if let Some(number) = self.switch.meter_number(self.bridge, id) {
-            self.emit(Odp::Text(format!("meter({number})")));
+        let found = self.switch.program().bridge(self.bridge).and_then(|b| b.referred.meter(id)).map(|m| m.place);
+        if let Some(place) = found {
+            self.emit(Odp::Text(format!("meter({place})")));
         }
     }
 
@@ -202,14 +201,6 @@ impl Walk<'_> {
     pub(super) fn multipath(&mut self, m: &sluice_openflow::action::Multipath) {
         let dst = sluice_openflow::text::format_subfield(m.dst);
         self.say(Kind::Warn, format!("which link a hash chooses for {dst} is only known where packets are forwarded"));
-    }
-
-    pub(super) fn group(&mut self, id: u32, _last: bool) -> End {
-        if !self.may_go_on() {
-            return End::Action;
-        }
-        self.say(Kind::Warn, format!("output to nonexistent group {id}"));
-        End::List
     }
 }
 

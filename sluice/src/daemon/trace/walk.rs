@@ -88,6 +88,8 @@ pub(super) struct Walk<'a> {
     pub effects: Vec<Effect>,
     /// The next look-up is by the connection's first packet.
     pub by_connection: bool,
+    /// An action wrote the flow label: its 20 bits are then shown as a part of 32.
+    pub label_by_action: bool,
     depth: u32,
     lookups: u32,
 }
@@ -133,6 +135,7 @@ impl<'a> Walk<'a> {
             next_recirc: 1,
             effects: Vec::new(),
             by_connection: false,
+            label_by_action: false,
             depth: 0,
             lookups: 0,
         };
