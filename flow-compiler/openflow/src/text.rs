@@ -45,7 +45,6 @@ pub use flow_parse::{
 pub use flow_print::{format_duration, format_flow_mod, format_flow_mod_in, format_flow_stats, FlowCounters, FlowLine};
 pub use group::{parse_group, parse_group_line};
 pub use formats::Formats;
-pub use match_print::format_match;
 pub use meter::{parse_meter, parse_meter_id, ALL_METERS};
 pub use match_print::{format_match, format_packet_match};
 pub use monitor::parse_flow_monitor;
