@@ -3,5 +3,7 @@
 //! Purpose: find the other end by its name.
 //! Deliberately does not know: what a message says.
 
+pub mod keys;
 pub mod socket;
 pub mod target;
+pub mod tls;

@@ -12,6 +12,9 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::keys::Keys;
+use super::tls::Tls;
+
 /// A connected stream.
 #[derive(Debug)]
 pub enum Stream {
@@ -19,6 +22,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TCP.
     Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Tls),
 }
 
 impl Stream {
@@ -32,6 +37,16 @@ impl Stream {
         TcpStream::connect(address).map(Stream::Tcp)
     }
 
+    /// Begins to connect with TLS; reads tell what is wrong with certificates.
+    pub fn tls(address: SocketAddr, keys: &Keys) -> io::Result<Stream> {
+        Tls::connect(address, keys).map(Stream::Tls)
+    }
+
+    /// Takes an accepted connection, whose other end begins TLS.
+    pub fn accept_tls(socket: TcpStream, keys: &Keys) -> io::Result<Stream> {
+        Tls::accept(socket, keys).map(Stream::Tls)
+    }
+
     /// Registers it for both directions.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -42,6 +57,10 @@ impl Stream {
                 let _ = s.set_nodelay(true);
                 s.register(registry, token, both)
             }
+            Stream::Tls(s) => {
+                let _ = s.socket.set_nodelay(true);
+                s.socket.register(registry, token, both)
+            }
         }
     }
 
@@ -51,6 +70,7 @@ impl Stream {
         let _ = match self {
             Stream::Unix(s) => s.deregister(registry),
             Stream::Tcp(s) => s.deregister(registry),
+            Stream::Tls(s) => s.socket.deregister(registry),
         };
     }
 }
@@ -60,6 +80,7 @@ impl Read for Stream {
         match self {
             Stream::Unix(s) => s.read(bytes),
             Stream::Tcp(s) => s.read(bytes),
+            Stream::Tls(s) => s.read(bytes),
         }
     }
 }
@@ -69,10 +90,14 @@ impl Write for Stream {
         match self {
             Stream::Unix(s) => s.write(bytes),
             Stream::Tcp(s) => s.write(bytes),
+            Stream::Tls(s) => s.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Unix(_) | Stream::Tcp(_) => Ok(()),
+            Stream::Tls(s) => s.flush(),
+        }
     }
 }

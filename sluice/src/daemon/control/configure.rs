@@ -111,7 +111,8 @@ impl Control {
             }
             Step::RemoveUnderlay { device } => self.switch.remove_underlay(&device),
             Step::SetWorkers(_) => crate::log!(Warn, "sluiced", "[workers] takes effect when the daemon is started again"),
-            Step::SetNode(_) | Step::SetTls(_) | Step::SetZones(_) => {}
+            Step::SetTls(tls) => self.set_keys(tls),
+            Step::SetNode(_) | Step::SetZones(_) => {}
             Step::AddUnderlay(underlay) => self.switch.add_underlay(underlay),
             Step::AddBridge(bridge) => self.add_bridge(bridge, now_ms)?,
             Step::ChangeBridge(bridge) => self.change_bridge(bridge, now_ms)?,

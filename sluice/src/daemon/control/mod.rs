@@ -10,6 +10,7 @@ mod guard;
 mod punts;
 mod report;
 mod timers;
+mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use super::switch::link::{speed_of, LinkFacts};
 use super::switch::{Notice, Switch};
 use super::unixctl;
 use super::worker::Worker;
+use crate::stream::keys::Keys;
 
 const WAKE: Token = Token(0);
 const STOP: Token = Token(1);
@@ -57,16 +59,19 @@ pub struct Control {
     server: Server,
     unixctl: unixctl::Server,
     follower: Option<follow::Follower>,
+    /// For `ssl:` and `pssl:` connections.
+    keys: Option<Keys>,
 }
 
 /// Runs until a signal ends it.
 ///
 /// `readiness` hears when configuration can begin.
 pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
+    let keys = tls::of_command_line(&args.tls)?;
     let (state, follower) = match &args.source {
         Source::File(file) => (configure::read(file)?, None),
         Source::Database(remote) => {
-            let follower = follow::Follower::new(Database::new(Remote::parse(remote)?));
+            let follower = follow::Follower::new(Database::new(Remote::parse(remote)?, keys.clone()));
             (DesiredState::default(), Some(follower))
         }
     };
@@ -74,6 +79,7 @@ pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
     let rundir = RunDirectory::claim(&args.directories.run).map_err(|e| e.to_string())?;
     let mut control = Control::new(args, rundir, &state)?;
     control.follower = follower;
+    control.keys = keys;
     let result = control.configure_first(state).and_then(|()| control.serve(&mut readiness));
     control.end(result)
 }
@@ -113,6 +119,7 @@ impl Control {
             server: Server::new(),
             unixctl,
             follower: None,
+            keys: None,
         })
     }
 

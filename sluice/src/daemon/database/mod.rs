@@ -14,6 +14,7 @@ use sluice_ovsdb_bridge::database::{Memory, News, Session, SessionError};
 
 pub use remote::Remote;
 
+use crate::stream::keys::Keys;
 use crate::stream::socket::Stream;
 
 /// The connection's token.
@@ -28,6 +29,7 @@ const WAIT_MS: (u64, u64) = (1000, 8000);
 /// The connection to the database, or what is left of it.
 pub struct Database {
     remote: Remote,
+    keys: Option<Keys>,
     link: Option<Link>,
     memory: Memory,
     due_ms: u64,
@@ -44,8 +46,8 @@ struct Link {
 
 impl Database {
     /// Will connect at once.
-    pub fn new(remote: Remote) -> Database {
-        Database { remote, link: None, memory: Memory::default(), due_ms: 0, wait_ms: WAIT_MS.0, complained: false }
+    pub fn new(remote: Remote, keys: Option<Keys>) -> Database {
+        Database { remote, keys, link: None, memory: Memory::default(), due_ms: 0, wait_ms: WAIT_MS.0, complained: false }
     }
 
     /// The conversation, while there is one.
@@ -104,7 +106,7 @@ impl Database {
     }
 
     fn connect(&mut self, registry: &Registry, now_ms: u64) -> io::Result<()> {
-        let mut stream = self.remote.connect()?;
+        let mut stream = self.remote.connect(self.keys.as_ref())?;
         stream.register(registry, TOKEN)?;
         let session = Session::begin(std::mem::take(&mut self.memory), PROBE_MS, now_ms);
         self.link = Some(Link { stream, session, readable: true });

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::stream::keys::Keys;
 use crate::stream::socket::Stream;
 
 /// OVSDB's registered port.
@@ -17,6 +18,8 @@ pub enum Remote {
     Unix(PathBuf),
     /// `tcp:IP[:PORT]`.
     Tcp(SocketAddr),
+    /// `ssl:IP[:PORT]`.
+    Ssl(SocketAddr),
 }
 
 impl Remote {
@@ -27,15 +30,20 @@ impl Remote {
         match scheme {
             "unix" if !rest.is_empty() => Ok(Remote::Unix(PathBuf::from(rest))),
             "tcp" => address(rest).map(Remote::Tcp).ok_or_else(bad),
+            "ssl" => address(rest).map(Remote::Ssl).ok_or_else(bad),
             _ => Err(bad()),
         }
     }
 
     /// Begins to connect.
-    pub fn connect(&self) -> io::Result<Stream> {
+    pub fn connect(&self, keys: Option<&Keys>) -> io::Result<Stream> {
         match self {
             Remote::Unix(path) => Stream::unix(path),
             Remote::Tcp(address) => Stream::tcp(*address),
+            Remote::Ssl(address) => match keys {
+                Some(keys) => Stream::tls(*address, keys),
+                None => Err(io::Error::other("ssl needs --private-key, --certificate and --ca-cert")),
+            },
         }
     }
 }
@@ -53,6 +61,7 @@ impl fmt::Display for Remote {
         match self {
             Remote::Unix(path) => write!(f, "unix:{}", path.display()),
             Remote::Tcp(address) => write!(f, "tcp:{address}"),
+            Remote::Ssl(address) => write!(f, "ssl:{address}"),
         }
     }
 }
