@@ -20,12 +20,14 @@ pub mod packet;
 pub mod pcap;
 mod sys;
 pub mod tap;
+mod ticks;
 pub mod vhost;
 mod vnet;
 
 pub use count::{Offloads, PortStats, SendDrop, SendOutcome};
 pub use device::Device;
 pub use error::{PortError, Trouble};
+pub use ticks::ticks;
 
 use std::os::fd::RawFd;
 

@@ -281,7 +281,7 @@ impl Switch {
                 self.adopted = self.adopted.max(epoch);
                 self.settle();
             }
-            News::Report { ticket, report } => self.take_report(ticket, &report),
+            News::Report { ticket, report, time } => self.take_report(ticket, &report, time),
             News::Events(events) => self.wishes.extend(events),
             News::Punts(punts) => {
                 for punted in punts {

@@ -13,6 +13,7 @@ use sluice_openflow::PortNo;
 
 use super::bridge::Count;
 use super::{Command, Switch};
+use crate::daemon::worker::Time;
 
 /// Frames of one device.
 pub type DeviceCount = PortCounters;
@@ -25,6 +26,7 @@ pub(super) struct Reports {
     counters: Counters,
     devices: HashMap<PortIdx, PortCounters>,
     folded_ms: u64,
+    time: Time,
 }
 
 impl Reports {
@@ -63,6 +65,11 @@ impl Switch {
         self.reports.asked > self.reports.answered
     }
 
+    /// How the worker spent its time, as of the last report.
+    pub fn worker_time(&self) -> Time {
+        self.reports.time
+    }
+
     pub(super) fn now_of_last_report(&self) -> u64 {
         self.reports.folded_ms
     }
@@ -72,7 +79,8 @@ impl Switch {
         self.reports.folded_ms = now_ms;
     }
 
-    pub(super) fn take_report(&mut self, ticket: u64, report: &Report) {
+    pub(super) fn take_report(&mut self, ticket: u64, report: &Report, time: Time) {
+        self.reports.time = time;
         for (&id, used) in &report.rules {
             self.rules.fold(id, used.packets, used.bytes, used.last_ms);
             if !self.retiring.is_empty() {

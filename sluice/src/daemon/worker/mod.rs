@@ -32,6 +32,15 @@ const RING: usize = 1024;
 /// Packets of controllers that may wait for the worker; more are dropped and counted.
 const INJECTIONS: usize = 512;
 
+/// How a worker spent its time, in ticks of its CPU. Sleep is in neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// In turns that found frames.
+    pub busy: u64,
+    /// In turns that found none.
+    pub idle: u64,
+}
+
 /// What the worker is told.
 pub enum Command {
     /// Run this program from the next batch on.
@@ -96,6 +105,8 @@ pub enum News {
         ticket: u64,
         /// The counts.
         report: Box<Report>,
+        /// How long the worker was busy and idle until then.
+        time: Time,
     },
     /// Deciding asks for something.
     Events(Vec<Event>),

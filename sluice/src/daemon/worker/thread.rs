@@ -19,7 +19,7 @@ use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
 use super::open;
-use super::{Command, Fronts, News, RING};
+use super::{Command, Fronts, News, Time, RING};
 use crate::daemon::clock::Clock;
 
 /// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
@@ -60,6 +60,7 @@ pub fn spawn(
         descriptors: HashMap::new(),
         origins: HashMap::new(),
         told: false,
+        time: Time::default(),
     };
     let thread = std::thread::Builder::new().name("worker".to_string()).spawn(move || {
         if let Some(cpu) = cpu {
@@ -85,12 +86,14 @@ struct Body {
     origins: HashMap<PortIdx, super::DeviceSpec>,
     /// The control side was given something that it was not woken for yet.
     told: bool,
+    time: Time,
 }
 
 impl Body {
     fn run(&mut self) {
         let mut events = Events::with_capacity(64);
         let mut idle = 0;
+        let mut since = sluice_port::ticks();
         loop {
             while let Ok(command) = self.inbox.pop() {
                 if !self.obey(command) {
@@ -99,7 +102,16 @@ impl Body {
             }
             let work = self.worker.turn(self.clock.now_ms());
             self.tell();
-            idle = if work == 0 { idle + 1 } else { 0 };
+            let now = sluice_port::ticks();
+            let spent = now.wrapping_sub(since);
+            since = now;
+            if work == 0 {
+                self.time.idle += spent;
+                idle += 1;
+            } else {
+                self.time.busy += spent;
+                idle = 0;
+            }
             if idle > IDLE_TURNS {
                 idle = 0;
                 if !self.worker.arm() {
@@ -112,6 +124,7 @@ impl Body {
                         return self.end();
                     }
                 }
+                since = sluice_port::ticks();
             }
         }
     }
@@ -135,7 +148,7 @@ impl Body {
             }
             Command::Report { ticket } => {
                 let report = Box::new(self.worker.report());
-                self.give(News::Report { ticket, report });
+                self.give(News::Report { ticket, report, time: self.time });
             }
             Command::Stop => return false,
         }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately does not know: what they do.
 
-use super::{basic, explain, Command, Need, Reply};
+use super::{basic, explain, pmd, Command, Need, Reply};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> Reply;
 
@@ -14,6 +14,13 @@ const fn now(name: &'static str, usage: &'static str, min: usize, max: usize, ru
 
 /// Every command, by name.
 pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: "dpif-netdev/pmd-stats-show",
+        usage: "",
+        arguments: (0, 0),
+        need: Need::Counts,
+        run: pmd::stats_show,
+    },
     now("exit", "[--cleanup]", 0, 1, basic::exit),
     now("list-commands", "", 0, 0, basic::list_commands),
     now(

@@ -7,6 +7,7 @@
 mod basic;
 mod explain;
 mod list;
+mod pmd;
 
 use sluice_port::netlink::Tables;
 
