@@ -428,7 +428,7 @@ impl Device {
         let mergeable = self.has(feature::MRG_RXBUF);
         let header = if mergeable || self.has(feature::VERSION_1) { LONG } else { SHORT };
         let may = self.undone([feature::CSUM, feature::HOST_TSO4, feature::HOST_TSO6, feature::HOST_USO, feature::HOST_ECN]);
-        let transfer = Transfer::new(space, header, mergeable, may, self.active_log());
+        let transfer = Transfer::new(space, header, mergeable, may, self.has(feature::GUEST_CSUM), self.active_log());
         Ok(Queue::new(index, ring, transfer, call, has_kick))
     }
 

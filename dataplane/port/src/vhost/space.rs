@@ -66,6 +66,21 @@ impl Iotlb {
         self.entries.retain(|e| e.last < first || e.iova > last);
     }
 
+    /// Last address that lies in one piece with a translation, which others may go on.
+    fn end_of(&self, t: &Translation) -> u64 {
+        let mut end = *t;
+        let follows = |e: &Translation, end: &Translation| {
+            let offset = end.last - end.iova;
+            Some(e.iova) == end.last.checked_add(1)
+                && Some(e.user) == end.user.checked_add(offset).and_then(|u| u.checked_add(1))
+                && (e.read, e.write) == (end.read, end.write)
+        };
+        while let Some(next) = self.entries.iter().find(|e| follows(e, &end)) {
+            end = *next;
+        }
+        end.last
+    }
+
     fn find(&self, address: u64, write: bool) -> Option<&Translation> {
         let fits = |e: &&Translation| e.iova <= address && address <= e.last && if write { e.write } else { e.read };
         self.entries.iter().find(fits)
@@ -125,7 +140,7 @@ impl Space {
         let offset = address - t.iova;
         let user = t.user.checked_add(offset).ok_or(outside)?;
         let found = self.memory.by_user(user).and_then(|w| w.from(user)).ok_or(outside)?;
-        let left = (t.last - address).saturating_add(1);
+        let left = (iotlb.end_of(t) - address).saturating_add(1);
         let window = Window { start: address, len: found.len.min(left), ..found };
         if t.read && t.write {
             self.window = window;
@@ -136,6 +151,11 @@ impl Space {
     /// All `len` bytes at an address, if they lie in one piece.
     pub(crate) fn whole(&mut self, address: u64, len: u32, write: bool) -> Result<NonNull<u8>, Fault> {
         let span = self.find(address, len, write)?;
-        if span.len == len { Ok(span.host) } else { Err(Fault::Outside { address }) }
+        if span.len == len {
+            return Ok(span.host);
+        }
+        // The rest may lie elsewhere, which is no use, or be unknown yet.
+        self.find(address.wrapping_add(u64::from(span.len)), 1, write)?;
+        Err(Fault::Outside { address })
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Transfer {
     mergeable: bool,
     /// What this guest may send undone.
     may: Undone,
+    /// What is said of checksums is understood by this guest.
+    says_checksum: bool,
     log: Option<Arc<DirtyLog>>,
 }
 
@@ -62,7 +64,7 @@ enum Taken {
 }
 
 impl Transfer {
-    pub(crate) fn new(space: Space, header: usize, mergeable: bool, may: Undone, log: Option<Arc<DirtyLog>>) -> Transfer {
+    pub(crate) fn new(space: Space, header: usize, mergeable: bool, may: Undone, says_checksum: bool, log: Option<Arc<DirtyLog>>) -> Transfer {
         Transfer {
             space,
             batch: Batch::new(),
@@ -73,6 +75,7 @@ impl Transfer {
             header,
             mergeable,
             may,
+            says_checksum,
             log,
         }
     }
@@ -224,7 +227,7 @@ impl Transfer {
     /// The usual frame: one buffer that takes all of it.
     #[inline(always)]
     fn put_one(&self, host: NonNull<u8>, frame: &Frame) {
-        let header = header_of(frame, 1);
+        let header = header_of(frame, 1, self.says_checksum);
         // SAFETY: the buffer was found in one piece, and takes the header and the frame.
         unsafe {
             if self.header == LONG {
@@ -276,7 +279,7 @@ impl Transfer {
     }
 
     fn scatter<R: Ring>(&mut self, ring: &mut R, frame: &Frame, total: usize) {
-        let header = header_of(frame, self.parts.len() as u16);
+        let header = header_of(frame, self.parts.len() as u16, self.says_checksum);
         let mut cursor = Cursor::new(&self.spans);
         let log = self.log.as_deref();
         let written = |span: Span| {
@@ -302,10 +305,10 @@ impl Transfer {
 
 /// The header of a frame that takes this many buffers.
 #[inline(always)]
-fn header_of(frame: &Frame, buffers: u16) -> [u8; LONG] {
+fn header_of(frame: &Frame, buffers: u16, says_checksum: bool) -> [u8; LONG] {
     let mut header = [0; LONG];
     let m = &frame.meta;
-    if m.needs_csum || m.csum_valid || m.gso != Gso::None {
+    if m.needs_csum || (m.csum_valid && says_checksum) || m.gso != Gso::None {
         if let Some(h) = header.first_chunk_mut::<{ vnet::LEN }>() {
             *h = vnet::encode(frame);
         }

@@ -62,7 +62,7 @@ fn queue_for(d: &Driver, memory: &Arc<Memory>, mergeable: bool) -> Queue {
         AnyRing::Split(SplitRing::new(spec, None).unwrap())
     };
     let may = Undone { offloads: Offloads::ALL, ecn: true };
-    let transfer = Transfer::new(Space::new(memory.clone(), None), LONG, mergeable, may, None);
+    let transfer = Transfer::new(Space::new(memory.clone(), None), LONG, mergeable, may, true, None);
     Queue::new(0, ring, transfer, None, true)
 }
 

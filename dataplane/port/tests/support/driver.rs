@@ -27,6 +27,7 @@ pub struct Guest {
 }
 
 unsafe impl Send for Guest {}
+unsafe impl Sync for Guest {}
 
 impl Guest {
     pub fn new(len: u64) -> Guest {
