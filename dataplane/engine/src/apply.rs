@@ -8,7 +8,8 @@ use std::sync::Arc;
 use sluice_flow::key::slot;
 use sluice_flow::meter::{Exceeded, Meter};
 use sluice_flow::verdict::Encap;
-use sluice_flow::{DropReason, Op, PortIdx, Program};
+use sluice_flow::action::OfPort;
+use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
 use sluice_wire::{parse_part, Headers};
@@ -16,11 +17,15 @@ use sluice_wire::{parse_part, Headers};
 use crate::count::Counters;
 use crate::meter::{remark, Meters};
 use crate::view::{Unwrapped, Views};
-use crate::worker::{drop_reason, Punted};
+use crate::worker::{drop_reason, Punted, Received};
 use crate::{encap, labels, rewrite};
 
 /// Most packets to the controllers that wait in a worker.
 const PUNTS_MAX: usize = 1024;
+/// Most messages of the switch's own protocols that wait in a worker.
+const PROTOCOLS_MAX: usize = 256;
+/// Longest part of such a message that is kept.
+const PROTOCOL_BYTES: usize = 1600;
 /// Bytes of the Ethernet addresses, in front of a VLAN tag.
 const MACS: usize = 12;
 /// Bytes of a VLAN tag.
@@ -39,6 +44,8 @@ pub struct Exits {
     pub again: Vec<(u32, Frame)>,
     /// Copies for the controllers.
     pub punts: Vec<Punted>,
+    /// Messages of the switch's own protocols.
+    pub protocols: Vec<Received>,
     /// Frames by fate.
     pub counters: Counters,
     /// Token buckets.
@@ -55,6 +62,7 @@ impl Exits {
             queues: Vec::new(),
             again: Vec::new(),
             punts: Vec::new(),
+            protocols: Vec::new(),
             counters: Counters::default(),
             meters: Meters::default(),
             ident: 0,
@@ -134,6 +142,13 @@ impl Exits {
             }
             Op::Decap => self.unwrap(frame, h, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
+            Op::Protocol { bridge, port } => match self.receive_protocol(&frame, *bridge, *port) {
+                false => self.drop(frame, DropReason::PuntQueueFull),
+                true => {
+                    self.counters.punted += 1;
+                    self.pool.free(frame);
+                }
+            },
             _ => match self.punt(&frame, op, route.now_ms).err().or(route.drop) {
                 Some(reason) => self.drop(frame, reason),
                 None => {
@@ -157,6 +172,13 @@ impl Exits {
             if ops.is_empty() {
                 return;
             }
+        }
+        if let Op::Protocol { bridge, port } = op {
+            if !self.receive_protocol(frame, *bridge, *port) {
+                self.counters.copied += 1;
+                self.counters.drop(DropReason::PuntQueueFull, 1);
+            }
+            return;
         }
         match self.copy(frame) {
             Some(copy) => self.send(copy, h, op, route),
@@ -230,6 +252,17 @@ impl Exits {
         let (punt, state) = (punt.clone(), state.clone());
         self.punts.push(Punted { bridge: *bridge, in_port: *in_port, table: *table, rule: *rule, punt, state, bytes, total_len });
         Ok(())
+    }
+
+    /// Keeps a message of one of the switch's own protocols; false when too many wait.
+    fn receive_protocol(&mut self, frame: &Frame, bridge: BridgeIdx, port: OfPort) -> bool {
+        let room = self.protocols.len() < PROTOCOLS_MAX;
+        if room {
+            let mut bytes = frame.to_vec();
+            bytes.truncate(PROTOCOL_BYTES);
+            self.protocols.push(Received { bridge, port, bytes });
+        }
+        room
     }
 
     /// A frame that cannot be made what the operation wants must not be sent as it is.

@@ -132,6 +132,8 @@ pub struct Report {
     pub meters: HashMap<u32, MeterUse>,
     /// Patch and tunnel ports: received, then sent; packets and bytes.
     pub crossings: HashMap<(BridgeIdx, OfPort), [RuleUse; 2]>,
+    /// What each bucket of a bond sent.
+    pub bonds: HashMap<(BridgeIdx, OfPort, u8), RuleUse>,
     /// Packets that mirrors got copies of, by bridge and place.
     pub mirrors: HashMap<(BridgeIdx, u8), RuleUse>,
     /// Flows in the cache.

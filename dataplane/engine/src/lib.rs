@@ -25,7 +25,7 @@ pub mod worker;
 
 pub use count::{Counters, MeterUse, PortCounters, Report, RuleUse};
 pub use worker::control::Work;
-pub use worker::{Punted, Settings, Worker};
+pub use worker::{Punted, Received, Settings, Worker};
 
 /// Frames that go through the stations together.
 pub const BATCH: usize = 64;

@@ -280,10 +280,12 @@ pub fn may_change(note: &Note, step: &Step) -> bool {
 
 fn topics_of(verdict: &Verdict) -> Vec<Topic> {
     let tables = verdict.steps.iter().map(|s| Topic::Table(s.bridge, s.table));
-    let uses = verdict.uses.iter().map(|u| match *u {
-        Use::Group { bridge, id, .. } => Topic::Group(bridge, id),
-        Use::Meter { bridge, id } => Topic::Meter(bridge, id),
-        Use::Liveness { bridge } => Topic::Liveness(bridge),
+    let uses = verdict.uses.iter().filter_map(|u| match *u {
+        Use::Group { bridge, id, .. } => Some(Topic::Group(bridge, id)),
+        Use::Meter { bridge, id } => Some(Topic::Meter(bridge, id)),
+        Use::Liveness { bridge } => Some(Topic::Liveness(bridge)),
+        // A bond that changes changes everything.
+        Use::Bond { .. } => None,
     });
     let mut all: Vec<_> = tables.chain(uses).collect();
     all.sort_unstable();
@@ -323,6 +325,10 @@ fn fold_into(report: &mut Report, verdict: &Verdict, used: RuleUse) {
         let bucket = match *u {
             Use::Group { serial, chosen: Chosen::All, .. } => (serial, None),
             Use::Group { serial, chosen: Chosen::One(i), .. } => (serial, Some(i)),
+            Use::Bond { bridge, bond, bucket } => {
+                add(report.bonds.entry((bridge, bond, bucket)).or_default(), used);
+                continue;
+            }
             _ => continue,
         };
         add(report.groups.entry(bucket).or_default(), used);

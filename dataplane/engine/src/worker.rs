@@ -51,6 +51,17 @@ pub struct Punted {
     pub total_len: usize,
 }
 
+/// A message of one of the switch's own protocols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bridge.
+    pub bridge: BridgeIdx,
+    /// Port that it came in by.
+    pub port: OfPort,
+    /// The packet, or its beginning.
+    pub bytes: Vec<u8>,
+}
+
 /// What a worker is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -49,6 +49,9 @@ reasons! {
     ReservedAddress, "reserved_address", "NORMAL: sent to an address that bridges keep to themselves (01:80:c2:00:00:0x and some vendors')";
     MirrorPort, "mirror_port", "came in by a port that only sends the copies of a mirror";
     Protected, "protected", "from one protected port to another";
+    BondRefused, "bond_refused", "came in by a member of a bond that does not receive";
+    BondLoop, "bond_loop", "came back by a bond that it was sent out by";
+    BondDown, "bond_down", "no member of the bond sends";
     NoTunnel, "no_tunnel", "encapsulated packet for which no tunnel port is configured";
     TunnelInvalid, "tunnel_invalid", "encapsulated packet with a malformed outer or VXLAN header";
     TunnelNoPeer, "tunnel_no_peer", "tunnel port without remote address and none set by a rule";

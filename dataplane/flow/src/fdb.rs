@@ -96,7 +96,41 @@ pub struct Entry {
     pub port: OfPort,
     /// When it was last seen, milliseconds.
     pub seen_ms: u64,
+    /// Set by a person: it neither moves nor ages.
+    pub fixed: bool,
+    /// Until when gratuitous ARP by a bond does not move it, milliseconds.
+    pub locked_ms: u64,
 }
+
+/// How an address was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sighting {
+    /// On a port of its own.
+    #[default]
+    Port,
+    /// In a gratuitous ARP packet on a port of its own: one that comes back by a bond does not count.
+    Announced,
+    /// By a bond.
+    Bond,
+    /// In a gratuitous ARP packet by a bond.
+    AnnouncedByBond,
+}
+
+/// What happened to a table since it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Addresses learned.
+    pub learned: u64,
+    /// Addresses that aged.
+    pub expired: u64,
+    /// Addresses pushed out by others.
+    pub evicted: u64,
+    /// Addresses that moved to another port.
+    pub moved: u64,
+}
+
+/// How long a gratuitous ARP packet keeps its copies from moving the address, as in Open vSwitch.
+const LOCK_MS: u64 = 5000;
 
 /// The forwarding database of one bridge.
 #[derive(Debug)]
@@ -115,6 +149,7 @@ struct State {
     count: HashMap<OfPort, usize, FoldBuild>,
     limit: usize,
     ageing_ms: u64,
+    stats: Stats,
 }
 
 impl Fdb {
@@ -126,6 +161,7 @@ impl Fdb {
             count: HashMap::default(),
             limit: limit.max(1),
             ageing_ms: ageing_s.saturating_mul(1000),
+            stats: Stats::default(),
         };
         Fdb { state: Mutex::new(state), versions, salt }
     }
@@ -150,31 +186,50 @@ impl Fdb {
     pub fn lookup(&self, vlan: u16, mac: u64, now_ms: u64) -> Option<OfPort> {
         let state = self.lock();
         let e = state.entries.get(&(vlan, mac))?;
-        (now_ms.saturating_sub(e.seen_ms) < state.ageing_ms).then_some(e.port)
+        (e.fixed || now_ms.saturating_sub(e.seen_ms) < state.ageing_ms).then_some(e.port)
+    }
+
+    /// Would a packet from this address that came in by this bond be one that was sent out by it?
+    pub fn came_back(&self, vlan: u16, mac: u64, bond: OfPort, announced: bool, now_ms: u64) -> bool {
+        let state = self.lock();
+        let known = state.entries.get(&(vlan, mac)).filter(|e| e.fixed || now_ms.saturating_sub(e.seen_ms) < state.ageing_ms);
+        known.is_some_and(|e| e.port != bond && (!announced || e.locked_ms > now_ms))
     }
 
     /// Notes that the address was seen on a port. True when that is news.
     pub fn learn(&self, vlan: u16, mac: u64, port: OfPort, now_ms: u64) -> bool {
+        self.learn_as(vlan, mac, port, Sighting::Port, now_ms)
+    }
+
+    /// Notes that the address was seen, and how. True when that is news.
+    pub fn learn_as(&self, vlan: u16, mac: u64, port: OfPort, how: Sighting, now_ms: u64) -> bool {
         let mut state = self.lock();
-        let news = match state.entries.get(&(vlan, mac)) {
-            Some(old) if old.port == port && old.seen_ms == now_ms => return false,
+        let old = state.entries.get(&(vlan, mac)).copied();
+        let mut locked_ms = old.map_or(0, |e| e.locked_ms);
+        match how {
+            Sighting::Announced => locked_ms = now_ms + LOCK_MS,
+            Sighting::AnnouncedByBond if locked_ms > now_ms => return false,
+            _ => {}
+        }
+        let news = match old {
+            Some(old) if old.fixed => return false,
+            Some(old) if old.port == port && old.seen_ms == now_ms && old.locked_ms == locked_ms => return false,
             // One that look-ups do not find any more is news.
             Some(old) if old.port == port => now_ms.saturating_sub(old.seen_ms) >= state.ageing_ms,
             Some(old) => {
-                let old = *old;
                 state.forget(&old);
+                state.stats.moved += 1;
                 true
             }
             None => {
-                if state.entries.len() >= state.limit {
-                    if let Some(victim) = state.evict() {
-                        self.bump(victim.vlan, victim.mac);
-                    }
+                if !self.make_room(&mut state) {
+                    return false;
                 }
+                state.stats.learned += 1;
                 true
             }
         };
-        state.note(Entry { vlan, mac, port, seen_ms: now_ms });
+        state.note(Entry { vlan, mac, port, seen_ms: now_ms, fixed: false, locked_ms });
         drop(state);
         if news {
             self.bump(vlan, mac);
@@ -182,23 +237,72 @@ impl Fdb {
         news
     }
 
+    /// Sees to it that one more address fits; false when all that are there are fixed.
+    fn make_room(&self, state: &mut State) -> bool {
+        while state.entries.len() >= state.limit {
+            let Some(victim) = state.evict() else { return false };
+            state.stats.evicted += 1;
+            self.bump(victim.vlan, victim.mac);
+        }
+        true
+    }
+
+    /// Says where an address is, whatever is seen of it; false when there is no room.
+    pub fn fix(&self, vlan: u16, mac: u64, port: OfPort, now_ms: u64) -> bool {
+        let mut state = self.lock();
+        match state.entries.get(&(vlan, mac)).copied() {
+            Some(old) => state.forget(&old),
+            None if !self.make_room(&mut state) => return false,
+            None => {}
+        }
+        state.note(Entry { vlan, mac, port, seen_ms: now_ms, fixed: true, locked_ms: 0 });
+        drop(state);
+        self.bump(vlan, mac);
+        true
+    }
+
+    /// Forgets one address, fixed or learned; false when it was not known.
+    pub fn forget(&self, vlan: u16, mac: u64) -> bool {
+        let mut state = self.lock();
+        let Some(old) = state.entries.get(&(vlan, mac)).copied() else { return false };
+        state.forget(&old);
+        self.bump(vlan, mac);
+        true
+    }
+
+    /// What happened since the table was made.
+    pub fn stats(&self) -> Stats {
+        self.lock().stats
+    }
+
+    /// Zeroes what was counted.
+    pub fn clear_stats(&self) {
+        self.lock().stats = Stats::default();
+    }
+
+    /// Most entries.
+    pub fn limit(&self) -> usize {
+        self.lock().limit
+    }
+
     /// Removes what was not seen for the ageing time.
     pub fn expire(&self, now_ms: u64) {
         let mut state = self.lock();
         let ageing = state.ageing_ms;
-        let old: Vec<Entry> =
-            state.entries.values().filter(|e| now_ms.saturating_sub(e.seen_ms) >= ageing).copied().collect();
+        let over = |e: &&Entry| !e.fixed && now_ms.saturating_sub(e.seen_ms) >= ageing;
+        let old: Vec<Entry> = state.entries.values().filter(over).copied().collect();
+        state.stats.expired += old.len() as u64;
         for e in &old {
             state.forget(e);
             self.bump(e.vlan, e.mac);
         }
     }
 
-    /// Removes all addresses of one port, or of all.
+    /// Removes all addresses of one port, which has gone, or all learned ones.
     pub fn flush(&self, port: Option<OfPort>) {
         let mut state = self.lock();
-        let gone: Vec<Entry> =
-            state.entries.values().filter(|e| port.is_none_or(|p| p == e.port)).copied().collect();
+        let goes = |e: &&Entry| port.map_or(!e.fixed, |p| p == e.port);
+        let gone: Vec<Entry> = state.entries.values().filter(goes).copied().collect();
         for e in &gone {
             state.forget(e);
             self.bump(e.vlan, e.mac);
@@ -212,7 +316,10 @@ impl Fdb {
         state.ageing_ms = ageing_s.saturating_mul(1000);
         while state.entries.len() > state.limit {
             match state.evict() {
-                Some(v) => self.bump(v.vlan, v.mac),
+                Some(v) => {
+                    state.stats.evicted += 1;
+                    self.bump(v.vlan, v.mac);
+                }
                 None => break,
             }
         }
@@ -231,8 +338,13 @@ impl Fdb {
 }
 
 impl State {
+    /// Fixed entries are in no queue: nothing pushes them out.
     fn note(&mut self, e: Entry) {
-        if self.entries.insert((e.vlan, e.mac), e).is_none() {
+        let known = self.entries.insert((e.vlan, e.mac), e).is_some();
+        if e.fixed {
+            return;
+        }
+        if !known {
             *self.count.entry(e.port).or_insert(0) += 1;
         }
         let live = self.count.get(&e.port).copied().unwrap_or(0);
@@ -245,7 +357,7 @@ impl State {
     }
 
     fn forget(&mut self, e: &Entry) {
-        if self.entries.remove(&(e.vlan, e.mac)).is_some() {
+        if self.entries.remove(&(e.vlan, e.mac)).is_some() && !e.fixed {
             if let Some(n) = self.count.get_mut(&e.port) {
                 *n -= 1;
                 if *n == 0 {
@@ -261,7 +373,8 @@ impl State {
         let (&port, _) = self.count.iter().max_by_key(|(&p, &n)| (n, p))?;
         loop {
             let (at, vlan, mac) = self.by_age.get_mut(&port)?.pop_front()?;
-            if let Some(e) = self.entries.get(&(vlan, mac)).copied().filter(|e| e.seen_ms == at && e.port == port) {
+            let known = self.entries.get(&(vlan, mac)).copied();
+            if let Some(e) = known.filter(|e| e.seen_ms == at && e.port == port) {
                 self.forget(&e);
                 return Some(e);
             }
@@ -340,6 +453,32 @@ mod tests {
             f.learn(0, 0xaa, 1, 5);
         }
         assert!(f.lock().by_age[&1].len() <= 2 + 64);
+    }
+
+    #[test]
+    fn what_a_person_fixed_neither_moves_nor_ages_nor_is_pushed_out() {
+        let f = fdb(10);
+        assert!(f.fix(0, 0xaa, 7, 0));
+        assert!(!f.learn(0, 0xaa, 1, 1000));
+        (0..100).for_each(|mac| _ = f.learn(0, mac, 1, 1000 + mac));
+        f.expire(10_000_000);
+        f.learn(0, 5, 1, 10_000_000);
+        f.flush(None);
+        assert_eq!((f.lookup(0, 0xaa, 20_000_000), f.entries().len()), (Some(7), 1));
+        assert!(f.forget(0, 0xaa) && !f.forget(0, 0xaa) && f.entries().is_empty());
+        assert_eq!(f.stats().learned, 101);
+    }
+
+    #[test]
+    fn an_announcement_that_comes_back_by_a_bond_does_not_move_its_address() {
+        let f = fdb(10);
+        f.learn_as(0, 0xaa, 1, Sighting::Announced, 1000);
+        assert!(f.came_back(0, 0xaa, 8, true, 2000) && !f.came_back(0, 0xaa, 8, true, 6000));
+        assert!(!f.learn_as(0, 0xaa, 8, Sighting::AnnouncedByBond, 2000));
+        assert_eq!(f.lookup(0, 0xaa, 2000), Some(1));
+        assert!(f.learn_as(0, 0xaa, 8, Sighting::AnnouncedByBond, 6001));
+        assert_eq!(f.lookup(0, 0xaa, 6001), Some(8));
+        assert!(!f.came_back(0, 0xaa, 8, false, 6002) && f.came_back(0, 0xaa, 9, false, 6002));
     }
 
     #[test]

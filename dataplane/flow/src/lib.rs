@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod action;
+pub mod bond;
 pub mod cache;
 pub mod classifier;
 pub mod decide;

@@ -4,7 +4,10 @@
 //! Invariant: what of a packet these settings make deciding look at is in [`Normal::reads`].
 //! Deliberately does not know: how settings are written, who changes them.
 
+use std::collections::BTreeMap;
+
 use crate::action::OfPort;
+use crate::bond::Bond;
 use crate::key::{slot, Key};
 use crate::vlan::Vlans;
 
@@ -20,6 +23,10 @@ pub struct Normal {
     pub flood_vlans: Vlans,
     /// Mirrors, [`MIRRORS_MAX`] at most.
     pub mirrors: Vec<Mirror>,
+    /// Bonds, by the member whose number stands for all of them where addresses are learned.
+    pub bonds: BTreeMap<OfPort, Bond>,
+    /// Some port speaks LACP.
+    pub lacp: bool,
 }
 
 /// Copies of packets for someone who watches.
@@ -62,5 +69,9 @@ impl Normal {
                 key.cover(slot::ETH_DST);
             }
         }
+        if self.lacp {
+            key.cover(slot::ETH_TYPE);
+        }
+        self.bonds.values().for_each(|b| b.reads(key));
     }
 }

@@ -94,6 +94,10 @@ pub struct Port {
     pub priority_tags: PriorityTags,
     /// Sends nothing that came in by another protected port.
     pub protected: bool,
+    /// The bond that it is a member of.
+    pub bond: Option<OfPort>,
+    /// LACP's messages are for the control side.
+    pub lacp: bool,
     /// Refuses floods.
     pub no_flood: bool,
     /// Receives nothing.
@@ -112,6 +116,8 @@ impl Port {
             vlan: VlanMode::Trunk(None),
             priority_tags: PriorityTags::Never,
             protected: false,
+            bond: None,
+            lacp: false,
             no_flood: false,
             no_receive: false,
             no_forward: false,

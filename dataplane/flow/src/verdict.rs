@@ -63,6 +63,8 @@ pub enum Op {
         state: Arc<Key>,
         meter: Option<Arc<Meter>>,
     },
+    /// To the control side: a protocol of the switch itself (LACP), not for controllers.
+    Protocol { bridge: BridgeIdx, port: OfPort },
     /// Goes on only within the meter's rate.
     Meter(Arc<Meter>),
     /// Chooses a queue for what follows.
@@ -74,7 +76,7 @@ impl Op {
     pub fn sends(&self) -> bool {
         matches!(
             self,
-            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. }
+            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. } | Op::Protocol { .. }
         )
     }
 
@@ -105,6 +107,8 @@ pub enum Use {
     Meter { bridge: BridgeIdx, id: MeterId },
     /// Which ports of a bridge live.
     Liveness { bridge: BridgeIdx },
+    /// A bucket of a bond that balances its load.
+    Bond { bridge: BridgeIdx, bond: OfPort, bucket: u8 },
 }
 
 /// Where the outer TOS comes from.

@@ -17,6 +17,7 @@ pub mod icmp4;
 pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod lacp;
 pub mod mpls;
 mod packed;
 mod parse;

@@ -6,6 +6,7 @@
 //! Deliberately does not know: how a packet is decided (the engine's part).
 
 pub mod args;
+pub mod bond;
 pub mod clock;
 pub mod database;
 pub mod detach;

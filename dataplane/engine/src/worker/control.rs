@@ -12,7 +12,7 @@ use sluice_frame::Pool;
 use sluice_port::{Port, PortError};
 use sluice_wire::Headers;
 
-use super::{Punted, Slot, Worker, RUNT};
+use super::{Punted, Received, Slot, Worker, RUNT};
 use crate::apply::Route;
 use crate::count::{Counters, PortCounters, Report, RuleUse};
 use crate::BATCH;
@@ -183,7 +183,12 @@ impl Worker {
 
     /// Does the control side have something to do for this worker?
     pub fn has_news(&self) -> bool {
-        !self.outbox.is_empty() || !self.exits.punts.is_empty() || !self.trouble.is_empty()
+        !self.outbox.is_empty() || !self.exits.punts.is_empty() || !self.exits.protocols.is_empty() || !self.trouble.is_empty()
+    }
+
+    /// Messages of the switch's own protocols since the last time.
+    pub fn take_protocols(&mut self) -> Vec<Received> {
+        std::mem::take(&mut self.exits.protocols)
     }
 
     /// Copies for the controllers since the last time.

@@ -70,7 +70,7 @@ impl Walk<'_> {
         }
         inside[0].vid = vlan;
         for (&n, port) in &bridge.ports {
-            if port.vlan.carries(&inside) && !bridge.normal.is_mirror_output(n) {
+            if port.bond.is_none_or(|b| b == n) && port.vlan.carries(&inside) && !bridge.normal.is_mirror_output(n) {
                 self.send_in_vlan(bridge, n, inside);
             }
         }

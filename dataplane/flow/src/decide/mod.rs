@@ -7,6 +7,7 @@
 
 mod act;
 mod action_set;
+mod bond;
 mod group;
 mod mpls;
 mod spread;
@@ -97,7 +98,9 @@ impl Decider {
     pub fn from_port(&mut self, program: &Program, bridge: BridgeIdx, port: OfPort, key: &Key, now_ms: u64) -> Decision {
         let mut walk = walk::Walk::new(program, &mut self.soft, bridge, port, key, now_ms);
         walk.count_tunnel_input();
-        if walk.accepts_input() {
+        if walk.is_for_the_switch() {
+            walk.hand_over();
+        } else if walk.accepts_input() {
             walk.mirror_incoming();
             walk.run_pipeline(0);
         }

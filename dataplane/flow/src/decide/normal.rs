@@ -36,14 +36,18 @@ impl Walk<'_> {
         if is_reserved(dst) && !bridge.normal.forward_bpdu {
             return self.hint(DropReason::ReservedAddress);
         }
+        if let Err(reason) = self.admit_by_bond(bridge, port, vlan) {
+            return self.hint(reason);
+        }
+        let from = port.bond.unwrap_or(in_port);
         let learns = !bridge.normal.flood_vlans.has(vlan);
         if learns {
-            self.learn_source(bridge, vlan, in_port);
+            self.learn_source(bridge, vlan, from);
         }
         match self.known_port(bridge, vlan, dst).filter(|_| learns) {
-            Some(out) if out == in_port => self.hint(DropReason::SamePort),
+            Some(out) if out == from => self.hint(DropReason::SamePort),
             Some(out) if bridge.ports.contains_key(&out) => self.send_in_vlan(bridge, out, inside),
-            _ => self.flood_vlan(bridge, inside, in_port),
+            _ => self.flood_vlan(bridge, inside, from),
         }
     }
 
@@ -83,7 +87,8 @@ impl Walk<'_> {
         if src & MULTICAST_BIT != 0 {
             return;
         }
-        bridge.fdb.learn(vlan, src, port, self.now_ms);
+        let how = self.sighting(bridge, port);
+        bridge.fdb.learn_as(vlan, src, port, how, self.now_ms);
         self.deps.add(bridge.fdb.versions(), bridge.fdb.bucket(vlan, src));
         self.effect(match self.view.source_written {
             true => Effect::DecideAgain,
@@ -99,9 +104,11 @@ impl Walk<'_> {
         bridge.fdb.lookup(vlan, dst, self.now_ms)
     }
 
-    fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, in_port: OfPort) {
+    fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, from: OfPort) {
         for (&n, port) in &bridge.ports {
-            if n != in_port && !port.no_flood && port.vlan.carries(&inside) && !bridge.normal.is_mirror_output(n) {
+            // A bond is seen once, at the member that stands for all.
+            let stands = port.bond.is_none_or(|b| b == n);
+            if n != from && stands && !port.no_flood && port.vlan.carries(&inside) && !bridge.normal.is_mirror_output(n) {
                 self.send_in_vlan(bridge, n, inside);
             }
         }
@@ -113,6 +120,10 @@ impl Walk<'_> {
         let (tags, n) = port.vlan.leaving(inside, port.priority_tags, self.tags()[0]);
         let wanted = tags.get(..n).unwrap_or(&[]);
         let known = self.known_tags();
+        let vlan = wanted.first().map_or(0, |t| t.vid);
+        let Some(out) = self.member(bridge, port.bond, out, vlan) else {
+            return self.hint(DropReason::BondDown);
+        };
         if wanted == known.as_slice() {
             return self.compose(out, None);
         }

@@ -51,7 +51,7 @@ pub(super) struct Walk<'a> {
     steps: Vec<Step>,
     pub effects: Vec<Effect>,
     pub crossings: Vec<Crossing>,
-    uses: Vec<Use>,
+    pub uses: Vec<Use>,
     pub deps: Deps,
     events: Vec<Event>,
     pub stack: Vec<u128>,
@@ -376,8 +376,8 @@ impl<'a> Walk<'a> {
             self.ops.clear();
         }
         let ops = tidy(self.ops);
-        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. } | Op::Copy(_)));
-        let punted = ops.iter().any(|op| matches!(op, Op::Punt { .. })) && self.hint != Some(DropReason::TtlExpired);
+        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. } | Op::Protocol { .. } | Op::Copy(_)));
+        let punted = ops.iter().any(|op| matches!(op, Op::Punt { .. } | Op::Protocol { .. })) && self.hint != Some(DropReason::TtlExpired);
         let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
         Decision {
             verdict: Verdict {

@@ -108,6 +108,7 @@ fn normal(spec: &BridgeSpec) -> normal::Normal {
         forward_bpdu: spec.forward_bpdu,
         flood_vlans: spec.flood_vlans.iter().copied().collect(),
         mirrors: mirrors.collect(),
+        ..normal::Normal::default()
     }
 }
 

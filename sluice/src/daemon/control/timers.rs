@@ -28,7 +28,7 @@ impl Control {
         let waiting = (!self.switch.is_published()).then_some(now + SOON_MS);
         let ageing = self.switch.bridges().next().map(|_| self.timers.ageing_ms);
         let database = self.follower.as_ref().and_then(super::follow::Follower::next_date);
-        let dates = [rules, waiting, ageing, database, self.switch.next_retry(), self.server.next_attempt()];
+        let dates = [self.switch.next_bond_ms(), rules, waiting, ageing, database, self.switch.next_retry(), self.server.next_attempt()];
         let next = dates.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now)))
     }
@@ -37,6 +37,7 @@ impl Control {
     pub(super) fn do_timers(&mut self, now_ms: u64) {
         self.time_out_rules(now_ms);
         self.switch.retry_ports(now_ms);
+        self.switch.run_bonds(now_ms);
         if now_ms >= self.timers.ageing_ms {
             self.timers.ageing_ms = now_ms + AGEING_MS;
             self.switch.bridges().for_each(|b| b.fdb.expire(now_ms));

@@ -144,6 +144,8 @@ pub struct Bridge {
     pub fdb: Arc<Fdb>,
     /// What the program says of NORMAL, mirrors and bonds.
     pub normal: Arc<Normal>,
+    /// Bonds.
+    pub(super) bonds: super::bonds::Bonds,
     /// What mirrors copied, by place.
     pub mirrored: Vec<Count>,
 }

@@ -10,6 +10,7 @@ pub mod bridge;
 pub mod link;
 mod news;
 mod paused;
+mod bonds;
 mod ports;
 mod reports;
 mod retire;
@@ -176,12 +177,14 @@ impl Switch {
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             normal: Arc::default(),
+            bonds: bonds::Bonds::default(),
             mirrored: Vec::new(),
             wanted,
         };
         self.bridges.insert(index, bridge);
         self.publisher.submit([Change::AddBridge { bridge: index, fdb }]);
         self.add_local(index, now_ms);
+        self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
         if self.bridge(index).is_some_and(|b| rules::is_on_its_own(&b.wanted)) {
             self.set_default_rule(index, true, now_ms);
@@ -204,6 +207,7 @@ impl Switch {
         let (was, is) = (rules::is_on_its_own(&bridge.wanted), rules::is_on_its_own(&wanted));
         let index = bridge.index;
         bridge.wanted = wanted;
+        self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
         if was != is {
             self.set_default_rule(index, is, now_ms);
@@ -283,6 +287,7 @@ impl Switch {
             }
             News::Report { ticket, report, time } => self.take_report(ticket, &report, time),
             News::Events(events) => self.wishes.extend(events),
+            News::Protocols(all) => self.take_protocols(all, now_ms),
             News::Punts(punts) => {
                 for punted in punts {
                     self.notify(Notice::Punted(Box::new(punted)));

@@ -113,6 +113,7 @@ impl Switch {
         let (name, mac) = (wanted.name.clone(), mac_of(&wanted.name));
         self.insert_port(index, number, name, Some(wanted), mac, now_ms);
         self.refresh_patches();
+        self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
         Some(number)
     }
@@ -160,6 +161,8 @@ impl Switch {
         }
         self.publisher.submit(changes);
         self.refresh_patches();
+        let now_ms = self.now_of_last_report();
+        self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
     }
 
@@ -360,19 +363,23 @@ impl Switch {
     }
 
     /// Says in the program what a port is.
-    fn submit_port(&mut self, index: BridgeIdx, number: PortNo) {
+    pub(super) fn submit_port(&mut self, index: BridgeIdx, number: PortNo) {
         let Some(to) = self.program_port(index, number) else { return };
         self.publisher.submit([Change::SetPort { bridge: index, port: number.0, to: Some(to) }]);
     }
 
     fn program_port(&self, index: BridgeIdx, number: PortNo) -> Option<program::Port> {
-        let port = self.bridge(index)?.ports.get(&number)?;
+        let bridge = self.bridge(index)?;
+        let port = bridge.ports.get(&number)?;
+        let (bond, lacp) = Switch::bond_of(bridge, number.0);
         let has = |bit: u32| port.config & bit != 0;
         Some(program::Port {
             kind: self.program_kind(port),
             vlan: switching::vlan_mode(port),
             priority_tags: switching::priority_tags(port),
             protected: port.wanted.as_ref().is_some_and(|w| w.switching.protected),
+            bond,
+            lacp,
             no_flood: has(port_config::NO_FLOOD),
             no_receive: has(port_config::NO_RECV),
             no_forward: has(port_config::NO_FWD),

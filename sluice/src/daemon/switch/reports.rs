@@ -103,6 +103,9 @@ impl Switch {
                 port.crossed[1].add(sent.packets, sent.bytes);
             }
         }
+        for (&(bridge, bond, bucket), used) in &report.bonds {
+            self.count_bucket(bridge, bond, bucket, used.bytes);
+        }
         for (&(bridge, place), used) in &report.mirrors {
             let Some(bridge) = self.bridges.get_mut(&bridge) else { continue };
             let place = usize::from(place);

@@ -65,6 +65,8 @@ fn normal(bridge: &Bridge) -> Normal {
         forward_bpdu: wanted.normal.forward_bpdu,
         flood_vlans: wanted.normal.flood_vlans.iter().copied().collect(),
         mirrors: wanted.mirrors.iter().take(MIRRORS_MAX).map(|m| mirror(bridge, m)).collect(),
+        bonds: Switch::program_bonds(bridge),
+        lacp: Switch::speaks_lacp(bridge),
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::Waker;
-use sluice_engine::{Punted, Report, Settings};
+use sluice_engine::{Punted, Received, Report, Settings};
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
 use sluice_flow::key::{slot, Key};
@@ -61,6 +61,13 @@ pub enum Command {
     },
     /// Execute actions on a controller's packet.
     Inject(Box<Injection>),
+    /// Send a frame by a device, past the tables.
+    Transmit {
+        /// The device.
+        device: PortIdx,
+        /// The frame.
+        frame: Vec<u8>,
+    },
     /// Say what was counted.
     Report {
         /// Comes back with the answer.
@@ -110,6 +117,8 @@ pub enum News {
     },
     /// Deciding asks for something.
     Events(Vec<Event>),
+    /// Messages of the switch's own protocols.
+    Protocols(Vec<Received>),
     /// Packets for the controllers.
     Punts(Vec<Punted>),
     /// A device works.

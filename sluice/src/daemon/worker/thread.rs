@@ -146,6 +146,7 @@ impl Body {
                 };
                 self.worker.inject_with(&work, &i.pipeline(), &i.packet, self.clock.now_ms());
             }
+            Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
             Command::Report { ticket } => {
                 let report = Box::new(self.worker.report());
                 self.give(News::Report { ticket, report, time: self.time });
@@ -201,6 +202,10 @@ impl Body {
             let events = self.worker.take_events();
             if !events.is_empty() {
                 self.give(News::Events(events));
+            }
+            let protocols = self.worker.take_protocols();
+            if !protocols.is_empty() {
+                self.give(News::Protocols(protocols));
             }
             let punts = self.worker.take_punts();
             if !punts.is_empty() {
