@@ -14,8 +14,11 @@ use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
 use sluice_wire::{parse_part, Headers};
 
+use sluice_conntrack::{Metadata, Tracker};
+
 use crate::count::Counters;
 use crate::meter::{remark, Meters};
+use crate::track::Again;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
 use crate::{encap, labels, rewrite};
@@ -41,7 +44,7 @@ pub struct Exits {
     /// Frames queued to each device.
     pub queues: Vec<Vec<Frame>>,
     /// Unwrapped frames to be classified anew, with their stage.
-    pub again: Vec<(u32, Frame)>,
+    pub again: Vec<Again>,
     /// Copies for the controllers.
     pub punts: Vec<Punted>,
     /// Messages of the switch's own protocols.
@@ -114,6 +117,8 @@ impl Exits {
                     Wrapped::Many => return self.apply_to_cut(ops.get(i + 1..).unwrap_or(&[]), route),
                     Wrapped::Gone => return,
                 },
+                Op::Track(t) => return self.track(frame, &h, t, route),
+                Op::Untrack => route.md = Metadata::default(),
                 op if op.sends() && last => return self.send(frame, &h, op, route),
                 op if op.sends() => self.send_copy(&frame, &h, op, route),
                 Op::Meter(meter) => {
@@ -135,7 +140,11 @@ impl Exits {
         match op {
             Op::Output(port) => self.queue(*port, frame),
             Op::OutputTruncated { port, max_len } => self.send_truncated(frame, *port, *max_len),
-            Op::Branch(ops) => self.apply(frame, *h, ops, route),
+            Op::Branch(ops) => {
+                let md = route.md;
+                self.apply(frame, *h, ops, route);
+                route.md = md;
+            }
             Op::IfLonger { than, longer, other } => {
                 let ops = if is_longer(&frame, h, *than) { longer } else { other };
                 self.apply(frame, *h, ops, route);
@@ -180,13 +189,8 @@ impl Exits {
             }
             return;
         }
-        match self.copy(frame) {
-            Some(copy) => self.send(copy, h, op, route),
-            None => {
-                // The copy that could not be made is one frame less sent.
-                self.counters.copied += 1;
-                self.counters.drop(DropReason::NoBuffer, 1);
-            }
+        if let Some(copy) = self.copy_or_count(frame) {
+            self.send(copy, h, op, route);
         }
     }
 
@@ -203,6 +207,16 @@ impl Exits {
         }
         route.drop = Some(reason);
         self.drop(frame, reason);
+    }
+
+    /// A copy; one that could not be made is one frame less sent, and counted.
+    pub(crate) fn copy_or_count(&mut self, frame: &Frame) -> Option<Frame> {
+        let copy = self.copy(frame);
+        if copy.is_none() {
+            self.counters.copied += 1;
+            self.counters.drop(DropReason::NoBuffer, 1);
+        }
+        copy
     }
 
     fn send_truncated(&mut self, mut frame: Frame, port: PortIdx, max_len: u32) {
@@ -380,7 +394,7 @@ impl Exits {
             Err(reason) => return self.drop(frame, reason),
         };
         if let Some(stage) = route.views.resolved(&outer) {
-            return self.again.push((stage, frame));
+            return self.again.push(Again::untracked(stage, frame));
         }
         let Some((bridge, port, tunnel)) =
             route.program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port)
@@ -392,7 +406,7 @@ impl Exits {
         match route.views.unwrapped(route.program, unwrapped) {
             Some(stage) => {
                 route.views.resolve(outer, stage);
-                self.again.push((stage, frame));
+                self.again.push(Again::untracked(stage, frame));
             }
             None => self.drop(frame, DropReason::StageLimit),
         }
@@ -409,6 +423,10 @@ pub struct Route<'a> {
     pub drop: Option<DropReason>,
     /// Time of the batch.
     pub now_ms: u64,
+    /// The tracker of connections.
+    pub tracker: &'a Tracker,
+    /// What the tracker said of the packet.
+    pub md: Metadata,
 }
 
 /// Has the frame (or the longest that it will be cut into) more bytes than this?

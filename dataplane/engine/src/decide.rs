@@ -8,7 +8,7 @@ use sluice_flow::verdict::Effect;
 use sluice_flow::{Decider, Event, Key, Program, Verdict};
 
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{Entry, View};
 
 /// Most requests to the control side that wait in a worker.
 pub const EVENTS_MAX: usize = 4096;
@@ -46,7 +46,10 @@ impl Outbox {
 
 /// Decides for a packet with this whole key.
 pub fn decide(decider: &mut Decider, program: &Program, view: &View, key: &Key, now_ms: u64, out: &mut Outbox) -> Decision {
-    let mut decision = decider.decide(program, view.ingress, key, now_ms);
+    let mut decision = match &view.entry {
+        Entry::From(ingress) => decider.decide(program, *ingress, key, now_ms),
+        Entry::Resume(at) => decider.go_on(program, at, key, now_ms),
+    };
     out.extend(decision.events.drain(..));
     decision
 }

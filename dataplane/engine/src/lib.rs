@@ -20,6 +20,8 @@ pub mod meter;
 mod parse;
 pub mod rewrite;
 pub mod store;
+pub mod track;
+pub mod translate;
 pub mod view;
 pub mod worker;
 

@@ -35,8 +35,14 @@ pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view
 /// The whole key of a frame, for deciding.
 pub fn full(frame: &Frame, view: &View) -> Key {
     let mut key = view.base;
-    let (words, headers) = extract_narrow_part(frame.head(), frame.len());
-    extract_wide(frame.head(), &headers, &mut key);
-    key.words[..NARROW_WORDS].copy_from_slice(&words);
+    fill(frame, &mut key);
     key
+}
+
+/// Writes a frame's own fields into a key.
+pub fn fill(frame: &Frame, key: &mut Key) -> Headers {
+    let (words, headers) = extract_narrow_part(frame.head(), frame.len());
+    extract_wide(frame.head(), &headers, key);
+    key.words[..NARROW_WORDS].copy_from_slice(&words);
+    headers
 }

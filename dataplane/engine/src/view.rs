@@ -5,18 +5,25 @@
 //! Invariant: a view's masks cover the key set of its bridge.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use sluice_conntrack::Metadata;
 use sluice_flow::action::OfPort;
+use sluice_flow::ct::{Continuation, CT_WORDS};
+use sluice_flow::hash::FoldBuild;
 use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::program::Ingress;
 use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
 use crate::encap::Outer;
+use crate::track::{ct_words, state_words, write_state, CT_LEN};
 
 /// First stage that is not a device.
 pub const FIRST_CONTINUATION: u32 = 0x1_0000;
 /// Tunnel peers (with their VNIs) known at once.
 const CONTINUATIONS_MAX: usize = 65_536;
+/// Views beyond which packets from the tracker are decided without the cache.
+const TRACKED_MAX: usize = 32_768;
 /// Peers that a turn may add after all.
 const ROOM: usize = 4096;
 const STAGE_SHIFT: u32 = 32;
@@ -34,13 +41,22 @@ pub enum Width {
     Wide,
 }
 
+/// How packets come to a look-up.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// From outside.
+    From(Option<Ingress>),
+    /// From the tracker.
+    Resume(Arc<Continuation>),
+}
+
 /// Where look-ups start.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Its number, in place in the last narrow word.
     pub stage_word: u64,
     /// Where packets enter.
-    pub ingress: Option<Ingress>,
+    pub entry: Entry,
     /// Which words must be compared.
     pub width: Width,
     /// Bits that matter of all packets.
@@ -52,11 +68,13 @@ pub struct View {
 }
 
 impl View {
-    fn new(stage: u32, program: &Program, ingress: Option<Ingress>, base: Key) -> View {
-        let mut set = match ingress {
-            Some(Ingress::Bridge { bridge, .. }) => program.bridge(bridge).map_or(Key::ZERO, |b| *b.key_set()),
-            Some(Ingress::Underlay) => underlay_key_set(),
-            None => Key::ZERO,
+    fn new(stage: u32, program: &Program, entry: Entry, base: Key) -> View {
+        let of_bridge = |bridge| program.bridge(bridge).map_or(Key::ZERO, |b| *b.key_set());
+        let mut set = match &entry {
+            Entry::From(Some(Ingress::Bridge { bridge, .. })) => of_bridge(*bridge),
+            Entry::Resume(at) => of_bridge(at.bridge),
+            Entry::From(Some(Ingress::Underlay)) => underlay_key_set(),
+            Entry::From(None) => Key::ZERO,
         };
         set.set(slot::STAGE, 0);
         let mut narrow = [0; NARROW_WORDS];
@@ -69,7 +87,7 @@ impl View {
             (false, true) => Width::Narrow,
             (false, false) => Width::Nothing,
         };
-        View { stage_word: (stage as u64) << STAGE_SHIFT, ingress, width, narrow, wide, base }
+        View { stage_word: (stage as u64) << STAGE_SHIFT, entry, width, narrow, wide, base }
     }
 }
 
@@ -104,6 +122,10 @@ pub struct Views {
     devices: Vec<View>,
     continuations: Vec<View>,
     known: HashMap<Unwrapped, u32>,
+    /// Stages of packets that came from the tracker.
+    tracked: HashMap<(Arc<Continuation>, [u64; CT_LEN]), u32, FoldBuild>,
+    /// The bits of connection state that matter, per bridge, when those stages were made.
+    masks: HashMap<BridgeIdx, [u64; CT_LEN]>,
     /// The last one looked up: packets of one peer come in a row.
     last: Option<(Unwrapped, u32)>,
     /// Stages by outer headers under the present program: the search among all tunnels is for the first
@@ -126,10 +148,10 @@ impl Views {
         self.resolved.clear();
         self.resolved.resize(RESOLVED, (Outer::default(), 0));
         self.devices = (0..devices)
-            .map(|d| View::new(d as u32, program, program.ingress(d as PortIdx), Key::ZERO))
+            .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), Key::ZERO))
             .collect();
         for (i, view) in self.continuations.iter_mut().enumerate() {
-            *view = View::new(FIRST_CONTINUATION + i as u32, program, view.ingress, view.base);
+            *view = View::new(FIRST_CONTINUATION + i as u32, program, view.entry.clone(), view.base);
         }
     }
 
@@ -155,6 +177,8 @@ impl Views {
     pub fn forget_continuations(&mut self) {
         self.continuations.clear();
         self.known.clear();
+        self.tracked.clear();
+        self.masks.clear();
         self.last = None;
         self.resolved.fill((Outer::default(), 0));
     }
@@ -175,6 +199,37 @@ impl Views {
         Some(stage)
     }
 
+    /// Number of the view for a packet that resumes; `None` when there are too many.
+    #[inline]
+    pub fn tracked(&mut self, program: &Program, at: &Arc<Continuation>, md: &Metadata) -> Option<u32> {
+        let mask = *self.masks.entry(at.bridge).or_insert_with(|| bridge_mask(program, at.bridge));
+        let mut words = state_words(md);
+        for (w, m) in words.iter_mut().zip(mask) {
+            *w &= m;
+        }
+        let key = (at.clone(), words);
+        if let Some(stage) = self.tracked.get(&key) {
+            return Some(*stage);
+        }
+        if self.continuations.len() >= TRACKED_MAX {
+            return None;
+        }
+        let mut base = at.key();
+        write_state(&mut base, md);
+        for (w, m) in base.words.iter_mut().skip(usize::from(CT_WORDS.start)).zip(mask) {
+            *w &= m;
+        }
+        let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
+        self.continuations.push(View::new(stage, program, Entry::Resume(at.clone()), base));
+        self.tracked.insert(key, stage);
+        Some(stage)
+    }
+
+    /// Do other bits of connection state matter now than when stages were made?
+    pub fn is_outdated(&self, program: &Program) -> bool {
+        self.masks.iter().any(|(bridge, mask)| bridge_mask(program, *bridge) != *mask)
+    }
+
     fn add(&mut self, program: &Program, u: Unwrapped) -> Option<u32> {
         if self.continuations.len() >= CONTINUATIONS_MAX {
             return None;
@@ -187,10 +242,14 @@ impl Views {
         base.set(slot::TUN_GBP_FLAGS, u.gbp.1 as u64);
         let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
         let ingress = Some(Ingress::Bridge { bridge: u.bridge, port: u.port });
-        self.continuations.push(View::new(stage, program, ingress, base));
+        self.continuations.push(View::new(stage, program, Entry::From(ingress), base));
         self.known.insert(u, stage);
         Some(stage)
     }
+}
+
+fn bridge_mask(program: &Program, bridge: BridgeIdx) -> [u64; CT_LEN] {
+    program.bridge(bridge).map_or([0; CT_LEN], |b| ct_words(b.key_set()))
 }
 
 fn place(outer: &Outer) -> usize {

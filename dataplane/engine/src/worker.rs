@@ -9,6 +9,7 @@ mod judge;
 use std::sync::Arc;
 
 use sluice_flow::action::{OfPort, Punt};
+use sluice_flow::ct::Continuation;
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::key::NARROW_WORDS;
@@ -17,13 +18,16 @@ use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
 use sluice_wire::{Headers, PackedHeaders};
 
+use sluice_conntrack::{Metadata, Tracker};
+
 use crate::apply::{Exits, Route};
 use crate::classify::Caches;
-use crate::count::PortCounters;
+use crate::count::{PortCounters, RuleUse};
 use crate::decide::Outbox;
 use crate::store::Store;
+use crate::track::Again;
 use crate::view::Views;
-use crate::BATCH;
+use crate::{track, BATCH};
 
 /// Times that one frame may be unwrapped and classified anew.
 const AGAIN_MAX: usize = 8;
@@ -99,6 +103,9 @@ pub struct Worker {
     trouble: Vec<(PortIdx, PortError)>,
     /// Verdicts that flows let go of during this batch.
     released: Vec<u32>,
+    pub(crate) tracker: Arc<Tracker>,
+    /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
+    carried: Vec<Metadata>,
 }
 
 /// What the stations hand on for each frame of a batch.
@@ -129,6 +136,8 @@ impl Worker {
             batch: Batch::default(),
             trouble: Vec::new(),
             released: Vec::new(),
+            tracker: Arc::new(Tracker::new(sluice_conntrack::Settings::default())),
+            carried: Vec::new(),
         }
     }
 
@@ -144,6 +153,7 @@ impl Worker {
             self.process_unwrapped();
             self.flush();
         }
+        self.tracker.expire(now_ms);
         self.grow_caches();
         if self.views.is_nearly_full() {
             // Peers that are still there come back with their next packet.
@@ -180,7 +190,9 @@ impl Worker {
             return;
         }
         let program = self.program.clone();
-        self.drop_runts(frames);
+        if self.carried.is_empty() {
+            self.drop_runts(frames);
+        }
         let mut batch = std::mem::take(&mut self.batch);
         match self.views.get(stage).cloned() {
             Some(view) => {
@@ -213,7 +225,8 @@ impl Worker {
     fn apply(&mut self, program: &Program, frames: &mut Vec<Frame>, b: &Batch) {
         let (mut run, mut packets, mut bytes) = (0, 0, 0);
         let mut simple = None;
-        for ((frame, &verdict), headers) in frames.drain(..).zip(&b.verdicts).zip(&b.headers) {
+        let carried = std::mem::take(&mut self.carried);
+        for (i, ((frame, &verdict), headers)) in frames.drain(..).zip(&b.verdicts).zip(&b.headers).enumerate() {
             if verdict != run {
                 self.store.count(run, packets, bytes, self.now_ms);
                 (run, packets, bytes) = (verdict, 0, 0);
@@ -223,17 +236,20 @@ impl Worker {
             bytes += frame.len() as u64;
             match simple {
                 Some(port) => self.exits.queue(port, frame),
-                None => self.execute(program, verdict, frame, &headers.unpack()),
+                None => self.execute(program, verdict, frame, &headers.unpack(), carried.get(i)),
             }
         }
         self.store.count(run, packets, bytes, self.now_ms);
+        self.carried = carried;
+        self.carried.clear();
     }
 
-    fn execute(&mut self, program: &Program, verdict: u32, frame: Frame, headers: &Headers) {
+    fn execute(&mut self, program: &Program, verdict: u32, frame: Frame, headers: &Headers, md: Option<&Metadata>) {
         let Some(v) = self.store.verdict(verdict) else {
             return self.exits.drop(frame, DropReason::NoOutput);
         };
-        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms: self.now_ms };
+        let (tracker, md) = (&*self.tracker, md.copied().unwrap_or_default());
+        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms: self.now_ms, tracker, md };
         self.exits.apply(frame, *headers, &v.ops, &mut route);
     }
 
@@ -246,22 +262,54 @@ impl Worker {
             let mut waiting = std::mem::take(&mut self.exits.again);
             let mut frames = std::mem::take(&mut self.received);
             let mut stage = 0;
-            for (s, frame) in waiting.drain(..) {
+            let mut carried = Vec::new();
+            for Again { stage: s, frame, md, uncached } in waiting.drain(..) {
+                if let Some(at) = uncached {
+                    self.resume_uncached(&at, frame, md);
+                    continue;
+                }
                 if s != stage || frames.len() >= BATCH {
-                    self.process(stage, &mut frames);
+                    self.process_carried(stage, &mut frames, &mut carried);
                     stage = s;
                 }
                 frames.push(frame);
+                carried.push(md);
             }
-            self.process(stage, &mut frames);
+            self.process_carried(stage, &mut frames, &mut carried);
             self.received = frames;
             if self.exits.again.is_empty() {
                 self.exits.again = waiting;
             }
         }
-        for (_, frame) in std::mem::take(&mut self.exits.again) {
-            self.exits.drop(frame, DropReason::TooDeep);
+        for a in std::mem::take(&mut self.exits.again) {
+            self.exits.drop(a.frame, DropReason::TooDeep);
         }
+    }
+
+    fn process_carried(&mut self, stage: u32, frames: &mut Vec<Frame>, carried: &mut Vec<Metadata>) {
+        // Only frames that the tracker saw have anything to carry; others may be runts.
+        if carried.iter().any(|md| md.state != 0) {
+            std::mem::swap(&mut self.carried, carried);
+        }
+        carried.clear();
+        self.process(stage, frames);
+        self.carried.clear();
+    }
+
+    /// Decides for one packet that resumes where no stage was left.
+    fn resume_uncached(&mut self, at: &Continuation, frame: Frame, md: Metadata) {
+        let program = self.program.clone();
+        let mut key = at.key();
+        track::write_state(&mut key, &md);
+        let headers = crate::parse::fill(&frame, &mut key);
+        let decision = self.decider.go_on(&program, at, &key, self.now_ms);
+        self.exits.counters.misses += 1;
+        self.outbox.extend(decision.events);
+        let used = RuleUse { packets: 1, bytes: frame.len() as u64, last_ms: self.now_ms };
+        self.store.count_once(&decision.verdict, used);
+        let (now_ms, tracker) = (self.now_ms, &*self.tracker);
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md };
+        self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
     }
 
     /// Hands every queue to its device.

@@ -98,8 +98,8 @@ pub enum Action {
     Clone(Arc<[Action]>),
     /// Ends this lookup's actions and all that wait behind them.
     Exit,
-    /// Connection tracking (not yet: the packet drops with its own reason).
-    Ct,
+    /// Connection tracking.
+    Ct(Arc<crate::ct::Ct>),
     /// Forgets the connection state of the packet.
     CtClear,
     /// Does nothing to the packet (`note`, `sample`, `conjunction`).

@@ -43,7 +43,7 @@ reasons! {
     Metered, "metered", "above the rate of a meter";
     TooManyLabels, "too_many_labels", "MPLS: more than three labels to push or pop";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
-    CtNotSupported, "ct_not_supported", "met ct() before connection tracking exists";
+    TooManyFragments, "too_many_fragments", "a fragment to be tracked found no room to wait for the others";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";
     VlanNotAllowed, "vlan_not_allowed", "NORMAL: the VLAN is not allowed on the input port";
     ReservedAddress, "reserved_address", "NORMAL: sent to an address that bridges keep to themselves (01:80:c2:00:00:0x and some vendors')";

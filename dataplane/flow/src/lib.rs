@@ -10,6 +10,7 @@ pub mod action;
 pub mod bond;
 pub mod cache;
 pub mod classifier;
+pub mod ct;
 pub mod decide;
 pub mod drop;
 pub mod extract;

@@ -71,6 +71,13 @@ fn add(key: &mut Key, actions: &[Action]) {
             Action::DecTtl(_) if key.covers(slot::TTL_EXPIRING) => key.cover(slot::NW_TTL),
             Action::DecTtl(_) => cover_all(key, &[slot::ETH_TYPE, slot::TTL_EXPIRING]),
             Action::Learn(learn) => learn.specs.iter().filter_map(source).for_each(|s| key.cover(s)),
+            Action::Ct(ct) => {
+                cover_all(key, &TUPLE);
+                if let crate::ct::Zone::Field(s) = ct.zone {
+                    key.cover(s);
+                }
+                add(key, &ct.exec);
+            }
             Action::WriteActions(inner) | Action::Clone(inner) => add(key, inner),
             _ => {}
         }
@@ -87,6 +94,19 @@ fn cover_target(key: &mut Key, dst: &Target) {
     cover_need(key, dst.need);
     dst.parts.iter().for_each(|(s, _)| write_reads(key, *s, s.ones()));
 }
+
+/// What names a connection: a cached flow of a tracked packet is one connection's.
+const TUPLE: [Slot; 9] = [
+    slot::ETH_TYPE,
+    slot::NW_PROTO,
+    slot::NW_FRAG,
+    slot::NW_SRC,
+    slot::NW_DST,
+    slot::TP_SRC,
+    slot::TP_DST,
+    slot::IPV6_SRC,
+    slot::IPV6_DST,
+];
 
 /// What must be known of a field's surroundings to write it.
 fn write_reads(key: &mut Key, s: Slot, mask: u128) {

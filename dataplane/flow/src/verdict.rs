@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::action::{OfPort, Punt};
+use crate::ct::Tracking;
 use crate::drop::DropReason;
 use crate::group::GroupId;
 use crate::key::{Key, Slot};
@@ -69,6 +70,10 @@ pub enum Op {
     Meter(Arc<Meter>),
     /// Chooses a queue for what follows.
     SetQueue(Option<u32>),
+    /// Goes through the connection tracker.
+    Track(Arc<Tracking>),
+    /// Forgets the connection that the packet belongs to.
+    Untrack,
 }
 
 impl Op {
@@ -76,13 +81,33 @@ impl Op {
     pub fn sends(&self) -> bool {
         matches!(
             self,
-            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. } | Op::Protocol { .. }
+            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. } | Op::Protocol { .. } | Op::Track(_)
         )
     }
 
     /// Would someone notice if this were left out at the end?
     pub fn matters(&self) -> bool {
         self.sends() || matches!(self, Op::Meter(_))
+    }
+
+    /// Does the packet leave through this, by a port or to be looked at again?
+    pub fn leaves(&self) -> bool {
+        match self {
+            Op::Branch(ops) => ops.iter().any(Op::leaves),
+            Op::Track(t) => t.leaves(),
+            Op::Punt { .. } | Op::Protocol { .. } | Op::Copy(_) => false,
+            Op::IfLonger { longer, other, .. } => longer.iter().chain(other.iter()).any(Op::leaves),
+            op => op.sends(),
+        }
+    }
+
+    /// Do the controllers get a copy through this?
+    pub fn punts(&self) -> bool {
+        match self {
+            Op::Branch(ops) => ops.iter().any(Op::punts),
+            Op::Track(t) => t.then.iter().any(Op::punts),
+            op => matches!(op, Op::Punt { .. } | Op::Protocol { .. }),
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use sluice_port::{Port, PortError};
 use sluice_wire::Headers;
 
 use super::{Punted, Received, Slot, Worker, RUNT};
+use sluice_conntrack::{Metadata, Tracker};
+
 use crate::apply::Route;
 use crate::count::{Counters, PortCounters, Report, RuleUse};
 use crate::BATCH;
@@ -49,7 +51,21 @@ impl Worker {
         }
         self.program = program;
         self.epoch = new;
+        if self.views.is_outdated(&self.program) {
+            self.forget_all();
+            self.views.forget_continuations();
+        }
         self.views.refresh(&self.program, self.ports.len());
+    }
+
+    /// Shares a table of connections with other workers and the control side.
+    pub fn set_tracker(&mut self, tracker: Arc<Tracker>) {
+        self.tracker = tracker;
+    }
+
+    /// The table of connections.
+    pub fn tracker(&self) -> &Arc<Tracker> {
+        &self.tracker
     }
 
     /// Lets go of the program, so that the control side may change it; adopt one before the next turn.
@@ -131,7 +147,8 @@ impl Worker {
         self.outbox.extend(decision.events);
         let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
         self.store.count_once(&decision.verdict, used);
-        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms };
+        let (tracker, md) = (&*self.tracker, Metadata::default());
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md };
         self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
         self.process_unwrapped();
         self.flush();
@@ -149,7 +166,14 @@ impl Worker {
             frame,
             Headers::default(),
             &[Op::Output(device)],
-            &mut Route { program: &self.program, views: &mut self.views, drop: None, now_ms: self.now_ms },
+            &mut Route {
+                program: &self.program,
+                views: &mut self.views,
+                drop: None,
+                now_ms: self.now_ms,
+                tracker: &self.tracker,
+                md: Metadata::default(),
+            },
         );
         self.flush();
     }

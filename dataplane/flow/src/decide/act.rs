@@ -76,8 +76,8 @@ impl Walk<'_> {
             Action::Enqueue { port, queue } => self.enqueue(*port, *queue),
             Action::Clone(actions) => self.clone_action(actions),
             Action::Exit => self.exit = true,
-            Action::Ct => self.stop(DropReason::CtNotSupported),
-            Action::CtClear => self.clear_words(slot::CT_STATE.word..slot::CONJ_ID.word),
+            Action::Ct(ct) => self.track(ct),
+            Action::CtClear => self.clear_tracking(),
             Action::Refused(_) => self.stop(DropReason::ActionRefused),
             Action::Nothing | Action::Goto(_) | Action::DecTtl(_) | Action::DecMplsTtl | Action::IfLonger(_) => {}
         }

@@ -48,7 +48,7 @@ fn final_rank(action: &Action) -> Option<u8> {
         | Action::Punt(_)
         | Action::Enqueue { .. } => 2,
         Action::Resubmit { .. } => 1,
-        Action::Ct => 0,
+        Action::Ct(_) => 0,
         _ => return None,
     })
 }

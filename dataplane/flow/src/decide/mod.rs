@@ -8,10 +8,12 @@
 mod act;
 mod action_set;
 mod bond;
+mod ct;
 mod group;
 mod mpls;
 mod spread;
 mod freeze;
+mod group;
 mod mirror;
 mod normal;
 mod output;
@@ -85,6 +87,10 @@ pub struct Decider {
 }
 
 impl Decider {
+    fn soft(&mut self) -> &mut Soft {
+        &mut self.soft
+    }
+
     /// What happens to a packet that came in by a device. Learns addresses on the way.
     pub fn decide(&mut self, program: &Program, ingress: Option<Ingress>, key: &Key, now_ms: u64) -> Decision {
         match ingress {
@@ -139,7 +145,8 @@ fn is_for_a_tunnel(program: &Program, key: &Key) -> bool {
 }
 
 /// Removes what no one would see: operations behind the last that matters; a last branch needs no copy.
-fn tidy(mut ops: Vec<Op>) -> Vec<Op> {
+fn tidy(ops: Vec<Op>) -> Vec<Op> {
+    let mut ops = ct::nest(ops);
     let end = ops.iter().rposition(Op::matters).map_or(0, |i| i + 1);
     ops.truncate(end);
     while let Some(Op::Branch(inner)) = ops.last() {

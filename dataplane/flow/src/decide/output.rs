@@ -138,6 +138,7 @@ impl Walk<'_> {
         let mirrored = std::mem::take(&mut self.mirrored);
         self.view.bridge = bridge;
         self.view.key.set(slot::IN_PORT, port as u64);
+        self.clear_tracking();
         self.clear_words(slot::METADATA.word..slot::CONJ_ID.word);
         self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
         self.cross(port, true);

@@ -79,6 +79,10 @@ pub(super) struct Walk<'a> {
     pub snaplen: Option<u32>,
     /// Mirrors that got a copy.
     pub copies: Vec<(BridgeIdx, u8)>,
+    /// Whom new connections count for.
+    pub owner: u32,
+    /// The packet may have connection state.
+    pub tracked: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -123,6 +127,8 @@ impl<'a> Walk<'a> {
             mirrored: 0,
             snaplen: None,
             copies: Vec::new(),
+            owner: u32::from(bridge) << 16 ^ in_port,
+            tracked: false,
         }
     }
 
@@ -376,8 +382,8 @@ impl<'a> Walk<'a> {
             self.ops.clear();
         }
         let ops = tidy(self.ops);
-        let leaves = ops.iter().any(|op| op.sends() && !matches!(op, Op::Punt { .. } | Op::Protocol { .. } | Op::Copy(_)));
-        let punted = ops.iter().any(|op| matches!(op, Op::Punt { .. } | Op::Protocol { .. })) && self.hint != Some(DropReason::TtlExpired);
+        let leaves = ops.iter().any(Op::leaves);
+        let punted = ops.iter().any(Op::punts) && self.hint != Some(DropReason::TtlExpired);
         let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
         Decision {
             verdict: Verdict {

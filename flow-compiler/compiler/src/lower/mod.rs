@@ -1,10 +1,11 @@
 //! From actions as they were written to the instructions that deciding executes.
 //!
 //! Purpose: one meaning per instruction: names, versions and encodings end here.
-//! Invariant: total. An action that this version cannot execute becomes `Refused` (or `Ct`), so that
+//! Invariant: total. An action that this version cannot execute becomes `Refused`, so that
 //! the rule loads, is shown, and a packet that meets it drops under a reason of its own.
 //! Deliberately does not know: whether the actions are legal for their match (see `check`).
 
+mod ct;
 mod fields;
 mod spread;
 
@@ -112,7 +113,10 @@ impl Lowering<'_> {
             Action::GotoTable(table) => out.push(ir::Action::Goto(*table)),
             Action::ClearActions => out.push(ir::Action::ClearActions),
             Action::Exit => out.push(ir::Action::Exit),
-            Action::Ct(_) => out.push(ir::Action::Ct),
+            Action::Ct(ct) => {
+                let exec = self.list(&ct.actions);
+                out.push(ct::lower(ct, exec));
+            }
             Action::CtClear => out.push(ir::Action::CtClear),
             Action::SetMplsLabel(label) => out.push(write(slot::MPLS_LABEL, u128::from(*label), Need::Mpls)),
             Action::SetMplsTc(tc) => out.push(write(slot::MPLS_TC, u128::from(*tc), Need::Mpls)),

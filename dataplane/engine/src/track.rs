@@ -1,0 +1,162 @@
+//! Station: a frame through the connection tracker, and on from there.
+//!
+//! Invariant: every frame that comes in goes on, resumes or is dropped, and is counted as that.
+//! Deliberately does not know: connections; how a verdict came to be.
+
+use std::sync::Arc;
+
+use sluice_conntrack::{packet, Metadata, Request, Seen};
+use sluice_flow::ct::{Continuation, Tracking, CT_WORDS};
+use sluice_flow::key::{slot, Key};
+use sluice_frame::{Frame, Gso};
+use sluice_wire::{checksum, Headers};
+
+use crate::apply::{Exits, Route};
+use crate::translate;
+
+/// Words of connection state in a key.
+pub const CT_LEN: usize = (CT_WORDS.end - CT_WORDS.start) as usize;
+
+/// A frame that is to be looked at again.
+#[derive(Debug)]
+pub struct Again {
+    /// Where its look-up starts.
+    pub stage: u32,
+    /// The frame.
+    pub frame: Frame,
+    /// What the tracker said of it.
+    pub md: Metadata,
+    /// It resumes here, and no stage is left for it: to be decided without the cache.
+    pub uncached: Option<Arc<Continuation>>,
+}
+
+impl Again {
+    /// A frame without connection state.
+    pub fn untracked(stage: u32, frame: Frame) -> Again {
+        Again { stage, frame, md: Metadata::default(), uncached: None }
+    }
+}
+
+/// What the tracker needs to know of a frame; `None` when it is not sane.
+#[inline]
+pub fn see(frame: &Frame, h: &Headers) -> Option<Seen> {
+    let meta = &frame.meta;
+    let trust = meta.needs_csum || meta.csum_valid || meta.gso != Gso::None;
+    packet::read(frame.head(), h, trust, |from, to| sum(frame, from, to))
+}
+
+/// One's complement sum of a run of the frame's bytes.
+fn sum(frame: &Frame, from: usize, to: usize) -> u16 {
+    if let Some(bytes) = frame.head().get(from..to) {
+        return checksum::fold(checksum::sum(bytes));
+    }
+    let (mut at, mut total, mut odd) = (0, 0u64, false);
+    for s in frame.segments() {
+        let (a, b) = (from.max(at).min(at + s.len()), to.min(at + s.len()));
+        if let Some(bytes) = s.get(a - at..b.max(a) - at) {
+            let part = checksum::fold(checksum::sum(bytes));
+            total += u64::from(if odd { part.swap_bytes() } else { part });
+            odd ^= bytes.len() % 2 == 1;
+        }
+        at += s.len();
+    }
+    checksum::fold(total)
+}
+
+/// Writes what the tracker said into a key.
+pub fn write_state(key: &mut Key, md: &Metadata) {
+    key.set(slot::CT_STATE, u64::from(md.state));
+    key.set(slot::CT_MARK, u64::from(md.mark));
+    key.set(slot::CT_ZONE, u64::from(md.zone));
+    key.set_wide(slot::CT_LABEL, md.label);
+    let Some(t) = md.orig else { return };
+    key.set(slot::CT_NW_PROTO, u64::from(t.proto));
+    let (src, dst) = if t.is_icmp() { (t.dport(), 0) } else { (t.sport(), t.dport()) };
+    key.set(slot::CT_TP_SRC, u64::from(src));
+    key.set(slot::CT_TP_DST, u64::from(dst));
+    let a = t.addresses;
+    if t.v6 {
+        key.set_wide(slot::CT_IPV6_SRC, u128::from(a[0]) << 64 | u128::from(a[1]));
+        key.set_wide(slot::CT_IPV6_DST, u128::from(a[2]) << 64 | u128::from(a[3]));
+    } else {
+        key.set(slot::CT_NW_SRC, a[0] >> 32);
+        key.set(slot::CT_NW_DST, a[0] & 0xffff_ffff);
+    }
+}
+
+/// The words of connection state, as a key has them.
+pub fn state_words(md: &Metadata) -> [u64; CT_LEN] {
+    let mut key = Key::ZERO;
+    write_state(&mut key, md);
+    ct_words(&key)
+}
+
+/// The words of connection state of a key or mask.
+pub fn ct_words(key: &Key) -> [u64; CT_LEN] {
+    let mut out = [0; CT_LEN];
+    out.copy_from_slice(&key.words[usize::from(CT_WORDS.start)..usize::from(CT_WORDS.end)]);
+    out
+}
+
+/// What a verdict asks of the tracker.
+pub fn request(t: &Tracking) -> Request<'_> {
+    Request {
+        zone: t.zone,
+        commit: t.commit,
+        force: t.force,
+        mark: t.mark,
+        label: t.label,
+        nat: t.nat.as_deref(),
+        alg: t.alg,
+        owner: t.owner,
+    }
+}
+
+impl Exits {
+    /// Through the tracker, and on.
+    pub(crate) fn track(&mut self, mut frame: Frame, h: &Headers, t: &Tracking, route: &mut Route<'_>) {
+        let seen = see(&frame, h);
+        let rewrite = route.tracker.track(&request(t), seen.as_ref(), &mut route.md, route.now_ms);
+        if let Some(r) = rewrite {
+            translate::translate(&mut frame, h, &r);
+        }
+        self.go_on(frame, h, t, route);
+    }
+
+    /// What follows a `ct`: a copy resumes, the packet itself goes through the rest of the list.
+    pub(crate) fn go_on(&mut self, frame: Frame, h: &Headers, t: &Tracking, route: &mut Route<'_>) {
+        match (&t.fork, t.then.is_empty()) {
+            (Some(at), true) => self.resume(frame, at, route),
+            (Some(at), false) => {
+                if let Some(copy) = self.copy_or_count(&frame) {
+                    self.resume(copy, at, route);
+                }
+                self.apply(frame, *h, &t.then, route);
+            }
+            (None, false) => self.apply(frame, *h, &t.then, route),
+            (None, true) => self.end(frame, route),
+        }
+    }
+
+    fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, route: &mut Route<'_>) {
+        let md = route.md;
+        let (stage, uncached) = match route.views.tracked(route.program, at, &md) {
+            Some(stage) => (stage, None),
+            None => (u32::MAX, Some(at.clone())),
+        };
+        self.again.push(Again { stage, frame, md, uncached });
+    }
+
+    /// The tracker has seen it and nothing else is to happen.
+    fn end(&mut self, frame: Frame, route: &Route<'_>) {
+        if let Some(reason) = route.drop {
+            return self.drop(frame, reason);
+        }
+        // What left earlier was a copy, which was one frame too many.
+        match self.counters.copied {
+            0 => self.counters.punted += 1,
+            _ => self.counters.copied -= 1,
+        }
+        self.pool.free(frame);
+    }
+}

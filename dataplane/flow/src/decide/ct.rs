@@ -1,0 +1,104 @@
+//! `ct` and `ct_clear`.
+
+use std::sync::Arc;
+
+use super::walk::Walk;
+use super::Decision;
+use crate::action::Action;
+use crate::ct::{Continuation, Ct, Tracking, Zone, CT_WORDS};
+use crate::decide::Decider;
+use crate::key::{slot, Key};
+use crate::program::Program;
+use crate::verdict::Op;
+
+impl Decider {
+    /// What happens to a packet that resumes; `key` has the continuation's state in it.
+    pub fn go_on(&mut self, program: &Program, at: &Continuation, key: &Key, now_ms: u64) -> Decision {
+        let in_port = key.get(slot::IN_PORT) as u32;
+        let mut walk = Walk::new(program, self.soft(), at.bridge, in_port, key, now_ms);
+        walk.view.key = *key;
+        walk.view.table = at.table;
+        walk.stack = at.stack.to_vec();
+        walk.action_set = at.action_set.to_vec();
+        walk.owner = at.owner;
+        walk.tracked = true;
+        walk.run_pipeline(at.table);
+        walk.finish()
+    }
+}
+
+impl Walk<'_> {
+    /// Sends the packet, or a copy that resumes in a table, through the tracker.
+    pub(super) fn track(&mut self, ct: &Ct) {
+        let zone = match ct.zone {
+            Zone::Number(n) => n,
+            Zone::Field(s) => self.view.key.get(s) as u16,
+        };
+        let (mark, label) = self.marks(&ct.exec);
+        let fork = ct.table.map(|table| {
+            let v = &self.view;
+            Arc::new(Continuation::new(v.bridge, table, &v.key, &self.stack, &self.action_set, self.owner))
+        });
+        let forks = fork.is_some();
+        self.emit(Op::Track(Arc::new(Tracking {
+            zone,
+            commit: ct.commit,
+            force: ct.force,
+            alg: ct.alg,
+            nat: ct.nat.clone(),
+            mark,
+            label,
+            owner: self.owner,
+            fork,
+            then: Box::new([]),
+        })));
+        self.tracked = true;
+        if forks {
+            // Only the copy that resumes knows what the tracker said.
+            self.clear_words(CT_WORDS);
+        }
+    }
+
+    /// What `exec` writes to mark and label.
+    #[allow(clippy::type_complexity)]
+    fn marks(&self, exec: &[Action]) -> (Option<(u32, u32)>, Option<(u128, u128)>) {
+        let (mut value, mut written) = (Key::ZERO, Key::ZERO);
+        for action in exec {
+            match action {
+                Action::Set { slot, value: v, mask, .. } => {
+                    value.set_masked(*slot, *v, *mask);
+                    written.set_masked(*slot, *mask, *mask);
+                }
+                Action::Move { src, dst, .. } => {
+                    value.set_wide(*dst, self.view.key.get_wide(*src));
+                    written.cover(*dst);
+                }
+                _ => {}
+            }
+        }
+        let mark = (value.get(slot::CT_MARK) as u32, written.get(slot::CT_MARK) as u32);
+        let label = (value.get_wide(slot::CT_LABEL), written.get_wide(slot::CT_LABEL));
+        ((mark.1 != 0).then_some(mark), (label.1 != 0).then_some(label))
+    }
+
+    /// Forgets the connection state of the packet.
+    pub(super) fn clear_tracking(&mut self) {
+        self.clear_words(CT_WORDS);
+        if self.tracked {
+            self.pending.push(Op::Untrack);
+            self.tracked = false;
+        }
+    }
+}
+
+/// A list that tracks ends with it: what follows is part of it.
+pub(super) fn nest(ops: Vec<Op>) -> Vec<Op> {
+    let Some(at) = ops.iter().position(|op| matches!(op, Op::Track(_))) else { return ops };
+    let mut before = ops;
+    let after = before.split_off(at + 1);
+    if let Some(Op::Track(t)) = before.pop() {
+        let then = super::tidy(after).into_boxed_slice();
+        before.push(Op::Track(Arc::new(Tracking { then, ..(*t).clone() })));
+    }
+    before
+}

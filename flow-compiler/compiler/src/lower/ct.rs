@@ -1,0 +1,45 @@
+//! `ct(...)`: what the tracker is asked for.
+
+use std::sync::Arc;
+
+use sluice_conntrack::{Alg, NatKind, NatSpec};
+use sluice_flow::action as ir;
+use sluice_flow::ct::{Ct, Zone};
+use sluice_openflow::action::{self as of, Action, CtZone};
+
+use super::fields::single;
+
+const FTP: u16 = 21;
+const TFTP: u16 = 69;
+
+/// Lowers a `ct` whose `exec` was lowered to this.
+pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
+    let zone = match &ct.zone {
+        CtZone::Number(n) => Zone::Number(*n),
+        CtZone::Field(part) => match single(*part) {
+            Some(s) => Zone::Field(s),
+            None => return ir::Action::Refused("ct with a zone from a field that is not kept"),
+        },
+    };
+    let alg = match ct.alg {
+        FTP => Alg::Ftp,
+        TFTP => Alg::Tftp,
+        _ => Alg::None,
+    };
+    let nat = ct.actions.iter().find_map(|a| match a {
+        Action::Nat(nat) => Some(Arc::new(translation(nat))),
+        _ => None,
+    });
+    let force = ct.commit && ct.force;
+    ir::Action::Ct(Arc::new(Ct { commit: ct.commit, force, zone, table: ct.table, alg, nat, exec: exec.into() }))
+}
+
+fn translation(nat: &of::Nat) -> NatSpec {
+    NatSpec {
+        kind: NatKind { src: nat.src, dst: nat.dst },
+        addresses: nat.addresses.map(|(low, high)| (low, high.unwrap_or(low))),
+        ports: nat.ports.map(|(low, high)| (low, high.unwrap_or(low))),
+        persistent: nat.persistent,
+        random: nat.random,
+    }
+}
