@@ -99,8 +99,9 @@ fn tuple(t: &Tuple) -> String {
 
 fn peers([a, b]: &[Peer; 2]) -> String {
     let mut out = format!("state_orig={},state_reply={}", a.state.name(), b.state.name());
-    if a.scale().is_some() || b.scale().is_some() {
-        let _ = write!(out, ",wscale_orig={},wscale_reply={}", a.scale().unwrap_or(0), b.scale().unwrap_or(0));
+    let scales = (a.scale().unwrap_or(0), b.scale().unwrap_or(0));
+    if scales != (0, 0) {
+        let _ = write!(out, ",wscale_orig={},wscale_reply={}", scales.0, scales.1);
     }
     let _ = write!(out, ",flags_orig={},flags_reply={}", flags(a), flags(b));
     out

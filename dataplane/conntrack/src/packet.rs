@@ -14,6 +14,7 @@ use crate::tuple::{opposite, Tuple, ICMP, ICMP6, TCP, UDP};
 const ICMP_HEADER: usize = 8;
 /// Bytes of a transport header that an ICMP error must quote.
 const QUOTED: usize = 8;
+const TCP_HEADER: usize = 20;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 /// IPv6 extension headers that are stepped over inside an ICMP error.
@@ -191,7 +192,9 @@ fn query(head: &[u8], l4: usize, v6: bool) -> Option<u32> {
 fn quoted(head: &[u8], at: usize, end: usize, v6: bool) -> Option<Tuple> {
     let head = head.get(..end)?;
     let (mut tuple, l4) = if v6 { quoted6(head, at)? } else { quoted4(head, at)? };
-    let has_l4 = end >= l4 + QUOTED;
+    // An ICMPv6 error has room for the whole header, and must use it.
+    let needed = if v6 && tuple.proto == TCP { TCP_HEADER } else { QUOTED };
+    let has_l4 = end >= l4 + needed;
     match tuple.proto {
         TCP | UDP => tuple.ports = ports(head, l4).filter(|_| has_l4)?,
         _ if tuple.is_icmp() => tuple.ports = query(head, l4, v6).filter(|_| has_l4)?,

@@ -39,7 +39,6 @@ impl Walk<'_> {
             let v = &self.view;
             Arc::new(Continuation::new(v.bridge, table, &v.key, &self.stack, &self.action_set, self.owner))
         });
-        let forks = fork.is_some();
         self.emit(Op::Track(Arc::new(Tracking {
             zone,
             commit: ct.commit,
@@ -53,10 +52,8 @@ impl Walk<'_> {
             then: Box::new([]),
         })));
         self.tracked = true;
-        if forks {
-            // Only the copy that resumes knows what the tracker said.
-            self.clear_words(CT_WORDS);
-        }
+        // Only a copy that resumes knows what the tracker said, as in Open vSwitch.
+        self.clear_words(CT_WORDS);
     }
 
     /// What `exec` writes to mark and label.

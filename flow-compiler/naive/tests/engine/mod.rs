@@ -112,6 +112,16 @@ fn normal(spec: &BridgeSpec) -> normal::Normal {
     }
 }
 
+impl Engine {
+    /// The table of connections, as text with both peers' states.
+    #[allow(dead_code)] // not every test binary tracks connections
+    pub fn dump_connections(&mut self, now: u64) -> String {
+        let Some(switch) = &mut self.switch else { return String::new() };
+        let options = sluice_conntrack::dump::Options { verbose: true, ..Default::default() };
+        sluice_conntrack::dump::connections(switch.worker().tracker(), &options, now)
+    }
+}
+
 impl Subject for Engine {
     fn name(&self) -> String {
         "engine".into()

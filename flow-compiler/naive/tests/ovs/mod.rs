@@ -162,6 +162,13 @@ impl Ovs {
         run("ovs-ofctl", args, &self.dir, input)
     }
 
+    /// A command to the control socket.
+    #[allow(dead_code)]
+    pub fn appctl(&mut self, method: &str, args: &[&str]) -> Result<String, String> {
+        let args: Vec<String> = args.iter().map(|a| a.to_string()).collect();
+        self.control()?.call(method, &args)
+    }
+
     fn control(&mut self) -> Result<&mut Control, String> {
         self.control.as_mut().ok_or_else(|| "not connected".to_string())
     }
