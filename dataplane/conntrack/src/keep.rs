@@ -47,6 +47,8 @@ pub struct Stats {
     pub opened: AtomicU64,
     pub expired: AtomicU64,
     pub flushed: AtomicU64,
+    /// Ended, as another one with the same tuple began.
+    pub reopened: AtomicU64,
     /// Half-open connections that made room for another owner's.
     pub evicted: AtomicU64,
     /// Not opened: the table is full of established connections.

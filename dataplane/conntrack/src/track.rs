@@ -209,6 +209,7 @@ impl Tracker {
             Fit::Invalid => md.state = INVALID,
             Fit::Reopens => {
                 self.remove(f.id);
+                count(&self.stats.reopened);
                 return true;
             }
         }

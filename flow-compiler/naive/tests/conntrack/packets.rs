@@ -90,6 +90,12 @@ fn icmp_sum(mut l4: Vec<u8>, src: IpAddr, dst: IpAddr) -> Vec<u8> {
     l4
 }
 
+/// Is the checksum of an ICMPv6 packet right? It may come with link padding.
+pub fn icmp6_sum_is_right(packet: &[u8]) -> bool {
+    let len = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+    checksum(&[&packet[8..40], &(len as u32).to_be_bytes(), &[0, 0, 0, 58], &packet[40..40 + len]]) == 0
+}
+
 /// An IP packet around a transport header; `offset_flags` is IPv4's fragment field.
 pub fn ip(src: IpAddr, dst: IpAddr, proto: u8, offset_flags: u16, l4: &[u8]) -> Vec<u8> {
     if src.is_ipv6() {
@@ -115,6 +121,7 @@ pub fn ip(src: IpAddr, dst: IpAddr, proto: u8, offset_flags: u16, l4: &[u8]) -> 
 }
 
 /// The fragments of an IPv4 packet without options, `size` payload bytes (a multiple of 8) in each.
+#[allow(dead_code)] // until fragments are put together
 pub fn fragments(packet: &[u8], size: usize, ident: u16) -> Vec<Vec<u8>> {
     let (head, payload) = packet.split_at(20);
     let n = payload.len().div_ceil(size);

@@ -21,18 +21,25 @@ pub struct Sent {
     pub what: String,
 }
 
+/// What one end takes the conversation to be between: itself, and whom it hears.
+#[derive(Clone, Debug)]
+struct View {
+    own: (IpAddr, u16),
+    peer: (IpAddr, u16),
+}
+
 /// Two ends of a conversation.
 #[derive(Clone, Debug)]
 struct Talk {
-    addresses: [IpAddr; 2],
-    ports: [u16; 2],
+    /// Of the client, then of the server: translation makes them differ.
+    views: [View; 2],
     proto: u8,
     /// Next sequence number of each end.
     next: [u32; 2],
     scale: [Option<u8>; 2],
     step: usize,
-    /// The last packet that the client sent, for errors about it.
-    last: [Vec<u8>; 2],
+    /// The last packet that each end heard, for errors about it.
+    heard: [Vec<u8>; 2],
 }
 
 fn address(family: Family, n: u8) -> IpAddr {
@@ -61,27 +68,61 @@ impl Talk {
         let proto = pick(r, &[6u8, 6, 6, 17, 1, 47, 132]);
         let scale = |r: &mut Random| pick(r, &[None, Some(0), Some(2), Some(7), Some(14), Some(15)]);
         let base = pick(r, &[100u32, 0xffff_ff00, 0x7fff_ff00]);
+        let client = (address(family, 1 + below(r, 2) as u8), 1000 + n as u16);
+        let server = (address(family, 11 + below(r, 2) as u8), pick(r, &[80, 53, 443]));
         Talk {
-            addresses: [address(family, 1 + below(r, 2) as u8), address(family, 11 + below(r, 2) as u8)],
-            ports: [1000 + n as u16, pick(r, &[80, 53, 443])],
+            views: [View { own: client, peer: server }, View { own: server, peer: client }],
             proto,
             next: [base, base.wrapping_mul(3)],
             scale: [scale(r), scale(r)],
             step: 0,
-            last: [Vec::new(), Vec::new()],
+            heard: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Source and destination of what an end sends.
+    fn between(&self, end: usize) -> (IpAddr, IpAddr) {
+        (self.views[end].own.0, self.views[end].peer.0)
+    }
+
+    fn ports(&self, end: usize) -> (u16, u16) {
+        (self.views[end].own.1, self.views[end].peer.1)
+    }
+
+    /// A frame arrived at an end: it answers to what it sees.
+    fn hear(&mut self, end: usize, frame: &[u8]) {
+        let packet = &frame[14..];
+        let v6 = packet[0] >> 4 == 6;
+        let (proto, l4) = if v6 { (packet[6], 40) } else { (packet[9], 20) };
+        if proto != self.proto || packet.len() < l4 + 8 {
+            return;
+        }
+        let ip = |at: usize| -> IpAddr {
+            match v6 {
+                false => <[u8; 4]>::try_from(&packet[at..at + 4]).unwrap().into(),
+                true => <[u8; 16]>::try_from(&packet[at..at + 16]).unwrap().into(),
+            }
+        };
+        let (src, dst) = if v6 { (ip(8), ip(24)) } else { (ip(12), ip(16)) };
+        let port = |at: usize| u16::from_be_bytes([packet[l4 + at], packet[l4 + at + 1]]);
+        let has_ports = matches!(proto, 6 | 17);
+        let view = &mut self.views[end];
+        let (own, peer) = if has_ports { (port(2), port(0)) } else { (view.own.1, view.peer.1) };
+        if own != 0 && peer != 0 {
+            *view = View { own: (dst, own), peer: (src, peer) };
+            self.heard[end] = packet.to_vec();
         }
     }
 
     fn send(&mut self, end: usize, proto: u8, l4: &[u8], what: String) -> Sent {
-        let (src, dst) = (self.addresses[end], self.addresses[1 - end]);
+        let (src, dst) = self.between(end);
         let packet = packets::ip(src, dst, proto, 0x4000, l4);
-        self.last[end] = packet.clone();
         Sent { port: 1 + end as u32, bytes: packets::frame(&packet), what: format!("{src} -> {dst} {what}") }
     }
 
     fn tcp(&mut self, end: usize, flags: u8, seq: u32, ack: u32, payload: usize, window: u16) -> Sent {
-        let (src, dst) = (self.addresses[end], self.addresses[1 - end]);
-        let ports = (self.ports[end], self.ports[1 - end]);
+        let (src, dst) = self.between(end);
+        let ports = self.ports(end);
         let scale = self.scale[end].filter(|_| flags & SYN != 0);
         let l4 = packets::tcp(src, dst, &Tcp { ports, seq, ack, flags, window, scale, payload });
         self.send(end, 6, &l4, format!("tcp {ports:?} flags {flags:#x} seq {seq} ack {ack} len {payload} win {window} scale {scale:?}"))
@@ -139,11 +180,11 @@ impl Talk {
     /// An error about what the other end sent last, from it or from a router.
     fn error(&mut self, r: &mut Random, family: Family) -> Option<Sent> {
         let about = below(r, 2);
-        let packet = self.last[about].clone();
+        let packet = self.heard[1 - about].clone();
         if packet.is_empty() {
             return None;
         }
-        let (to, other) = (self.addresses[about], self.addresses[1 - about]);
+        let (to, other) = (self.views[1 - about].peer.0, self.views[1 - about].own.0);
         let from = pick(r, &[other, address(family, 99)]);
         let (kind, code) = match family {
             Family::V4 => pick(r, &[(3u8, 1u8), (3, 4), (11, 0), (12, 0), (5, 1), (4, 0), (9, 0)]),
@@ -159,14 +200,15 @@ impl Talk {
 
     fn ping(&mut self, r: &mut Random, family: Family) -> Sent {
         let end = below(r, 2);
-        let (src, dst) = (self.addresses[end], self.addresses[1 - end]);
+        let (src, dst) = self.between(end);
+        let id = self.views[0].own.1;
         let (proto, kinds) = match family {
             Family::V4 => (1, [8u8, 0, 8, 0, 13, 14]),
             Family::V6 => (58, [128, 129, 128, 129, 128, 133]),
         };
         let kind = pick(r, &kinds);
-        let l4 = packets::icmp(src, dst, kind, self.ports[0], below(r, 40));
-        self.send(end, proto, &l4, format!("icmp {kind} id {}", self.ports[0]))
+        let l4 = packets::icmp(src, dst, kind, id, below(r, 40));
+        self.send(end, proto, &l4, format!("icmp {kind} id {id}"))
     }
 
     fn say(&mut self, r: &mut Random, family: Family) -> Sent {
@@ -176,12 +218,12 @@ impl Talk {
             }
         }
         let end = below(r, 2);
-        let (src, dst) = (self.addresses[end], self.addresses[1 - end]);
+        let (src, dst) = self.between(end);
         match self.proto {
             6 if below(r, 4) == 0 => self.wrong(r),
             6 => self.proper(r),
             17 => {
-                let ports = if below(r, 30) == 0 { (0, 53) } else { (self.ports[end], self.ports[1 - end]) };
+                let ports = if below(r, 30) == 0 { (0, 53) } else { self.ports(end) };
                 let l4 = packets::udp(src, dst, ports, below(r, 50));
                 self.send(end, 17, &l4, format!("udp {ports:?}"))
             }
@@ -202,18 +244,32 @@ fn spoil(r: &mut Random, s: &mut Sent) {
     s.what += &format!(" (byte {at} spoiled by {bit:#x})");
 }
 
-/// `steps` frames of a few conversations.
-pub fn random(seed: u64, steps: usize, family: Family) -> Vec<Sent> {
-    let mut r = Random::new(seed);
-    let mut talks: Vec<Talk> = (0..6).map(|n| Talk::new(&mut r, family, n / 2)).collect();
-    let mut all = Vec::with_capacity(steps);
-    for _ in 0..steps {
-        let n = below(&mut r, talks.len());
-        let mut s = talks[n].say(&mut r, family);
-        if below(&mut r, 40) == 0 {
-            spoil(&mut r, &mut s);
-        }
-        all.push(s);
+/// A few conversations at once.
+pub struct Talks {
+    r: Random,
+    talks: Vec<Talk>,
+    family: Family,
+}
+
+impl Talks {
+    pub fn new(seed: u64, family: Family) -> Talks {
+        let mut r = Random::new(seed);
+        let talks = (0..6).map(|n| Talk::new(&mut r, family, n / 2)).collect();
+        Talks { r, talks, family }
     }
-    all
+
+    /// The next frame, and whose it is.
+    pub fn next(&mut self) -> (usize, Sent) {
+        let n = below(&mut self.r, self.talks.len());
+        let mut s = self.talks[n].say(&mut self.r, self.family);
+        if below(&mut self.r, 40) == 0 {
+            spoil(&mut self.r, &mut s);
+        }
+        (n, s)
+    }
+
+    /// A frame of a conversation came out of a port.
+    pub fn hear(&mut self, talk: usize, port: u32, frame: &[u8]) {
+        self.talks[talk].hear(port as usize - 1, frame);
+    }
 }

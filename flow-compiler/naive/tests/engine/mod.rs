@@ -113,6 +113,13 @@ fn normal(spec: &BridgeSpec) -> normal::Normal {
 }
 
 impl Engine {
+    /// Connections that ended as another one with the same tuple began.
+    #[allow(dead_code)]
+    pub fn reopened(&mut self) -> u64 {
+        let Some(switch) = &mut self.switch else { return 0 };
+        switch.worker().tracker().stats.reopened.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// The table of connections, as text with both peers' states.
     #[allow(dead_code)] // not every test binary tracks connections
     pub fn dump_connections(&mut self, now: u64) -> String {
