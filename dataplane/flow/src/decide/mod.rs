@@ -9,7 +9,6 @@ mod act;
 mod action_set;
 mod bond;
 mod ct;
-mod group;
 mod mpls;
 mod spread;
 mod freeze;
