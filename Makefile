@@ -2,12 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate clean
+.PHONY: help build test demo bench bench-gate clean conformance
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
 	@echo "make test        every test"
 	@echo "make build       release binaries in target/release"
+	@echo "make conformance independent suites against sluiced, beside Open vSwitch's score (root, network)"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
 	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
 
@@ -23,6 +24,11 @@ demo:
 	@scripts/need.sh demo
 	$(CARGO) build --release --locked -p sluice
 	@demo/run.sh
+
+conformance:
+	@scripts/need.sh conformance
+	$(CARGO) build --release --locked -p sluice
+	@conformance/run.sh
 
 bench:
 	@scripts/need.sh bench

@@ -6,13 +6,12 @@ environment: SLUICED (program), WORK (folder for results), PYTHON (with os-ken),
 TESTER (sluiced or ovs), CASES (part of the cases), SLUICE_SHARED, LIMIT (seconds)."""
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
+
+from rig import WORK, Rig, sh, wait
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORK = os.environ.get("WORK", "target/conformance")
 SHARED = os.environ.get("SLUICE_SHARED", os.path.join(HERE, "../../shared"))
 PYTHON = os.environ.get("PYTHON", sys.executable)
 OVS_SCORE = {"10": (184, 184), "13": (680, 991)}
@@ -20,128 +19,56 @@ CONTROLLER = "10.255.0.1"
 PORT = 6653
 
 
-def sh(*words, quiet=True):
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if quiet else None)
-
-
-class Rig:
-    """Namespaces, links and processes of one run; everything is gone afterwards."""
-
-    def __init__(self, version):
-        self.version = version
-        self.name = f"slcf{os.getpid()}v{version}"
-        self.tester, self.target = self.name + "r", self.name + "t"
-        self.folder = os.path.join(os.path.abspath(WORK), f"switchtest-{version}")
-        self.processes = []
-        os.makedirs(self.folder, exist_ok=True)
-
-    def __enter__(self):
-        for space in (self.tester, self.target):
-            sh("ip", "netns", "add", space)
-            sh("ip", "-n", space, "link", "set", "lo", "up")
-        self.link("ctl", "ctl")
-        for space, address in ((self.tester, CONTROLLER), (self.target, "10.255.0.2")):
-            sh("ip", "-n", space, "addr", "add", address + "/24", "dev", "ctl")
-        for i in (1, 2, 3):
-            self.link(f"tst{i}", f"tgt{i}")
-        return self
-
-    def link(self, one, other):
-        sh("ip", "-n", self.tester, "link", "add", one, "type", "veth", "peer", "name", other, "netns", self.target)
-        for space, end in ((self.tester, one), (self.target, other)):
-            inside = ("ip", "netns", "exec", space)
-            sh(*inside, "sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
-            sh("ip", "-n", space, "link", "set", end, "up")
-            if end != "ctl":
-                sh(*inside, "ethtool", "-K", end, *"tx off rx off tso off gso off gro off txvlan off rxvlan off".split())
-
-    def start(self, space, log, *words):
-        with open(os.path.join(self.folder, log), "w") as out:
-            full = ("ip", "netns", "exec", space) + words
-            process = subprocess.Popen(full, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-        self.processes.append(process)
-        return process
-
-    def switch(self, space, bridge, number, ports, log):
-        """A sluiced with one bridge."""
-        text = f'[[bridge]]\nname = "{bridge}"\nfail_mode = "secure"\ndatapath_id = "{number:016x}"\n'
-        text += f'protocols = ["OpenFlow{self.version}"]\ncontrollers = ["tcp:{CONTROLLER}:{PORT}"]\n'
-        for i in (1, 2, 3):
-            text += f'[[bridge.port]]\nname = "{ports}{i}"\nofport_request = {i}\n'
-        config = os.path.join(self.folder, bridge + ".toml")
-        with open(config, "w") as out:
-            out.write(text)
-        rundir = os.path.join(self.folder, bridge + ".run")
-        return self.start(space, log, os.environ["SLUICED"], "--config", config, "--rundir", rundir)
-
-    def open_vswitch(self, space, bridge, number, ports):
-        """A stock Open vSwitch with one bridge."""
-        folder = os.path.join(self.folder, "ovs")
-        subprocess.run(["rm", "-rf", folder])
-        os.makedirs(folder)
-        database = f"{folder}/conf.db"
-        sh("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
-        self.start(space, "ovsdb.log", "ovsdb-server", f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/db.ctl", database)
-        vsctl = ["ovs-vsctl", f"--db=unix:{folder}/db.sock", "--timeout=20"]
-        wait(lambda: os.path.exists(f"{folder}/db.sock"), "the database")
-        sh(*vsctl, "--no-wait", "init")
-        os.environ["OVS_RUNDIR"] = folder
-        self.start(space, "vswitchd.log", "ovs-vswitchd", f"--unixctl={folder}/v.ctl", f"unix:{folder}/db.sock")
-        words = ["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev", "fail_mode=secure",
-                 f"other_config:datapath-id={number:016x}", f"protocols=OpenFlow{self.version}",
-                 "other_config:disable-in-band=true"]
-        for i in (1, 2, 3):
-            words += ["--", "add-port", bridge, f"{ports}{i}", "--", "set", "interface", f"{ports}{i}", f"ofport_request={i}"]
-        words += ["--", "set-controller", bridge, f"tcp:{CONTROLLER}:{PORT}", "--", "set", "controller", bridge, "max_backoff=1000"]
-        sh(*vsctl, *words)
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for space in (self.tester, self.target):
-            subprocess.run(["ip", "netns", "del", space], stderr=subprocess.DEVNULL)
-
-
-def wait(holds, what):
-    end = time.time() + 20
-    while not holds():
-        if time.time() > end:
-            sys.exit(f"{what} did not come")
-        time.sleep(0.05)
+def open_vswitch(rig, space, bridge, number, ports, version):
+    """A stock Open vSwitch with one bridge."""
+    folder = os.path.join(rig.folder, "ovs")
+    subprocess.run(["rm", "-rf", folder])
+    os.makedirs(folder)
+    database = f"{folder}/conf.db"
+    sh("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
+    rig.start(space, "ovsdb.log", "ovsdb-server", f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/db.ctl", database)
+    vsctl = ["ovs-vsctl", f"--db=unix:{folder}/db.sock", "--timeout=20"]
+    wait(lambda: os.path.exists(f"{folder}/db.sock"), "the database")
+    sh(*vsctl, "--no-wait", "init")
+    env = dict(os.environ, OVS_RUNDIR=folder)
+    rig.start(space, "vswitchd.log", "ovs-vswitchd", f"--unixctl={folder}/v.ctl", f"unix:{folder}/db.sock", env=env)
+    words = ["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev", "fail_mode=secure",
+             f"other_config:datapath-id={number:016x}", f"protocols=OpenFlow{version}",
+             "other_config:disable-in-band=true"]
+    for i, port in enumerate(ports, 1):
+        words += ["--", "add-port", bridge, port, "--", "set", "interface", port, f"ofport_request={i}"]
+    words += ["--", "set-controller", bridge, f"tcp:{CONTROLLER}:{PORT}", "--", "set", "controller", bridge, "max_backoff=1000"]
+    sh(*vsctl, *words)
 
 
 def run(version):
     """Runs the cases of a version; gives (group, case, verdict, what was said) of each."""
-    with Rig(version) as rig:
+    with Rig(f"switchtest-{version}") as rig:
+        here, there = rig.space("r"), rig.space("t")
+        rig.link(here, "ctl", there, "ctl")
+        for space, address in ((here, CONTROLLER), (there, "10.255.0.2")):
+            sh("ip", "-n", space, "addr", "add", address + "/24", "dev", "ctl")
+        for i in (1, 2, 3):
+            rig.link(here, f"tst{i}", there, f"tgt{i}")
         cases = os.path.join(os.environ["TESTS"], "of" + version, os.environ.get("CASES", ""))
         tester = rig.start(
-            rig.tester, "result.log", "env", f"PYTHONPATH={HERE}", PYTHON, os.path.join(HERE, "tester.py"),
+            here, "result.log", PYTHON, os.path.join(HERE, "tester.py"),
             "--ofp-tcp-listen-port", str(PORT), "--test-switch-dir", cases,
             "--test-switch-target-version", "openflow" + version, "--test-switch-tester-version", "openflow" + version,
             "--test-switch-interval", "0")
-        wait(lambda: listens(rig.tester), "the controller")
+        wait(lambda: rig.listens(here, PORT), "the controller")
+        controller = f"tcp:{CONTROLLER}:{PORT}"
         if os.environ.get("TESTER", "sluiced") == "ovs":
-            rig.open_vswitch(rig.tester, "brtest", 2, "tst")
+            open_vswitch(rig, here, "brtest", 2, ["tst1", "tst2", "tst3"], version)
         else:
-            rig.switch(rig.tester, "brtest", 2, "tst", "tester.log")
-        rig.switch(rig.target, "brtgt", 1, "tgt", "target.log")
+            rig.switch(here, "brtest", 2, ["tst1", "tst2", "tst3"], version, controller, "tester.log")
+        rig.switch(there, "brtgt", 1, ["tgt1", "tgt2", "tgt3"], version, controller, "target.log")
         try:
             tester.wait(int(os.environ.get("LIMIT", "3600")))
         except subprocess.TimeoutExpired:
             print("time is up; what follows is not the whole suite")
         with open(os.path.join(rig.folder, "result.log"), errors="replace") as log:
             return parse(log.read())
-
-
-def listens(space):
-    out = subprocess.run(["ip", "netns", "exec", space, "ss", "-Hltn", f"sport = :{PORT}"], capture_output=True, text=True)
-    return bool(out.stdout.strip())
 
 
 def parse(text):

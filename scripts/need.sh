@@ -1,5 +1,5 @@
 #!/bin/sh
-# need.sh test|demo|bench|gate: installs what that target needs, or says in one line what is missing.
+# need.sh test|demo|bench|conformance|gate: installs what that target needs, or says in one line what is missing.
 set -eu
 
 missing=""
@@ -16,8 +16,11 @@ case "$1" in
 test) want ovs-ofctl openvswitch-switch; want ip iproute2; want zstd zstd; want ping iputils-ping ;;
 demo) want ip iproute2; want ping iputils-ping; want ps procps ;;
 bench) want ip iproute2; want zstd zstd ;;
+conformance) want ip iproute2; want ping iputils-ping; want ethtool ethtool; want tcpdump tcpdump; want nc netcat-openbsd
+    want ovs-ofctl openvswitch-switch
+    python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3-venv" ;;
 gate) want valgrind valgrind; want git git ;;
-*) echo "usage: need.sh test|demo|bench|gate" >&2; exit 2 ;;
+*) echo "usage: need.sh test|demo|bench|conformance|gate" >&2; exit 2 ;;
 esac
 
 [ -z "$missing" ] && exit 0
