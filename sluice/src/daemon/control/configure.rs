@@ -18,7 +18,7 @@ use sluice_ovsdb_bridge::{diff, parse_toml, Bridge, DesiredState, Port, PortKind
 use super::Control;
 use crate::daemon::args::Source;
 use crate::daemon::host::Touched;
-use crate::stream::target::management_socket;
+use crate::stream::target::{management_socket, snoop_socket};
 
 /// Reads the file.
 pub(super) fn read(path: &Path) -> Result<DesiredState, String> {
@@ -164,8 +164,9 @@ impl Control {
         let path = management_socket(self.rundir.path(), &bridge.name);
         let registry = self.poll.registry();
         self.server.listen_unix(registry, path, index, versions)?;
+        self.server.listen_unix(registry, snoop_socket(self.rundir.path(), &bridge.name), index, versions)?;
         for controller in &bridge.controllers {
-            self.server.add_target(registry, &controller.target, index, versions, now_ms)?;
+            self.server.add_controller(registry, controller, index, versions, now_ms)?;
         }
         Ok(())
     }

@@ -198,7 +198,7 @@ impl Control {
                 let bridge = self.switch.bridge(punted.bridge).map_or("", |b| &b.name);
                 self.punts.write(bridge, punted, now_ms);
             }
-            self.server.tell(&notice, &mut self.switch);
+            self.server.tell(&notice, &mut self.switch, now_ms);
         }
         self.server.tell_changes(None, &mut self.switch);
         let more = self.server.turn(self.poll.registry(), &mut self.switch, now_ms);

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use sluice_openflow::wire::Framer;
 
 use super::output::Output;
-use super::socket::Stream;
+use crate::stream::socket::Stream;
 
 /// Bytes read from a socket at once.
 const CHUNK: usize = 16 << 10;
@@ -93,6 +93,11 @@ impl Connection {
 
     /// Sends what the socket takes now.
     pub fn flush(&mut self) -> Result<(), Ending> {
+        // What was taken may still wait within the stream.
+        match self.stream.flush() {
+            Err(e) if e.kind() != ErrorKind::WouldBlock && e.kind() != ErrorKind::NotConnected => return Err(e.into()),
+            _ => {}
+        }
         while self.output.waiting() > 0 {
             match self.stream.write(self.output.next()) {
                 Ok(0) => return Err(Ending::Closed),

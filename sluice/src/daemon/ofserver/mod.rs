@@ -6,11 +6,13 @@
 //! Deliberately does not know: what rules do.
 
 mod connection;
+mod limiter;
 mod news;
 mod outgoing;
 mod output;
 pub mod session;
 mod socket;
+mod tls;
 
 use std::collections::hash_map::RandomState;
 use std::collections::BTreeMap;
@@ -22,15 +24,18 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use sluice_flow::BridgeIdx;
 use sluice_openflow::VersionSet;
-use sluice_ovsdb_bridge::ControllerTarget;
+use sluice_ovsdb_bridge::{Controller, ControllerTarget};
 
 use connection::{Connection, Ending};
+use limiter::Limiter;
 use outgoing::Outgoing;
 use session::{Effect, Session, Turn};
-use socket::{Listener, Stream};
+pub use outgoing::ControllerStatus;
+use socket::Listener;
 
 use super::rundir::RunDirectory;
 use super::switch::Switch;
+use crate::stream::socket::Stream;
 
 /// First token of the server; smaller ones are the control loop's own.
 pub const FIRST_TOKEN: usize = 16;
@@ -43,6 +48,10 @@ struct Listening {
     listener: Listener,
     bridge: BridgeIdx,
     versions: VersionSet,
+    /// How those who come are treated.
+    controller: Controller,
+    /// Those who come hear what the bridge's controllers say and are told.
+    snoop: bool,
 }
 
 struct Talking {
@@ -55,6 +64,12 @@ struct Talking {
     heard_ms: u64,
     /// It was asked since then whether it is still there.
     probed: bool,
+    /// Silence after which it is asked, milliseconds; 0 for never.
+    probe_ms: u64,
+    /// Packets that it is told of.
+    limiter: Option<Limiter>,
+    /// Hears what the bridge's controllers say and are told, and says nothing itself.
+    snoops: bool,
 }
 
 /// Every listener and connection.
@@ -66,6 +81,8 @@ pub struct Server {
     outgoing: Vec<Outgoing>,
     /// Tells this run of the daemon from others, in what controllers give back.
     run: u128,
+    /// When a bridge without controllers is to go on by itself.
+    alone_ms: Option<u64>,
 }
 
 impl Server {
@@ -85,33 +102,38 @@ impl Server {
         RunDirectory::free_socket(&path).map_err(|e| e.to_string())?;
         let listener = Listener::unix(&path).map_err(|e| format!("{}: cannot listen: {e}", path.display()))?;
         RunDirectory::restrict(&path).map_err(|e| e.to_string())?;
-        self.listen(registry, listener, bridge, versions).map_err(|e| format!("{}: cannot listen: {e}", path.display()))
+        let snoop = path.extension().is_some_and(|e| e == "snoop");
+        let controller = Controller { inactivity_probe_ms: 0, ..Controller::new(ControllerTarget::PassiveUnix(path.display().to_string())) };
+        let new = Listening { listener, bridge, versions, controller, snoop };
+        self.listen(registry, new).map_err(|e| format!("{}: cannot listen: {e}", path.display()))
     }
 
-    fn listen(&mut self, registry: &Registry, mut listener: Listener, bridge: BridgeIdx, versions: VersionSet) -> io::Result<()> {
+    fn listen(&mut self, registry: &Registry, mut new: Listening) -> io::Result<()> {
         let token = self.token();
-        listener.register(registry, token)?;
-        self.listening.insert(token, Listening { listener, bridge, versions });
+        new.listener.register(registry, token)?;
+        self.listening.insert(token, new);
         Ok(())
     }
 
-    /// Listens or connects, as a controller target says.
-    pub fn add_target(&mut self, registry: &Registry, target: &ControllerTarget, bridge: BridgeIdx, versions: VersionSet, now_ms: u64) -> Result<(), String> {
-        match target {
-            ControllerTarget::PassiveUnix(path) => self.listen_unix(registry, PathBuf::from(path), bridge, versions),
-            ControllerTarget::PassiveTcp(address) => {
-                let cannot = |e| format!("ptcp:{address}: cannot listen: {e}");
-                let listener = Listener::tcp(*address).map_err(cannot)?;
-                self.listen(registry, listener, bridge, versions).map_err(cannot)
+    /// Listens or connects, as a controller's configuration says.
+    pub fn add_controller(&mut self, registry: &Registry, controller: &Controller, bridge: BridgeIdx, versions: VersionSet, now_ms: u64) -> Result<(), String> {
+        let target = &controller.target;
+        let cannot = |e| format!("{}: cannot listen: {e}", outgoing::name_of(target));
+        let listener = match target {
+            ControllerTarget::PassiveUnix(path) => {
+                let path = PathBuf::from(path);
+                RunDirectory::free_socket(&path).map_err(|e| e.to_string())?;
+                Listener::unix(&path).map_err(cannot)?
             }
-            ControllerTarget::Ssl(address) | ControllerTarget::PassiveSsl(address) => {
-                Err(format!("ssl:{address}: TLS is not there yet; use tcp or unix"))
+            ControllerTarget::PassiveTcp(address) => Listener::tcp(*address).map_err(cannot)?,
+            ControllerTarget::PassiveSsl(address) => self.listen_tls(*address).map_err(cannot)?,
+            _ => {
+                self.outgoing.push(Outgoing::new(controller.clone(), bridge, versions, now_ms));
+                return Ok(());
             }
-            ControllerTarget::Tcp(_) | ControllerTarget::Unix(_) => {
-                self.outgoing.push(Outgoing::new(target.clone(), bridge, versions, now_ms));
-                Ok(())
-            }
-        }
+        };
+        let new = Listening { listener, bridge, versions, controller: controller.clone(), snoop: false };
+        self.listen(registry, new).map_err(cannot)
     }
 
     /// Closes everything that a bridge has.
@@ -143,9 +165,16 @@ impl Server {
     fn accept(&mut self, registry: &Registry, token: Token, now_ms: u64) {
         loop {
             let Some(listening) = self.listening.get(&token) else { return };
-            let (bridge, versions) = (listening.bridge, listening.versions);
+            let (bridge, versions, snoop) = (listening.bridge, listening.versions, listening.snoop);
+            let controller = listening.controller.clone();
             match listening.listener.accept() {
-                Ok((stream, name)) => self.welcome(registry, stream, name, bridge, versions, None, now_ms),
+                Ok((stream, name)) => {
+                    let new = self.welcome(registry, stream, name, bridge, versions, &controller, None, now_ms);
+                    if let Some(talking) = new.and_then(|t| self.talking.get_mut(&t)).filter(|_| snoop) {
+                        talking.snoops = true;
+                        talking.session.mute();
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return crate::log!(Warn, "openflow", "cannot accept a connection: {e}"),
@@ -154,27 +183,37 @@ impl Server {
     }
 
     #[allow(clippy::too_many_arguments)] // who, where from, about what, since when
-    fn welcome(&mut self, registry: &Registry, mut stream: Stream, name: String, bridge: BridgeIdx, versions: VersionSet, outgoing: Option<usize>, now_ms: u64) {
+    fn welcome(&mut self, registry: &Registry, mut stream: Stream, name: String, bridge: BridgeIdx, versions: VersionSet, controller: &Controller, outgoing: Option<usize>, now_ms: u64) -> Option<Token> {
         if self.talking.len() >= CONNECTIONS {
-            return crate::log!(Warn, "openflow", "{name}: refused, there are {CONNECTIONS} connections already");
+            crate::log!(Warn, "openflow", "{name}: refused, there are {CONNECTIONS} connections already");
+            return None;
         }
         let token = self.token();
         if let Err(e) = stream.register(registry, token) {
             crate::log!(Warn, "openflow", "{name}: cannot be served: {e}");
-            return self.lost(outgoing, now_ms);
+            self.lost(outgoing, &e.to_string(), now_ms);
+            return None;
         }
         let mut connection = Connection::new(stream);
         let mut session = Session::new(bridge, versions, outgoing.is_none());
         session.set_bridge_uuid(self.run << 16 | u128::from(bridge) + 1);
         session.greet(&mut connection.output);
         connection.set_readable();
-        self.talking.insert(token, Talking { connection, session, name, outgoing, heard_ms: now_ms, probed: false });
+        if !controller.enable_async {
+            session.hear_nothing_at_first();
+        }
+        let limiter = controller.rate_limit.map(|rate| Limiter::new(rate, controller.burst_limit, now_ms));
+        let probe_ms = u64::from(controller.inactivity_probe_ms);
+        let talking = Talking { connection, session, name, outgoing, heard_ms: now_ms, probed: false, probe_ms, limiter, snoops: false };
+        self.talking.insert(token, talking);
+        Some(token)
     }
 
     /// Lets every connection that can work do some; true when there is more to do at once.
     pub fn turn(&mut self, registry: &Registry, switch: &mut Switch, now_ms: u64) -> bool {
         self.connect_again(registry, now_ms);
         self.probe(registry, now_ms);
+        self.tell_limited(now_ms);
         let tokens: Vec<Token> = self.talking.keys().copied().collect();
         let mut more = false;
         for token in tokens {
@@ -183,8 +222,20 @@ impl Server {
                 Err(ending) => self.close(registry, token, &ending, now_ms),
             }
         }
+        self.mind_the_lonely(switch, now_ms);
+        self.show_to_snoopers(switch);
+        self.flush_all(registry, now_ms);
         switch.publish();
         more
+    }
+
+    /// Sends what others' messages left behind for connections that had been served before.
+    fn flush_all(&mut self, registry: &Registry, now_ms: u64) {
+        let waiting = self.talking.iter_mut().filter(|(_, t)| t.connection.output.waiting() > 0);
+        let broken: Vec<(Token, Ending)> = waiting.filter_map(|(token, t)| Some((*token, t.connection.flush().err()?))).collect();
+        for (token, ending) in broken {
+            self.close(registry, token, &ending, now_ms);
+        }
     }
 
     fn serve(&mut self, token: Token, switch: &mut Switch, now_ms: u64) -> Result<bool, Ending> {
@@ -208,7 +259,12 @@ impl Server {
             let Some(message) = talking.connection.next_message()? else { break };
             talking.heard_ms = now_ms;
             talking.probed = false;
+            if talking.snoops && talking.session.version().is_some() {
+                // One who only listens is not answered.
+                continue;
+            }
             let output = &mut talking.connection.output;
+            output.overhear(&message);
             switch.act_for(Some(token.0));
             let effect = talking.session.handle(&message, &mut Turn { switch, output, now_ms });
             switch.act_for(None);
@@ -232,6 +288,6 @@ impl Server {
             Ending::Closed => crate::log!(Debug, "openflow", "{}: {ending}", talking.name),
             _ => crate::log!(Info, "openflow", "{}: closed: {ending}", talking.name),
         }
-        self.lost(talking.outgoing, now_ms);
+        self.lost(talking.outgoing, &ending.to_string(), now_ms);
     }
 }

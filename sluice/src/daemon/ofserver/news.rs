@@ -12,6 +12,24 @@ use super::Server;
 use crate::daemon::switch::{Notice, Switch};
 
 impl Server {
+    /// Passes what a bridge's controllers said and heard on to those who listen in.
+    pub(super) fn show_to_snoopers(&mut self, switch: &Switch) {
+        for bridge in switch.bridges().map(|b| b.index) {
+            let snooped = self.talking.values().any(|t| t.snoops && t.session.bridge == bridge);
+            let mut heard = Vec::new();
+            for talking in self.talking.values_mut().filter(|t| t.outgoing.is_some() && t.session.bridge == bridge) {
+                heard.extend(talking.connection.output.take_tee());
+                talking.connection.output.set_tee(snooped);
+            }
+            if heard.is_empty() {
+                continue;
+            }
+            for talking in self.talking.values_mut().filter(|t| t.snoops && t.session.bridge == bridge) {
+                talking.connection.output.push_unasked(&heard);
+            }
+        }
+    }
+
     /// Spreads what a connection's message did.
     pub(super) fn spread(&mut self, by: Token, effect: Effect, switch: &mut Switch) {
         self.tell_changes(Some(by), switch);
@@ -60,9 +78,9 @@ impl Server {
     }
 
     /// Tells connections what happened.
-    pub fn tell(&mut self, notice: &Notice, switch: &mut Switch) {
+    pub fn tell(&mut self, notice: &Notice, switch: &mut Switch, now_ms: u64) {
         if let Notice::Punted(punted) = notice {
-            return self.tell_packet(punted, switch);
+            return self.tell_packet(punted, switch, now_ms);
         }
         for (token, talking) in &mut self.talking {
             let (session, output) = (&talking.session, &mut talking.connection.output);
@@ -77,7 +95,17 @@ impl Server {
         }
     }
 
-    fn tell_packet(&mut self, punted: &sluice_engine::Punted, switch: &mut Switch) {
+    /// Tells of packets that had to wait.
+    pub(super) fn tell_limited(&mut self, now_ms: u64) {
+        for talking in self.talking.values_mut() {
+            let Some(limiter) = &mut talking.limiter else { continue };
+            while let Some(bytes) = limiter.next(now_ms) {
+                talking.connection.output.push_unasked(&bytes);
+            }
+        }
+    }
+
+    fn tell_packet(&mut self, punted: &sluice_engine::Punted, switch: &mut Switch, now_ms: u64) {
         let mut token = None;
         let cookie = punted.rule.and_then(|id| switch.rules.rule(id)).map(|r| r.cookie);
         for talking in self.talking.values_mut().filter(|t| t.session.bridge == punted.bridge) {
@@ -88,7 +116,12 @@ impl Server {
             if let (None, Some(paused)) = (token, &punted.punt.paused) {
                 token = Some(switch.paused.keep(Arc::clone(&paused.0)));
             }
-            if let Some(bytes) = talking.session.packet_in(punted, cookie, token) {
+            let Some(bytes) = talking.session.packet_in(punted, cookie, token) else { continue };
+            let now = match &mut talking.limiter {
+                Some(limiter) => limiter.offer(punted.in_port, bytes, now_ms),
+                None => Some(bytes),
+            };
+            if let Some(bytes) = now {
                 talking.connection.output.push_unasked(&bytes);
             }
         }

@@ -15,11 +15,14 @@ pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
     refused: u64,
+    /// Messages again, for those who listen in; `None` while nobody does.
+    tee: Option<Vec<u8>>,
 }
 
 impl Output {
     /// Adds an answer to a request.
     pub fn push(&mut self, message: &[u8]) {
+        self.overhear(message);
         self.compact();
         self.bytes.extend_from_slice(message);
     }
@@ -32,6 +35,25 @@ impl Output {
         }
         self.push(message);
         true
+    }
+
+    /// Begins or ends to keep messages for those who listen in.
+    pub fn set_tee(&mut self, wanted: bool) {
+        if wanted != self.tee.is_some() {
+            self.tee = wanted.then(Vec::new);
+        }
+    }
+
+    /// Keeps what the peer said.
+    pub fn overhear(&mut self, message: &[u8]) {
+        if let Some(tee) = self.tee.as_mut().filter(|t| t.len() < HARD_LIMIT) {
+            tee.extend_from_slice(message);
+        }
+    }
+
+    /// What was kept since the last time.
+    pub fn take_tee(&mut self) -> Vec<u8> {
+        self.tee.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Bytes not sent yet.

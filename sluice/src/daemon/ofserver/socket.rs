@@ -1,78 +1,16 @@
-//! Sockets that carry OpenFlow: unix or TCP, listening or connected.
+//! Sockets on which controllers come to us: unix or TCP.
 //!
 //! Purpose: one type for both families, so that nothing above cares.
 //! Invariant: every socket here is non-blocking.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 
-use crate::stream::target::Target;
-
-/// A connected socket.
-#[derive(Debug)]
-pub enum Stream {
-    /// Unix.
-    Unix(UnixStream),
-    /// TCP.
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    /// Begins to connect; the first write tells whether it worked.
-    pub fn connect(target: &Target) -> io::Result<Stream> {
-        match target {
-            Target::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
-            Target::Tcp(address) => TcpStream::connect(*address).map(Stream::Tcp),
-        }
-    }
-
-    /// Registers it for both directions.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        match self {
-            Stream::Unix(s) => s.register(registry, token, both),
-            Stream::Tcp(s) => {
-                // Answers are small; waiting to fill a segment would only delay them.
-                let _ = s.set_nodelay(true);
-                s.register(registry, token, both)
-            }
-        }
-    }
-
-    /// Registers it no more.
-    pub fn deregister(&mut self, registry: &Registry) {
-        let _ = match self {
-            Stream::Unix(s) => s.deregister(registry),
-            Stream::Tcp(s) => s.deregister(registry),
-        };
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(s) => s.read(bytes),
-            Stream::Tcp(s) => s.read(bytes),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(s) => s.write(bytes),
-            Stream::Tcp(s) => s.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::stream::socket::Stream;
 
 /// A listening socket. A unix one removes its name when it is closed.
 #[derive(Debug)]

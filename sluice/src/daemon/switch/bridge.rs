@@ -140,6 +140,8 @@ pub struct Bridge {
     pub generation: Option<u64>,
     /// Ports by number.
     pub ports: BTreeMap<PortNo, PortState>,
+    /// It goes on by itself, for its controllers are gone.
+    pub fails_open: bool,
     /// Learned addresses.
     pub fdb: Arc<Fdb>,
     /// What the program says of NORMAL, mirrors and bonds.

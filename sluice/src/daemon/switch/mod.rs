@@ -174,6 +174,7 @@ impl Switch {
             versions: versions_of(&wanted),
             config: Default::default(),
             generation: None,
+            fails_open: false,
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             normal: Arc::default(),

@@ -9,10 +9,12 @@ use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
 use sluice_openflow::message::{GroupMod, MeterMod};
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
-use sluice_ovsdb_bridge::{Bridge, FailMode};
+use sluice_ovsdb_bridge::{Bridge, Controller, ControllerTarget, FailMode};
 
 use super::Switch;
 
+/// Priority of the rule of a bridge that goes on by itself.
+const FAIL_OPEN: u16 = 0xf0f0;
 /// Last table that controllers see.
 const LAST_TABLE: u8 = 253;
 
@@ -91,6 +93,20 @@ impl Switch {
         self.retiring.add(epoch, applied.removed);
     }
 
+    /// A bridge whose controllers have been gone for long behaves like a learning switch, above all rules
+    /// that they left, as Open vSwitch has it.
+    pub fn set_fail_open(&mut self, index: BridgeIdx, wanted: bool, now_ms: u64) {
+        let Some(bridge) = self.bridge_mut(index).filter(|b| b.fails_open != wanted) else { return };
+        bridge.fails_open = wanted;
+        let name = bridge.name.clone();
+        let (command, what) = match wanted {
+            true => (FlowModCommand::Add, "no controller answers, going on as a learning switch"),
+            false => (FlowModCommand::DeleteStrict, "a controller is back, learning switch no longer"),
+        };
+        crate::log!(Warn, &name, "{what}");
+        let _ = self.flow_mod(index, &FlowMod { priority: FAIL_OPEN, ..normal_rule(command) }, Version::V13, now_ms);
+    }
+
     /// A bridge that nobody controls behaves like a learning switch, unless it shall not.
     pub(super) fn set_default_rule(&mut self, index: BridgeIdx, wanted: bool, now_ms: u64) {
         let command = if wanted { FlowModCommand::Add } else { FlowModCommand::DeleteStrict };
@@ -101,7 +117,9 @@ impl Switch {
 
 /// Whether a bridge is to be a learning switch as long as no rule says otherwise.
 pub(super) fn is_on_its_own(wanted: &Bridge) -> bool {
-    wanted.fail_mode == FailMode::Standalone && wanted.controllers.is_empty()
+    use ControllerTarget as T;
+    let leads = |c: &Controller| !c.service && matches!(c.target, T::Tcp(_) | T::Ssl(_) | T::Unix(_));
+    wanted.fail_mode == FailMode::Standalone && !wanted.controllers.iter().any(leads)
 }
 
 fn normal_rule(command: FlowModCommand) -> FlowMod {

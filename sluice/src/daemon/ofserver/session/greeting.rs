@@ -49,7 +49,9 @@ impl Session {
             Some(agreed) => {
                 self.protocol = Protocol::from(agreed);
                 self.greeting.over = true;
-                self.wants = super::asynchronous::default_wishes(agreed);
+                if !self.is_quiet_at_first {
+                    self.wants = super::asynchronous::default_wishes(agreed);
+                }
                 Effect::None
             }
             None => {

@@ -89,6 +89,8 @@ pub struct Session {
     monitors: monitors::Monitors,
     /// Hears nothing unasked, whatever its masks say.
     is_muted: bool,
+    /// Its masks are empty until it sets them.
+    is_quiet_at_first: bool,
     /// The number of the bridge in continuations.
     bridge_uuid: u128,
     /// A change of groups or meters that others may want to hear of.
@@ -106,7 +108,7 @@ impl Session {
             protocol: Protocol::from(versions.newest().unwrap_or(Version::V10)),
             role: Role::Equal,
             is_service,
-            wants: asynchronous::default_wishes(Version::V10),
+            wants: AsyncConfig::default(),
             miss_send_len: 0,
             packet_in_format: PacketInFormat::Standard,
             controller_id: 0,
@@ -116,6 +118,7 @@ impl Session {
             generation: None,
             monitors: monitors::Monitors::default(),
             is_muted: false,
+            is_quiet_at_first: false,
             bridge_uuid: 0,
             forward: None,
             acting_xid: 0,
@@ -125,6 +128,11 @@ impl Session {
     /// A conversation that hears nothing unasked.
     pub fn mute(&mut self) {
         self.is_muted = true;
+    }
+
+    /// Nothing is told unasked until the peer says what it wants to hear.
+    pub fn hear_nothing_at_first(&mut self) {
+        self.is_quiet_at_first = true;
     }
 
     /// The number that stands for its bridge in continuations.
