@@ -12,12 +12,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use sluice_openflow::message::{BundleControl, BundleKind, ErrorMessage, StatsReply, StatsRequest};
 use sluice_openflow::wire::Framer;
 use sluice_openflow::{Message, Protocol, Version, VersionSet};
 
 use super::fatal::Fatal;
+use crate::stream::keys::{KeyFiles, Keys};
 use crate::stream::target::{self, management_socket, run_directory, snoop_socket, BadTarget, Target};
 
 static NEXT_XID: AtomicU32 = AtomicU32::new(1);
@@ -27,8 +30,66 @@ pub fn next_xid() -> u32 {
     NEXT_XID.fetch_add(1, Ordering::Relaxed)
 }
 
-trait Stream: Read + Write + AsFd {}
-impl<T: Read + Write + AsFd> Stream for T {}
+/// A socket that waits where it must.
+trait Stream: Read + Write + AsFd {
+    /// Reads what is there; `None` where nothing is.
+    fn read_now(&mut self, bytes: &mut [u8]) -> std::io::Result<Option<usize>> {
+        if wait(self.as_fd(), PollFlags::IN, Some(0)) { self.read(bytes).map(Some) } else { Ok(None) }
+    }
+}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
+/// TLS, over a socket that never waits by itself.
+struct Tls(crate::stream::socket::Stream);
+
+impl Tls {
+    fn patiently<T>(&mut self, mut what: impl FnMut(&mut crate::stream::socket::Stream) -> std::io::Result<T>) -> std::io::Result<T> {
+        loop {
+            match what(&mut self.0) {
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                    // An error wakes too, and is told by the next attempt; connecting ends with room to write.
+                    wait(self.0.as_fd(), PollFlags::IN, Some(50));
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Tls {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.patiently(|s| s.read(bytes))
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.patiently(|s| s.write(bytes))?;
+        self.patiently(|s| s.flush())?;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.patiently(|s| s.flush())
+    }
+}
+
+impl AsFd for Tls {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Stream for Tls {
+    fn read_now(&mut self, bytes: &mut [u8]) -> std::io::Result<Option<usize>> {
+        match self.0.read(bytes) {
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
+        }
+    }
+}
 
 /// A message as it arrived.
 #[derive(Clone, Debug)]
@@ -111,12 +172,10 @@ impl Client {
                 Ok(None) => {}
                 Err(e) => return Err(std::io::Error::other(e.to_string())),
             }
-            if !is_readable(self.stream.as_fd()) {
-                return Ok(None);
-            }
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+            match self.stream.read_now(&mut bytes) {
+                Ok(None) => return Ok(None),
+                Ok(Some(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(Some(n)) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -301,11 +360,11 @@ const CHUNK: usize = 512;
 /// So few messages go one by one, so that nothing is changed behind one that is refused.
 const FEW: usize = 64;
 
-/// Whether a read would not wait.
-fn is_readable(socket: BorrowedFd<'_>) -> bool {
-    let mut poll = [rustix::event::PollFd::from_borrowed_fd(socket, rustix::event::PollFlags::IN)];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut poll, Some(&now)).is_ok_and(|n| n > 0)
+/// Waits, at most so many milliseconds; true when there is something to do.
+fn wait(socket: BorrowedFd<'_>, what: PollFlags, ms: Option<i64>) -> bool {
+    let mut poll = [PollFd::from_borrowed_fd(socket, what)];
+    let time = ms.map(|ms| Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 });
+    rustix::event::poll(&mut poll, time.as_ref()).is_ok_and(|n| n > 0)
 }
 
 /// Atomic and in order.
@@ -321,6 +380,7 @@ fn connect(target: &str, socket_of: fn(&Path, &str) -> PathBuf) -> Result<(Box<d
                 let _ = s.set_nodelay(true);
                 Box::new(s) as Box<dyn Stream>
             }),
+            Ok(Target::Ssl(address)) => tls(address),
             Err(BadTarget::UnknownScheme) => Err(std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
             Err(BadTarget::BadAddress(_)) => Err(std::io::Error::from_raw_os_error(libc::EINVAL)),
         };
@@ -337,6 +397,15 @@ fn connect(target: &str, socket_of: fn(&Path, &str) -> PathBuf) -> Result<(Box<d
     }
     Err(Fatal(format!("{target} is not a bridge or a socket")))
 }
+
+fn tls(address: std::net::SocketAddr) -> std::io::Result<Box<dyn Stream>> {
+    let files = KEYS.get().cloned().ok_or_else(|| std::io::Error::other("ssl: needs --private-key, --certificate and --ca-cert"))?;
+    let keys = Keys::load(&files).map_err(std::io::Error::other)?;
+    Ok(Box::new(Tls(crate::stream::socket::Stream::tls(address, &keys)?)))
+}
+
+/// Files for TLS, where the options name them.
+pub static KEYS: OnceLock<KeyFiles> = OnceLock::new();
 
 fn unix(path: &Path) -> std::io::Result<Box<dyn Stream>> {
     UnixStream::connect(path).map(|s| Box::new(s) as Box<dyn Stream>)

@@ -71,6 +71,10 @@ pub struct Options {
     pub pidfile: Option<String>,
     /// `--overwrite-pidfile`.
     pub overwrite_pidfile: bool,
+    /// `--private-key`, `--certificate`, `--ca-cert`, and whether the last may be missing yet.
+    pub keys: [Option<String>; 3],
+    /// `--bootstrap-ca-cert`.
+    pub bootstrap_ca: bool,
 }
 
 impl Default for Options {
@@ -95,6 +99,8 @@ impl Default for Options {
             no_chdir: false,
             pidfile: None,
             overwrite_pidfile: false,
+            keys: [None, None, None],
+            bootstrap_ca: false,
         }
     }
 }
@@ -273,6 +279,13 @@ impl<'a> Reader<'a> {
             "detach" => options.detach = true,
             "no-chdir" => options.no_chdir = true,
             "pidfile" => options.pidfile = Some(value.unwrap_or_default()),
+            "private-key" => options.keys[0] = value,
+            "certificate" => options.keys[1] = value,
+            "ca-cert" => options.keys[2] = value,
+            "bootstrap-ca-cert" => {
+                options.keys[2] = value;
+                options.bootstrap_ca = true;
+            }
             "overwrite-pidfile" => options.overwrite_pidfile = true,
             "help" => self.stop = Some(Request::Help),
             "version" => self.stop = Some(Request::Version),

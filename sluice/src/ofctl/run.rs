@@ -13,6 +13,7 @@ use sluice_openflow::{Message, PortNo, Version, VersionSet};
 
 use super::client::{Client, Received};
 use super::fatal::Fatal;
+use crate::stream::keys::KeyFiles;
 use super::formats;
 use super::options::{self, Options};
 
@@ -35,6 +36,10 @@ pub struct Run {
 impl Run {
     /// Checks options against each other.
     pub fn new(options: Options, arguments: Vec<String>, as_original: bool) -> Result<Run, Fatal> {
+        if let [Some(key), Some(certificate), Some(ca)] = &options.keys {
+            let files = KeyFiles { private_key: key.into(), certificate: certificate.into(), ca_certificate: ca.into(), bootstrap_ca: options.bootstrap_ca };
+            let _ = super::client::KEYS.set(files);
+        }
         let (allowed, versions) = formats::allowed(&options)?;
         Ok(Run { options, arguments, as_original, allowed, versions, ports: OnceCell::new(), tables: OnceCell::new(), monitors: Cell::new(0) })
     }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use mio::event::Source;
@@ -72,6 +73,16 @@ impl Stream {
             Stream::Tcp(s) => s.deregister(registry),
             Stream::Tls(s) => s.socket.deregister(registry),
         };
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Unix(s) => s.as_fd(),
+            Stream::Tcp(s) => s.as_fd(),
+            Stream::Tls(s) => s.socket.as_fd(),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Target {
     Unix(PathBuf),
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A TCP address, with TLS.
+    Ssl(SocketAddr),
 }
 
 /// Why a name leads nowhere.
@@ -27,12 +29,13 @@ pub enum BadTarget {
     BadAddress(String),
 }
 
-/// Reads `unix:PATH` or `tcp:HOST[:PORT]`.
+/// Reads `unix:PATH`, `tcp:HOST[:PORT]` or `ssl:HOST[:PORT]`.
 pub fn parse(name: &str) -> Result<Target, BadTarget> {
     let (scheme, rest) = name.split_once(':').ok_or(BadTarget::UnknownScheme)?;
     match scheme {
         "unix" => Ok(Target::Unix(PathBuf::from(rest))),
         "tcp" => tcp(rest).map(Target::Tcp),
+        "ssl" => tcp(rest).map(Target::Ssl),
         _ => Err(BadTarget::UnknownScheme),
     }
 }

@@ -79,6 +79,7 @@ pub fn run(args: Args, mut readiness: Readiness) -> Result<(), String> {
     let rundir = RunDirectory::claim(&args.directories.run).map_err(|e| e.to_string())?;
     let mut control = Control::new(args, rundir, &state)?;
     control.follower = follower;
+    control.server.set_keys(keys.clone());
     control.keys = keys;
     let result = control.configure_first(state).and_then(|()| control.serve(&mut readiness));
     control.end(result)

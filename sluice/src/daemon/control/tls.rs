@@ -43,7 +43,10 @@ impl Control {
             .map(Some),
         };
         match loaded {
-            Ok(keys) => self.keys = keys,
+            Ok(keys) => {
+                self.server.set_keys(keys.clone());
+                self.keys = keys;
+            }
             Err(e) => crate::log!(Error, "", "TLS keys not taken: {e}"),
         }
     }

@@ -35,6 +35,7 @@ use socket::Listener;
 
 use super::rundir::RunDirectory;
 use super::switch::Switch;
+use crate::stream::keys::Keys;
 use crate::stream::socket::Stream;
 
 /// First token of the server; smaller ones are the control loop's own.
@@ -83,6 +84,8 @@ pub struct Server {
     run: u128,
     /// When a bridge without controllers is to go on by itself.
     alone_ms: Option<u64>,
+    /// For connections with TLS.
+    keys: Option<Keys>,
 }
 
 impl Server {
@@ -126,7 +129,7 @@ impl Server {
                 Listener::unix(&path).map_err(cannot)?
             }
             ControllerTarget::PassiveTcp(address) => Listener::tcp(*address).map_err(cannot)?,
-            ControllerTarget::PassiveSsl(address) => self.listen_tls(*address).map_err(cannot)?,
+            ControllerTarget::PassiveSsl(address) => Listener::tls(*address).map_err(cannot)?,
             _ => {
                 self.outgoing.push(Outgoing::new(controller.clone(), bridge, versions, now_ms));
                 return Ok(());
@@ -167,7 +170,7 @@ impl Server {
             let Some(listening) = self.listening.get(&token) else { return };
             let (bridge, versions, snoop) = (listening.bridge, listening.versions, listening.snoop);
             let controller = listening.controller.clone();
-            match listening.listener.accept() {
+            match listening.listener.accept(self.keys.as_ref()) {
                 Ok((stream, name)) => {
                     let new = self.welcome(registry, stream, name, bridge, versions, &controller, None, now_ms);
                     if let Some(talking) = new.and_then(|t| self.talking.get_mut(&t)).filter(|_| snoop) {

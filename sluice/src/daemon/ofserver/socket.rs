@@ -10,6 +10,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 
+use crate::stream::keys::Keys;
 use crate::stream::socket::Stream;
 
 /// A listening socket. A unix one removes its name when it is closed.
@@ -19,6 +20,8 @@ pub enum Listener {
     Unix(UnixListener, PathBuf),
     /// TCP.
     Tcp(TcpListener),
+    /// TCP, over which those who come speak TLS.
+    Tls(TcpListener),
 }
 
 impl Listener {
@@ -32,11 +35,21 @@ impl Listener {
         TcpListener::bind(address).map(Listener::Tcp)
     }
 
+    /// Listens on an address for TLS.
+    pub fn tls(address: std::net::SocketAddr) -> io::Result<Listener> {
+        TcpListener::bind(address).map(Listener::Tls)
+    }
+
     /// The next connection and what to call its other end.
-    pub fn accept(&self) -> io::Result<(Stream, String)> {
+    pub fn accept(&self, keys: Option<&Keys>) -> io::Result<(Stream, String)> {
         match self {
             Listener::Unix(l, path) => l.accept().map(|(s, _)| (Stream::Unix(s), path.display().to_string())),
             Listener::Tcp(l) => l.accept().map(|(s, peer)| (Stream::Tcp(s), format!("tcp:{peer}"))),
+            Listener::Tls(l) => {
+                let (socket, peer) = l.accept()?;
+                let keys = keys.ok_or_else(|| io::Error::other(format!("ssl:{peer} came, but there are no keys for TLS")))?;
+                Ok((Stream::accept_tls(socket, keys)?, format!("ssl:{peer}")))
+            }
         }
     }
 
@@ -44,7 +57,7 @@ impl Listener {
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Listener::Unix(l, _) => l.register(registry, token, Interest::READABLE),
-            Listener::Tcp(l) => l.register(registry, token, Interest::READABLE),
+            Listener::Tcp(l) | Listener::Tls(l) => l.register(registry, token, Interest::READABLE),
         }
     }
 
@@ -52,7 +65,7 @@ impl Listener {
     pub fn deregister(&mut self, registry: &Registry) {
         let _ = match self {
             Listener::Unix(l, _) => l.deregister(registry),
-            Listener::Tcp(l) => l.deregister(registry),
+            Listener::Tcp(l) | Listener::Tls(l) => l.deregister(registry),
         };
     }
 }
