@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod choice;
 pub mod conn;
 pub mod dump;
 pub mod packet;

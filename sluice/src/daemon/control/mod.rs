@@ -103,7 +103,7 @@ impl Control {
         let settings = configure::worker_settings(&state.workers, seeds, switch.versions());
         let unixctl = listen_for_commands(registry, &args)?;
         let cpu = state.workers.cpus.first().copied();
-        let worker = Worker::start(settings, BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
+        let worker = Worker::start(settings, switch.tracker().clone(), BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
         switch.employ(worker);
         Ok(Control {
             args,

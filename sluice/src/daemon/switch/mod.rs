@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_compiler::RuleSet;
+use sluice_conntrack::Tracker;
 use sluice_engine::Counters;
 use sluice_flow::fdb::{Fdb, Versions};
 use sluice_flow::hash::Seeds;
@@ -65,6 +66,7 @@ pub struct Switch {
     /// Epoch that the worker runs.
     adopted: u64,
     versions: Arc<Versions>,
+    tracker: Arc<Tracker>,
     next_bridge: BridgeIdx,
     devices: ports::Devices,
     reports: reports::Reports,
@@ -100,6 +102,7 @@ impl Switch {
             worker: None,
             adopted: 0,
             versions: Versions::new(seeds),
+            tracker: Arc::new(Tracker::new(sluice_conntrack::Settings { seed: seeds.hash(&[1]), ..Default::default() })),
             next_bridge: 0,
             devices: ports::Devices::default(),
             reports: reports::Reports::default(),
@@ -115,6 +118,11 @@ impl Switch {
             rule_changes: Vec::new(),
             acting: None,
         }
+    }
+
+    /// Connections, which workers share.
+    pub fn tracker(&self) -> &Arc<Tracker> {
+        &self.tracker
     }
 
     /// Versions of learned addresses, which workers share.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::Waker;
+use sluice_conntrack::Tracker;
 use sluice_engine::{Punted, Received, Report, Settings};
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
@@ -190,12 +191,19 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread, pinned to `cpu` where given. `control` is woken by news.
-    pub fn start(settings: Settings, buffers: usize, cpu: Option<u16>, clock: Clock, control: Arc<Waker>) -> io::Result<Worker> {
+    pub fn start(
+        settings: Settings,
+        tracker: Arc<Tracker>,
+        buffers: usize,
+        cpu: Option<u16>,
+        clock: Clock,
+        control: Arc<Waker>,
+    ) -> io::Result<Worker> {
         let (commands, inbox) = rtrb::RingBuffer::new(RING);
         let (outbox, news) = rtrb::RingBuffer::new(RING);
         let (tell_fronts, fronts) = std::sync::mpsc::sync_channel(RING);
         let fronts_end = Fronts { news: tell_fronts, control: control.clone() };
-        let (thread, waker) = thread::spawn(settings, buffers, cpu, clock, inbox, outbox, control, fronts_end)?;
+        let (thread, waker) = thread::spawn(settings, tracker, buffers, cpu, clock, inbox, outbox, control, fronts_end)?;
         Ok(Worker { commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
     }
 

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use sluice_conntrack::Tracker;
 use sluice_engine::{Settings, Work, Worker};
 use sluice_flow::PortIdx;
 use sluice_frame::Pool;
@@ -35,6 +36,7 @@ const CHUNK: usize = 2048;
 /// Starts the thread.
 pub fn spawn(
     settings: Settings,
+    tracker: Arc<Tracker>,
     buffers: usize,
     cpu: Option<u16>,
     clock: Clock,
@@ -47,8 +49,10 @@ pub fn spawn(
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
     let pool = Pool::new(CHUNK, buffers).map_err(|e| io::Error::other(e.to_string()))?;
     let umem = Umem::new(&pool);
+    let mut worker = Worker::new(pool, settings);
+    worker.set_tracker(tracker);
     let mut body = Body {
-        worker: Worker::new(pool, settings),
+        worker,
         umem,
         poll,
         clock,

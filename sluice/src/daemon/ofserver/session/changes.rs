@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use sluice_conntrack::choice::{Choice, Parts};
 use sluice_flow::program::Miss;
 use sluice_openflow::action::Place;
 use sluice_flow::key::slot;
 use sluice_openflow::message::{
-    port_config, Continuation, GroupMod, MeterMod, PacketIn, PacketOut, PortMod, TableMod,
+    port_config, Continuation, CtFlush, CtTuple, GroupMod, MeterMod, PacketIn, PacketOut, PortMod, TableMod,
     TlvTableCommand, TlvTableMod, NO_BUFFER,
 };
 use sluice_openflow::{FlowMod, Message, OfpError, PortNo, Version};
@@ -42,6 +43,34 @@ pub(super) fn tlv_table_mod(tm: &TlvTableMod) -> Result<Effect, OfpError> {
     match tm.command {
         TlvTableCommand::Add => Err(OfpError::NXTTMFC_TABLE_FULL),
         TlvTableCommand::Delete | TlvTableCommand::Clear => Ok(Effect::None),
+    }
+}
+
+/// Forgets the connections of a zone.
+pub(super) fn flush_zone(zone: u16, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+    turn.switch.tracker().flush(|c| c.orig.zone == zone);
+    Ok(Effect::None)
+}
+
+/// Forgets the connections that a message names.
+pub(super) fn flush_connections(which: &CtFlush, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+    let proto = Some(which.protocol).filter(|p| *p != 0);
+    let choice = Choice { zone: which.zone, orig: parts(&which.original, proto), reply: parts(&which.reply, proto) };
+    turn.switch.tracker().flush(|c| choice.fits(c));
+    Ok(Effect::None)
+}
+
+fn parts(t: &CtTuple, proto: Option<u8>) -> Parts {
+    let address = |a: std::net::Ipv6Addr| (!a.is_unspecified()).then(|| a.to_canonical());
+    let is_icmp = matches!(proto, Some(1 | 58));
+    let port = |p: u16| (p != 0 && !is_icmp).then_some(p);
+    Parts {
+        src: address(t.src),
+        dst: address(t.dst),
+        proto,
+        sport: port(t.src_port),
+        dport: port(t.dst_port),
+        ..Parts::default()
     }
 }
 

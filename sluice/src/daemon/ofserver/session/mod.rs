@@ -265,8 +265,8 @@ impl Session {
             Message::QueueGetConfigRequest(port) => self.queue_config(port, xid, turn),
             Message::TlvTableRequest => self.answer(features::tlv_table(), xid, turn),
             Message::TlvTableMod(tm) => changes::tlv_table_mod(&tm),
-            // There are no connections to forget yet.
-            Message::CtFlushZone(_) => Ok(Effect::None),
+            Message::CtFlushZone(zone) => changes::flush_zone(zone, turn),
+            Message::CtFlush(which) => changes::flush_connections(&which, turn),
             other => Err(other.refusal().unwrap_or(OfpError::OFPBRC_BAD_TYPE)),
         };
         if let (Ok(Effect::None), Some(message)) = (&result, forward) {

@@ -2,7 +2,7 @@
 //!
 //! Deliberately does not know: what they do.
 
-use super::{basic, explain, pmd, Command, Need, Reply};
+use super::{basic, conntrack, explain, pmd, Command, Need, Reply};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> Reply;
 
@@ -14,6 +14,19 @@ const fn now(name: &'static str, usage: &'static str, min: usize, max: usize, ru
 
 /// Every command, by name.
 pub(super) static COMMANDS: &[Command] = &[
+    now("dpctl/ct-bkts", "[dp] [gt=N]", 0, 2, conntrack::buckets),
+    now("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, conntrack::drop_zone_limits),
+    now("dpctl/ct-disable-tcp-seq-chk", "[dp]", 0, 1, conntrack::liberal),
+    now("dpctl/ct-enable-tcp-seq-chk", "[dp]", 0, 1, conntrack::strict),
+    now("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, conntrack::zone_limits),
+    now("dpctl/ct-get-maxconns", "[dp]", 0, 1, conntrack::limit),
+    now("dpctl/ct-get-nconns", "[dp]", 0, 1, conntrack::count),
+    now("dpctl/ct-get-tcp-seq-chk", "[dp]", 0, 1, conntrack::is_strict),
+    now("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, MANY, conntrack::set_zone_limits),
+    now("dpctl/ct-set-maxconns", "[dp] maxconns", 1, 2, conntrack::set_limit),
+    now("dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, conntrack::stats),
+    now("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, conntrack::show),
+    now("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, conntrack::flush),
     Command {
         name: "dpif-netdev/pmd-stats-show",
         usage: "",

@@ -5,6 +5,7 @@
 //! Deliberately does not know: sockets and JSON.
 
 mod basic;
+mod conntrack;
 mod explain;
 mod list;
 mod pmd;
