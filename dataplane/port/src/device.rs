@@ -145,6 +145,19 @@ impl Device {
         name.get(..end).and_then(|n| std::str::from_utf8(n).ok()).filter(|n| !n.is_empty()).map(str::to_owned)
     }
 
+    /// Name of the driver, its version and its firmware's, where the device tells; empty where it has
+    /// none.
+    pub fn driver_facts(&self) -> Option<[String; 3]> {
+        let mut info = [0u8; 196];
+        self.ethtool(ETHTOOL_GDRVINFO, &mut info).ok()?;
+        let text = |at: usize| {
+            let field = info.get(at..at + 32).unwrap_or(&[]);
+            let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+            String::from_utf8_lossy(field.get(..end).unwrap_or(&[])).into_owned()
+        };
+        Some([text(4), text(36), text(68)])
+    }
+
     /// Receive queues in use, where the device tells.
     pub fn receive_queues(&self) -> Option<u32> {
         // max_rx, max_tx, max_other, max_combined, then the same four as in use now.

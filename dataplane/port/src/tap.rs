@@ -88,6 +88,12 @@ impl TapPort {
         &self.device
     }
 
+    /// What can remove the device later, wherever it was moved to by then.
+    pub fn keeper(&self) -> Option<TapKeeper> {
+        let fd = self.fd.try_clone().ok()?;
+        Some(TapKeeper { name: self.device.name().to_owned(), fd })
+    }
+
     /// Closes the port and removes the device.
     pub fn delete(self) -> Result<(), PortError> {
         set_persistent(self.device.name(), &self.fd, false)
@@ -123,6 +129,20 @@ impl TapPort {
             frame.meta = meta;
             return Ok(Some(frame));
         }
+    }
+}
+
+/// A second hold on a tap device. It works in whatever network namespace the device is.
+#[derive(Debug)]
+pub struct TapKeeper {
+    name: String,
+    fd: OwnedFd,
+}
+
+impl TapKeeper {
+    /// Removes the device as soon as nobody holds it any more.
+    pub fn delete(self) -> Result<(), PortError> {
+        set_persistent(&self.name, &self.fd, false)
     }
 }
 

@@ -127,6 +127,7 @@ impl Control {
         follower.complaints = complaints;
         let steps = diff(&self.state, &reading.state);
         let any = !steps.is_empty();
+        self.release_carriers(&reading.state);
         self.state = reading.state.clone();
         for step in steps {
             if let Err(e) = self.carry_out(step, now_ms) {

@@ -7,11 +7,13 @@
 mod configure;
 mod follow;
 mod guard;
+mod host;
 mod punts;
 mod report;
 mod timers;
 mod tls;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +28,9 @@ use super::args::{Args, ControlSocket, Source, SERVICE};
 use super::clock::Clock;
 use super::database::{self, Database, Remote};
 use super::detach::Readiness;
-use super::host::{underlay, Touched};
 use super::ofserver::Server;
 use super::rundir::RunDirectory;
 use super::signals::Signals;
-use super::switch::link::{speed_of, LinkFacts};
 use super::switch::{Notice, Switch};
 use super::unixctl;
 use super::worker::Worker;
@@ -61,6 +61,8 @@ pub struct Control {
     follower: Option<follow::Follower>,
     /// For `ssl:` and `pssl:` connections.
     keys: Option<Keys>,
+    /// Speeds of devices, which are slow to ask for.
+    speeds: HashMap<String, u32>,
 }
 
 /// Runs until a signal ends it.
@@ -121,6 +123,7 @@ impl Control {
             unixctl,
             follower: None,
             keys: None,
+            speeds: HashMap::new(),
         })
     }
 
@@ -232,34 +235,6 @@ impl Control {
         if let Err(e) = self.host.request_neighbour(link, address) {
             crate::log!(Debug, name, "{e}");
         }
-    }
-
-    fn follow_host(&mut self, now_ms: u64) {
-        let mut changes = Vec::new();
-        if let Err(e) = self.host.follow(&mut changes) {
-            crate::log!(Warn, "host", "{e}");
-        }
-        let touched = Touched::by(&changes);
-        if touched.any() {
-            self.take_host(touched, now_ms);
-        }
-    }
-
-    fn take_host(&mut self, touched: Touched, now_ms: u64) {
-        let tables = self.host.tables();
-        if touched.links {
-            self.switch.refresh_links(|device| {
-                let link = tables.link_by_name(device)?;
-                Some(LinkFacts::with_speed(link.up, link.running, Some(speed_of(device))))
-            });
-            self.switch.hurry(|device| tables.link_by_name(device).is_some(), now_ms);
-        }
-        if touched.underlay {
-            let underlay = underlay(tables, |name| self.switch.exit_of(name));
-            self.switch.set_underlay(underlay);
-            self.guard.keep(self.switch.tunnel_ends());
-        }
-        self.switch.publish();
     }
 }
 

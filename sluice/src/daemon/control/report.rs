@@ -106,7 +106,9 @@ impl Control {
     fn interface_status(&self, port: &PortState) -> Datum {
         match port.wanted.as_ref().map(|w| &w.kind) {
             None | Some(PortKind::Internal | PortKind::Tap | PortKind::System { .. }) => {
-                Datum::map(port.driver.iter().map(|driver| ("driver_name", driver.as_str())))
+                let known = port.driver.iter().any(|text| !text.is_empty());
+                let names = ["driver_name", "driver_version", "firmware_version"];
+                Datum::map(names.into_iter().zip(port.driver.iter().map(String::as_str)).filter(|_| known))
             }
             Some(_) => Datum::map::<&str, &str>([]),
         }

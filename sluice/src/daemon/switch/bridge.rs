@@ -54,7 +54,7 @@ pub struct PortState {
     pub number: PortNo,
     /// Name.
     pub name: String,
-    /// What it shall be; `None` for LOCAL.
+    /// What it shall be; `None` for a LOCAL without settings of its own.
     pub wanted: Option<desired::Port>,
     /// MAC address.
     pub hw_addr: [u8; 6],
@@ -76,8 +76,8 @@ pub struct PortState {
     pub opening: bool,
     /// Why the device is not open, if it is not.
     pub error: Option<String>,
-    /// The device's driver.
-    pub driver: Option<String>,
+    /// The device's driver, its version and its firmware's.
+    pub driver: [String; 3],
     /// How often the carrier came or went.
     pub link_resets: u32,
 }
@@ -108,6 +108,16 @@ impl PortState {
             Some(desired::PortKind::VhostUser(vhost)) => Some(vhost),
             _ => None,
         }
+    }
+
+    /// Whether a tap of ours is behind it.
+    pub fn is_tap(&self) -> bool {
+        matches!(self.wanted.as_ref().map(|w| &w.kind), None | Some(desired::PortKind::Internal | desired::PortKind::Tap))
+    }
+
+    /// Whether the host's own stack is behind it.
+    pub fn is_internal(&self) -> bool {
+        matches!(self.wanted.as_ref().map(|w| &w.kind), None | Some(desired::PortKind::Internal))
     }
 
     /// Name of the device of the host behind it.
@@ -148,6 +158,10 @@ pub struct Bridge {
     pub normal: Arc<Normal>,
     /// Bonds.
     pub(super) bonds: super::bonds::Bonds,
+    /// MTU of internal ports without a wish.
+    pub mtu: u32,
+    /// The last number that was given to a port without a wish.
+    pub last_number: u16,
     /// What mirrors copied, by place.
     pub mirrored: Vec<Count>,
 }
@@ -158,11 +172,29 @@ impl Bridge {
         self.ports.values().find(|p| p.name == name)
     }
 
-    /// The number that a new port gets: the one wished for when free, else the lowest free one.
-    pub fn number_for(&self, wish: Option<u16>) -> Option<PortNo> {
+    /// The number that a new port gets: the one wished for when free, else the next free one after the
+    /// last that was given so, because rules may still mean a port that went.
+    pub fn number_for(&mut self, wish: Option<u16>) -> Option<PortNo> {
         let free = |n: &u16| !self.ports.contains_key(&PortNo(u32::from(*n)));
-        let number = wish.filter(free).or_else(|| (1..0xff00).find(free))?;
+        if let Some(number) = wish.filter(free) {
+            return Some(PortNo(u32::from(number)));
+        }
+        let number = (self.last_number + 1..0xff00).chain(1..=self.last_number).find(free)?;
+        self.last_number = number;
         Some(PortNo(u32::from(number)))
+    }
+
+    /// The address of LOCAL: what is wished for, else the lowest global address of a device that the
+    /// bridge has, else what belongs to the bridge itself.
+    pub fn choose_address(&self) -> [u8; 6] {
+        let global = |p: &&PortState| {
+            let device = matches!(p.wanted.as_ref().map(|w| &w.kind), Some(desired::PortKind::System { .. }));
+            let [first, ..] = p.hw_addr;
+            device && first & 3 == 0 && p.hw_addr != [0; 6] && matches!(p.attachment, Attachment::Device { open: true, .. })
+        };
+        let of_device = || self.ports.values().filter(global).map(|p| p.hw_addr).min();
+        let own = || self.wanted.default_hwaddr.unwrap_or_else(|| mac_of(&self.name));
+        self.wanted.hwaddr.or_else(of_device).unwrap_or_else(own)
     }
 }
 

@@ -16,11 +16,13 @@ pub struct LinkFacts {
     pub current: u32,
     /// Speed in kbit/s, 0 when not known.
     pub speed_kbps: u32,
+    /// MTU, 0 when not known.
+    pub mtu: u32,
 }
 
 impl LinkFacts {
     /// Of a port without a device (patch, tunnel): always there.
-    pub const VIRTUAL: LinkFacts = LinkFacts { up: true, carrier: true, current: 0, speed_kbps: 0 };
+    pub const VIRTUAL: LinkFacts = LinkFacts { up: true, carrier: true, current: 0, speed_kbps: 0, mtu: 0 };
 
     /// With this speed in Mbit/s, as devices report it.
     pub fn with_speed(up: bool, carrier: bool, mbps: Option<u32>) -> LinkFacts {
@@ -35,7 +37,7 @@ impl LinkFacts {
             Some(_) => features::OTHER | features::COPPER,
             None => 0,
         };
-        LinkFacts { up, carrier, current, speed_kbps: mbps.unwrap_or(0).saturating_mul(1000) }
+        LinkFacts { up, carrier, current, speed_kbps: mbps.unwrap_or(0).saturating_mul(1000), mtu: 0 }
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Switch {
     carriers: Vec<underlay::Carrier>,
     /// Addresses of devices that tunnels can use.
     host_addresses: Vec<IpAddr>,
+    /// What the program has of the host's routes and neighbours.
+    underlay: Arc<sluice_flow::underlay::Underlay>,
     /// Names of the program's underlay devices.
     device_names: Vec<String>,
     /// Packets that controllers may give back.
@@ -112,6 +114,7 @@ impl Switch {
             wishes: Vec::new(),
             carriers: Vec::new(),
             host_addresses: Vec::new(),
+            underlay: Arc::default(),
             device_names: Vec::new(),
             paused: paused::PausedPackets::default(),
             watched: false,
@@ -171,7 +174,7 @@ impl Switch {
     pub fn add_bridge(&mut self, wanted: desired::Bridge, now_ms: u64) -> BridgeIdx {
         let index = self.next_bridge;
         self.next_bridge = self.next_bridge.wrapping_add(1);
-        let hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
+        let hw_addr = wanted.hwaddr.or(wanted.default_hwaddr).unwrap_or_else(|| bridge::mac_of(&wanted.name));
         let (size, ageing) = (wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
         let fdb = Arc::new(Fdb::new(size, ageing, u64::from(index), self.versions.clone()));
         let bridge = Bridge {
@@ -188,6 +191,8 @@ impl Switch {
             normal: Arc::default(),
             bonds: bonds::Bonds::default(),
             mirrored: Vec::new(),
+            last_number: 0,
+            mtu: 1500,
             wanted,
         };
         self.bridges.insert(index, bridge);
@@ -204,19 +209,15 @@ impl Switch {
     /// Changes settings of a bridge; its rules and ports stay.
     pub fn change_bridge(&mut self, wanted: desired::Bridge, now_ms: u64) {
         let Some(bridge) = self.bridges.values_mut().find(|b| b.name == wanted.name) else { return };
-        bridge.hw_addr = wanted.hwaddr.unwrap_or_else(|| bridge::mac_of(&wanted.name));
-        bridge.datapath_id = wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(bridge.hw_addr));
         bridge.versions = versions_of(&wanted);
-        let local = ports::Settings { name: &wanted.name, mac: Some(bridge.hw_addr), mtu: wanted.mtu };
-        local.apply();
-        if let Some(port) = bridge.ports.get_mut(&PortNo::LOCAL) {
-            port.hw_addr = bridge.hw_addr;
-        }
+        ports::Settings { name: &wanted.name, mac: None, mtu: wanted.mtu }.apply();
         bridge.fdb.configure(wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
         let (was, is) = (rules::is_on_its_own(&bridge.wanted), rules::is_on_its_own(&wanted));
         let index = bridge.index;
         bridge.wanted = wanted;
         self.refresh_bonds(index, now_ms);
+        self.refresh_address(index);
+        self.change_local(index);
         self.refresh_normal(index);
         if was != is {
             self.set_default_rule(index, is, now_ms);

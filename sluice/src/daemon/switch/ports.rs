@@ -15,7 +15,7 @@ use sluice_openflow::message::{port_config, Port as Described, PortReason};
 use sluice_openflow::PortNo;
 use sluice_ovsdb_bridge as desired;
 
-use super::bridge::{mac_of, Attachment, Bridge, Count, PortState};
+use super::bridge::{datapath_id_of, mac_of, Attachment, Bridge, Count, PortState};
 use super::link::LinkFacts;
 use super::{switching, Command, Switch};
 use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
@@ -104,13 +104,43 @@ impl Switch {
     pub(super) fn add_local(&mut self, index: BridgeIdx, now_ms: u64) {
         let Some(bridge) = self.bridge(index) else { return };
         let (name, mac) = (bridge.name.clone(), bridge.hw_addr);
-        self.insert_port(index, PortNo::LOCAL, name, None, mac, now_ms);
+        let wanted = bridge.wanted.local.as_deref().cloned();
+        self.insert_port(index, PortNo::LOCAL, name, wanted, mac, now_ms);
+    }
+
+    /// Takes LOCAL's own settings anew.
+    pub(super) fn change_local(&mut self, index: BridgeIdx) {
+        let Some(bridge) = self.bridges.get_mut(&index) else { return };
+        let wanted = bridge.wanted.local.as_deref().cloned();
+        match bridge.ports.get_mut(&PortNo::LOCAL) {
+            Some(port) if port.wanted != wanted => port.wanted = wanted,
+            _ => return,
+        }
+        self.submit_port(index, PortNo::LOCAL);
+    }
+
+    /// LOCAL's address follows the wish and the devices of its bridge.
+    pub(super) fn refresh_address(&mut self, index: BridgeIdx) {
+        let Some(bridge) = self.bridges.get_mut(&index) else { return };
+        let mac = bridge.choose_address();
+        bridge.datapath_id = bridge.wanted.datapath_id.unwrap_or_else(|| datapath_id_of(mac));
+        if mac == bridge.hw_addr {
+            return;
+        }
+        bridge.hw_addr = mac;
+        let name = bridge.name.clone();
+        let Some(local) = bridge.ports.get_mut(&PortNo::LOCAL) else { return };
+        local.hw_addr = mac;
+        if matches!(local.attachment, Attachment::Device { open: true, .. }) {
+            Settings { name: &name, mac: Some(mac), mtu: None }.apply();
+        }
+        self.notify_port(index, PortNo::LOCAL, PortReason::Modify);
     }
 
     /// Adds a port; `None` when the bridge has no number left.
     pub fn add_port(&mut self, index: BridgeIdx, wanted: desired::Port, now_ms: u64) -> Option<PortNo> {
-        let number = self.bridge(index)?.number_for(wanted.ofport_request)?;
-        let (name, mac) = (wanted.name.clone(), mac_of(&wanted.name));
+        let number = self.bridges.get_mut(&index)?.number_for(wanted.ofport_request.or(wanted.ofport_kept))?;
+        let (name, mac) = (wanted.name.clone(), wanted.mac.unwrap_or_else(|| mac_of(&wanted.name)));
         self.insert_port(index, number, name, Some(wanted), mac, now_ms);
         self.refresh_patches();
         self.refresh_bonds(index, now_ms);
@@ -134,7 +164,7 @@ impl Switch {
             complained: false,
             opening: false,
             error: None,
-            driver: None,
+            driver: Default::default(),
             link_resets: 0,
         };
         let virtual_port = !port.is_opened();
@@ -164,6 +194,7 @@ impl Switch {
         let now_ms = self.now_of_last_report();
         self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
+        self.refresh_address(index);
     }
 
     /// Changes settings of a port that stays open.
@@ -171,8 +202,9 @@ impl Switch {
         let Some(port) = self.port_named_mut(index, &wanted.name) else { return };
         let number = port.number;
         if let Some(name) = port.device_name() {
-            Settings { name, mac: None, mtu: wanted.mtu }.apply();
+            Settings { name, mac: wanted.mac, mtu: wanted.mtu }.apply();
         }
+        port.hw_addr = wanted.mac.unwrap_or(port.hw_addr);
         port.wanted = Some(wanted);
         self.submit_port(index, number);
         self.refresh_patches();
@@ -244,8 +276,10 @@ impl Switch {
         if let Some(mac) = facts.mac {
             port.hw_addr = mac;
         }
+        port.driver = facts.driver;
         self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
         self.submit_port(index, number);
+        self.refresh_address(index);
     }
 
     /// What the front of a vhost-user port did.
@@ -305,6 +339,7 @@ impl Switch {
             port.attachment = Attachment::Device { device, open: false };
             port.retry_ms = Some(now_ms + RETRY_MS);
             port.error = Some(why.to_string());
+            port.link = LinkFacts::default();
             port.complained = true;
         }
         self.submit_port(index, number);
@@ -343,12 +378,17 @@ impl Switch {
     }
 
     /// Takes in what the host says of devices now.
-    pub fn refresh_links(&mut self, facts: impl Fn(&str) -> Option<LinkFacts>) {
+    ///
+    /// `facts` says `None` of a device that nothing is new of, `Some(None)` of one that is not there.
+    pub fn refresh_links(&mut self, mut facts: impl FnMut(&str) -> Option<Option<LinkFacts>>) {
         let mut changed = Vec::new();
         for bridge in self.bridges.values_mut() {
             for port in bridge.ports.values_mut() {
                 let Some(device) = port.device_name() else { continue };
-                let now = facts(device).unwrap_or_default();
+                // A tap that works although the device is out of sight is in another namespace.
+                let elsewhere = port.is_tap() && port.link != LinkFacts::default() && matches!(port.attachment, Attachment::Device { open: true, .. });
+                let Some(seen) = facts(device) else { continue };
+                let now = seen.unwrap_or(if elsewhere { LinkFacts::VIRTUAL } else { LinkFacts::default() });
                 if now != port.link {
                     port.link_resets += u32::from(now.carrier != port.link.carrier);
                     port.link = now;
@@ -359,6 +399,29 @@ impl Switch {
         for (index, number) in changed {
             self.submit_port(index, number);
             self.notify_port(index, number, PortReason::Modify);
+        }
+    }
+
+    /// Internal ports without a wish have the smallest MTU of their bridge's devices, as Open vSwitch
+    /// gives it to them; 1500 where there is none.
+    pub fn refresh_mtus(&mut self) {
+        for bridge in self.bridges.values_mut() {
+            let of_device = |p: &PortState| match p.wanted.as_ref().map(|w| &w.kind) {
+                Some(desired::PortKind::System { .. }) if p.link.mtu > 0 => Some(p.link.mtu),
+                _ => None,
+            };
+            let least = bridge.ports.values().filter_map(of_device).min().unwrap_or(1500);
+            if least == bridge.mtu {
+                continue;
+            }
+            bridge.mtu = least;
+            let wish = bridge.wanted.mtu;
+            for port in bridge.ports.values().filter(|p| p.is_internal() && p.link.mtu > 0 && p.link.mtu != least) {
+                let wished = port.wanted.as_ref().and_then(|w| w.mtu).or(wish.filter(|_| port.number == PortNo::LOCAL));
+                if wished.is_none() {
+                    Settings { name: &port.name, mac: None, mtu: u16::try_from(least).ok() }.apply();
+                }
+            }
         }
     }
 
@@ -415,13 +478,16 @@ impl Switch {
 
 fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
     let kind = match port.wanted.as_ref().map(|w| &w.kind) {
-        None => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
+        _ if port.number == PortNo::LOCAL => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
         Some(desired::PortKind::VhostUser(vhost)) => DeviceKind::Vhost(vhost.clone()),
         Some(desired::PortKind::System { io, .. }) => DeviceKind::Existing { io: *io, only_ours: None },
-        Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
+        None | Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
     };
-    let mtu = port.wanted.as_ref().map_or(bridge.wanted.mtu, |w| w.mtu);
-    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mtu }
+    let mac = port.wanted.as_ref().and_then(|w| w.mac).filter(|_| port.number != PortNo::LOCAL);
+    let wished = port.wanted.as_ref().map_or(bridge.wanted.mtu, |w| w.mtu);
+    let usual = u16::try_from(bridge.mtu).ok().filter(|mtu| *mtu != 1500 && port.is_internal());
+    let mtu = wished.or(usual);
+    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mac, mtu }
 }
 
 fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {

@@ -120,6 +120,11 @@ impl Switch {
         self.carriers.iter().filter_map(|c| c.retry_ms).min()
     }
 
+    /// Names of the devices that carry tunnels.
+    pub fn carrier_names(&self) -> impl Iterator<Item = &str> {
+        self.carriers.iter().map(|c| c.wanted.device.as_str())
+    }
+
     /// How tunnel packets leave by a device of this name, if they can.
     pub fn exit_of(&self, name: &str) -> Option<Exit> {
         if let Some(carrier) = self.carriers.iter().find(|c| c.wanted.device == name) {
@@ -132,7 +137,10 @@ impl Switch {
     pub fn set_underlay(&mut self, underlay: Underlay) {
         self.host_addresses = underlay.devices.iter().flat_map(|d| d.addresses.iter().copied()).collect();
         self.device_names = underlay.devices.iter().map(|d| d.name.clone()).collect();
-        self.publisher.submit([Change::SetUnderlay(Arc::new(underlay))]);
+        if *self.underlay != underlay {
+            self.underlay = Arc::new(underlay);
+            self.publisher.submit([Change::SetUnderlay(self.underlay.clone())]);
+        }
         self.refresh_carriers();
     }
 
@@ -153,5 +161,5 @@ impl Switch {
 
 fn spec_of(wanted: &desired::Underlay, only_ours: &OnlyOurs) -> DeviceSpec {
     let kind = DeviceKind::Existing { io: wanted.io, only_ours: Some(only_ours.clone()) };
-    DeviceSpec { name: wanted.device.clone(), kind, mtu: None }
+    DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None }
 }

@@ -11,7 +11,7 @@ use sluice_frame::Pool;
 use sluice_ovsdb_bridge::{Io, VhostUser};
 use sluice_port::afxdp::{open_best, AfXdpPort, Take, Umem, XdpOptions};
 use sluice_port::packet::PacketPort;
-use sluice_port::tap::{self, TapOptions, TapPort};
+use sluice_port::tap::{TapKeeper, TapOptions, TapPort};
 use sluice_port::vhost::{Mode, Observer, VhostOptions, VhostPort};
 use sluice_port::{Device, Port, PortError, Trouble};
 
@@ -50,6 +50,8 @@ pub struct DeviceSpec {
     pub name: String,
     /// What it is.
     pub kind: DeviceKind,
+    /// MAC address to set on a device that exists.
+    pub mac: Option<[u8; 6]>,
     /// MTU to set.
     pub mtu: Option<u16>,
 }
@@ -61,27 +63,35 @@ pub struct Opened {
     pub how: String,
     /// The device's MAC address.
     pub mac: Option<[u8; 6]>,
+    /// The device's driver, its version and its firmware's; empty where the device does not tell.
+    pub driver: [String; 3],
 }
 
-/// Opens a device.
-pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Observer) -> Result<(Box<dyn Port>, Opened), PortError> {
+/// Opens a device. With it comes what can remove a device that was made.
+pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Observer) -> Result<(Box<dyn Port>, Opened, Option<TapKeeper>), PortError> {
     match &spec.kind {
-        DeviceKind::Vhost(vhost) => open_vhost(spec, vhost, observer),
+        DeviceKind::Vhost(vhost) => open_vhost(spec, vhost, observer).map(|(port, facts)| (port, facts, None)),
         DeviceKind::Tap { mac } => {
             let mtu = spec.mtu.map(u32::from);
             let options = TapOptions { persistent: true, mac: *mac, mtu, up: false };
             let port = TapPort::open(&spec.name, options)?;
             let mac = port.device().mac().ok();
-            Ok((Box::new(port), Opened { how: "tap".to_string(), mac }))
+            let driver = port.device().driver_facts().unwrap_or_default();
+            let keeper = port.keeper();
+            Ok((Box::new(port), Opened { how: "tap".to_string(), mac, driver }, keeper))
         }
         DeviceKind::Existing { io, only_ours } => {
             let device = Device::open(&spec.name)?;
             if let Some(mtu) = spec.mtu {
                 device.set_mtu(u32::from(mtu))?;
             }
+            if let Some(mac) = spec.mac.filter(|mac| device.mac().ok() != Some(*mac)) {
+                device.set_mac(mac)?;
+            }
             let mac = device.mac().ok();
+            let driver = device.driver_facts().unwrap_or_default();
             let (port, how) = existing(&spec.name, *io, only_ours.as_ref(), pool, umem)?;
-            Ok((port, Opened { how, mac }))
+            Ok((port, Opened { how, mac, driver }, None))
         }
     }
 }
@@ -94,7 +104,7 @@ fn open_vhost(spec: &DeviceSpec, vhost: &VhostUser, observer: Observer) -> Resul
     let how = format!("vhost-user, {word} {path}");
     let options = VhostOptions { path: path.into(), mode, mtu: spec.mtu, iommu: vhost.iommu };
     let port = VhostPort::open(&spec.name, &options, observer)?;
-    Ok((Box::new(port), Opened { how, mac: None }))
+    Ok((Box::new(port), Opened { how, mac: None, driver: Default::default() }))
 }
 
 fn existing(
@@ -123,14 +133,6 @@ fn take(only_ours: Option<&OnlyOurs>) -> Take {
     match only_ours {
         None => Take::Everything,
         Some(ours) => Take::Tunnel { local: ours.local.clone(), udp_port: ours.udp_port },
-    }
-}
-
-/// Removes what opening made.
-pub fn delete(spec: &DeviceSpec) {
-    if matches!(spec.kind, DeviceKind::Tap { .. }) {
-        // Gone already is as good as removed.
-        let _ = tap::delete(&spec.name);
     }
 }
 

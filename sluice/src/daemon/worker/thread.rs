@@ -75,6 +75,9 @@ pub fn spawn(
     Ok((thread, waker))
 }
 
+/// What opening made.
+type Origin = Option<sluice_port::tap::TapKeeper>;
+
 struct Body {
     worker: Worker,
     umem: Arc<Umem>,
@@ -87,7 +90,7 @@ struct Body {
     fronts: Fronts,
     descriptors: HashMap<PortIdx, RawFd>,
     /// What opening made, to be removed with the port.
-    origins: HashMap<PortIdx, super::DeviceSpec>,
+    origins: HashMap<PortIdx, Origin>,
     /// The control side was given something that it was not woken for yet.
     told: bool,
     time: Time,
@@ -100,8 +103,14 @@ impl Body {
         let mut since = sluice_port::ticks();
         loop {
             while let Ok(command) = self.inbox.pop() {
+                // The kernel takes its time for devices: packets get their turn in between.
+                let slow = matches!(command, Command::Open { .. } | Command::Close { .. });
                 if !self.obey(command) {
                     return self.end();
+                }
+                if slow {
+                    idle = 0;
+                    break;
                 }
             }
             let work = self.worker.turn(self.clock.now_ms());
@@ -163,13 +172,17 @@ impl Body {
     fn open(&mut self, device: PortIdx, spec: super::DeviceSpec) {
         let observer = self.fronts.observer(device, &spec.name);
         match open::open(&spec, self.worker.pool_mut(), &self.umem, observer) {
-            Ok((port, facts)) => {
+            Ok((port, facts, origin)) => {
                 if let Some(descriptor) = port.poll_fd() {
                     self.watch(device, descriptor);
                 }
                 self.worker.add_port(device, port);
-                self.origins.insert(device, spec);
+                self.origins.insert(device, origin);
                 self.give(News::Opened { device, facts });
+            }
+            Err(why) if why.is_gone() => {
+                let why = format!("could not open network device {} (No such device)", spec.name);
+                self.give(News::NotOpened { device, why });
             }
             Err(why) => self.give(News::NotOpened { device, why: why.to_string() }),
         }
@@ -188,8 +201,9 @@ impl Body {
             let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
         }
         self.worker.remove_port(device);
-        if let Some(spec) = self.origins.remove(&device).filter(|_| delete) {
-            open::delete(&spec);
+        let origin = self.origins.remove(&device).flatten().filter(|_| delete);
+        if let Some(Err(e)) = origin.map(sluice_port::tap::TapKeeper::delete) {
+            crate::log!(Warn, "", "{e}");
         }
     }
 
