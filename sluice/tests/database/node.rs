@@ -9,12 +9,6 @@ use crate::support::{wait_for, Place};
 pub struct Running(pub Child);
 
 impl Running {
-    /// Sends a signal.
-    pub fn signal(&self, name: &str) {
-        let sent = std::process::Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "kill -s {name}");
-    }
-
     /// Kills it at once.
     pub fn kill(mut self) {
         let _ = self.0.kill();
@@ -139,8 +133,9 @@ impl Node {
 
     /// Sends pings; gives how many came back.
     pub fn pings(&self, from: &str, to: &str, count: u32) -> u32 {
-        let command = format!("ip netns exec {from} ping -n -q -i 0.02 -W 1 -c {count} {to}");
-        let said = String::from_utf8_lossy(&self.place.try_sh(&command).stdout).into_owned();
+        let words = format!("netns exec {from} ping -n -q -i 0.02 -W 1 -c {count} {to}");
+        let output = std::process::Command::new("ip").args(words.split(' ')).output().expect("ping");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let received = said.split(" received").next().and_then(|s| s.rsplit(", ").next());
         received.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
     }
@@ -148,8 +143,9 @@ impl Node {
     /// Moves an internal port into a namespace of its own, as a tutorial does. Gives its name.
     pub fn guest(&self, port: &str, address: &str) -> Guest {
         let name = format!("{}{port}", self.place.netns);
-        self.place.sh(&format!(
-            "ip netns add {name} && ip link set {port} netns {name} && \
+        let ours = &self.place.netns;
+        self.place.host(&format!(
+            "ip netns add {name} && ip -n {ours} link set {port} netns {name} && \
              ip -n {name} link set lo up && ip -n {name} addr add {address} dev {port} && ip -n {name} link set {port} up"
         ));
         Guest(name)
