@@ -154,6 +154,15 @@ impl Server {
         }
     }
 
+    /// Leaves the controllers of a bridge (of all for `None`) and connects to them anew.
+    pub fn reconnect(&mut self, registry: &Registry, bridge: Option<BridgeIdx>, now_ms: u64) {
+        let ours = |t: &Talking| t.outgoing.is_some() && bridge.is_none_or(|b| t.session.bridge == b);
+        let tokens: Vec<Token> = self.talking.iter().filter(|(_, t)| ours(t)).map(|(t, _)| *t).collect();
+        for token in tokens {
+            self.close(registry, token, &Ending::Protocol("asked to connect anew".to_string()), now_ms);
+        }
+    }
+
     /// Takes an event of a socket; the work is done in [`Server::turn`].
     pub fn take_event(&mut self, registry: &Registry, event: &Event, now_ms: u64) {
         let token = event.token();

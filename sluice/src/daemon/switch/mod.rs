@@ -16,6 +16,7 @@ mod reports;
 mod retire;
 mod rules;
 mod switching;
+pub mod overrides;
 mod underlay;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -84,6 +85,8 @@ pub struct Switch {
     underlay: Arc<sluice_flow::underlay::Underlay>,
     /// Names of the program's underlay devices.
     device_names: Vec<String>,
+    /// Routes and neighbours that a person set.
+    pub overrides: overrides::Overrides,
     /// Packets that controllers may give back.
     pub paused: paused::PausedPackets,
     /// Somebody wants to hear of changes of the rules.
@@ -116,6 +119,7 @@ impl Switch {
             host_addresses: Vec::new(),
             underlay: Arc::default(),
             device_names: Vec::new(),
+            overrides: overrides::Overrides::default(),
             paused: paused::PausedPackets::default(),
             watched: false,
             rule_changes: Vec::new(),
@@ -351,6 +355,11 @@ impl Switch {
     /// Frames by fate, as of the last report.
     pub fn counters(&self) -> &Counters {
         self.reports.counters()
+    }
+
+    /// Cached flows and verdicts, as of the last report.
+    pub fn cached(&self) -> (usize, usize) {
+        self.reports.cached()
     }
 
     /// Frames of a device, as of the last report.

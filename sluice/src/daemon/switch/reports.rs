@@ -27,11 +27,16 @@ pub(super) struct Reports {
     devices: HashMap<PortIdx, PortCounters>,
     folded_ms: u64,
     time: Time,
+    cached: (usize, usize),
 }
 
 impl Reports {
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(super) fn cached(&self) -> (usize, usize) {
+        self.cached
     }
 
     pub(super) fn device(&self, device: PortIdx) -> DeviceCount {
@@ -117,6 +122,7 @@ impl Switch {
             }
         }
         self.reports.counters = report.counters.clone();
+        self.reports.cached = (report.flows, report.verdicts);
         self.reports.devices.extend(report.ports.iter().map(|(d, c)| (*d, *c)));
         self.reports.answered = self.reports.answered.max(ticket);
         self.bury(ticket, self.reports.folded_ms);

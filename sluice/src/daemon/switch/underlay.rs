@@ -134,7 +134,8 @@ impl Switch {
     }
 
     /// Routes and neighbours have changed.
-    pub fn set_underlay(&mut self, underlay: Underlay) {
+    pub fn set_underlay(&mut self, mut underlay: Underlay) {
+        self.overrides.apply(&mut underlay);
         self.host_addresses = underlay.devices.iter().flat_map(|d| d.addresses.iter().copied()).collect();
         self.device_names = underlay.devices.iter().map(|d| d.name.clone()).collect();
         if *self.underlay != underlay {

@@ -40,7 +40,7 @@ enum Work {
     /// Another request.
     Idle,
     /// A worker's counts, with this ticket, before the command can run.
-    Report(u64, &'static Command, Request),
+    Report(u64, Command, Request),
     /// The end of the daemon.
     End(Request),
 }
@@ -179,9 +179,9 @@ impl Talking {
         }
     }
 
-    fn run(&mut self, command: &'static Command, request: Request, console: &mut Console<'_>) {
+    fn run(&mut self, command: Command, request: Request, console: &mut Console<'_>) {
         let words: Vec<&str> = request.params.iter().map(String::as_str).collect();
-        match (command.run)(console, &words) {
+        match command.run(console, &words) {
             Reply::Text(text) => self.connection.answer(&request, &Ok(text)),
             Reply::Error(text) => self.connection.answer(&request, &Err(text)),
             Reply::AtEnd => self.work = Work::End(request),

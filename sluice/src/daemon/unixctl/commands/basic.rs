@@ -1,6 +1,6 @@
 //! Commands about the daemon itself: its end, its version, its log.
 
-use super::list::COMMANDS;
+use super::list::all;
 use super::{Console, Reply};
 use crate::daemon::{args, log};
 
@@ -14,7 +14,13 @@ pub(super) fn exit(console: &mut Console<'_>, words: &[&str]) -> Reply {
 }
 
 pub(super) fn list_commands(_: &mut Console<'_>, _: &[&str]) -> Reply {
-    let lines = COMMANDS.iter().map(|c| format!("  {:<23} {}\n", c.name, c.usage));
+    let lines = all().into_iter().map(|c| format!("  {:<23} {}\n", c.name, c.usage));
+    Reply::Text(std::iter::once("The available commands are:\n".to_string()).chain(lines).collect())
+}
+
+pub(super) fn list_datapath_commands(_: &mut Console<'_>, _: &[&str]) -> Reply {
+    let of_datapath = all().into_iter().filter(|c| c.name.starts_with("dpctl/"));
+    let lines = of_datapath.map(|c| format!("  {:<29} {}\n", c.name, c.usage));
     Reply::Text(std::iter::once("The available commands are:\n".to_string()).chain(lines).collect())
 }
 

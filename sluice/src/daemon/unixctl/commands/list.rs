@@ -2,18 +2,29 @@
 //!
 //! Deliberately does not know: what they do.
 
-use super::{basic, conntrack, explain, pmd, Command, Need, Reply};
+use super::absent::ABSENT;
+use super::{basic, conntrack, datapath, explain, pmd, switching, tunnels, workers, Command, Need};
 
-type Run = fn(&mut super::Console<'_>, &[&str]) -> Reply;
+type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
 
 const MANY: usize = usize::MAX;
 
 const fn now(name: &'static str, usage: &'static str, min: usize, max: usize, run: Run) -> Command {
-    Command { name, usage, arguments: (min, max), need: Need::Nothing, run }
+    Command { name, usage, arguments: (min, max), need: Need::Nothing, run: Some(run) }
 }
 
-/// Every command, by name.
-pub(super) static COMMANDS: &[Command] = &[
+/// A command that tells counts.
+const fn counted(name: &'static str, usage: &'static str, min: usize, max: usize, run: Run) -> Command {
+    Command { name, usage, arguments: (min, max), need: Need::Counts, run: Some(run) }
+}
+
+/// Every command that does something, by name.
+#[rustfmt::skip]
+static COMMANDS: &[Command] = &[
+    counted("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, switching::dump_flows),
+    now("bridge/reconnect", "[bridge]", 0, 1, switching::reconnect),
+    counted("coverage/read-counter", "COUNTER", 1, 1, workers::counter),
+    counted("coverage/show", "", 0, 0, workers::coverage),
     now("dpctl/ct-bkts", "[dp] [gt=N]", 0, 2, conntrack::buckets),
     now("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, conntrack::drop_zone_limits),
     now("dpctl/ct-disable-tcp-seq-chk", "[dp]", 0, 1, conntrack::liberal),
@@ -26,30 +37,48 @@ pub(super) static COMMANDS: &[Command] = &[
     now("dpctl/ct-set-maxconns", "[dp] maxconns", 1, 2, conntrack::set_limit),
     now("dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, conntrack::stats),
     now("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, conntrack::show),
+    now("dpctl/dump-dps", "", 0, 0, datapath::list_datapaths),
     now("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, conntrack::flush),
-    Command {
-        name: "dpif-netdev/pmd-stats-show",
-        usage: "",
-        arguments: (0, 0),
-        need: Need::Counts,
-        run: pmd::stats_show,
-    },
+    now("dpctl/list-commands", "", 0, MANY, basic::list_datapath_commands),
+    counted("dpctl/show", "[-s] [dp...]", 0, MANY, datapath::show_datapath),
+    counted("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, workers::queues),
+    counted("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, pmd::stats_show),
+    now("dpif/dump-dps", "", 0, 0, datapath::list_bridges),
+    now("dpif/set-dp-features", "bridge", 1, 3, datapath::set_features),
+    counted("dpif/show", "", 0, 0, datapath::show_bridges),
+    now("dpif/show-dp-features", "bridge", 1, 1, datapath::features),
     now("exit", "[--cleanup]", 0, 1, basic::exit),
+    now("fdb/add", "bridge port vlan mac", 4, 4, switching::fdb_add),
+    now("fdb/del", "bridge vlan mac", 3, 3, switching::fdb_del),
+    now("fdb/flush", "[bridge]", 0, 1, switching::fdb_flush),
+    now("fdb/show", "bridge", 1, 1, switching::fdb_show),
+    now("fdb/stats-clear", "[bridge]", 0, 1, switching::fdb_stats_clear),
+    now("fdb/stats-show", "bridge", 1, 1, switching::fdb_stats),
     now("list-commands", "", 0, 0, basic::list_commands),
-    now(
-        "ofproto/trace",
-        "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
-        1,
-        MANY,
-        explain::trace,
-    ),
-    now(
-        "ofproto/trace-packet-out",
-        "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
-        2,
-        MANY,
-        explain::trace_packet_out,
-    ),
+    now("mdb/flush", "[bridge]", 0, 1, switching::mdb),
+    now("mdb/show", "bridge", 1, 1, switching::mdb),
+    counted("memory/show", "", 0, 0, workers::memory),
+    now("ofproto/list", "", 0, 0, switching::list),
+    now("ofproto/list-tunnels", "", 0, 0, datapath::tunnels),
+    now("ofproto/trace", "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]", 1, MANY, explain::trace),
+    now("ofproto/trace-packet-out", "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions", 2, MANY, explain::trace_packet_out),
+    now("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", 2, 4, tunnels::add_route),
+    now("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, tunnels::delete_route),
+    now("ovs/route/lookup", "ip_addr [pkt_mark=mark]", 1, 2, tunnels::look_up),
+    now("ovs/route/show", "", 0, 0, tunnels::routes),
+    counted("revalidator/purge", "", 0, 0, workers::nothing),
+    counted("revalidator/wait", "", 0, 0, workers::nothing),
+    now("tnl/arp/aging", "[SECS]", 0, 1, tunnels::ageing),
+    now("tnl/arp/flush", "", 0, 0, tunnels::flush_neighbours),
+    now("tnl/arp/set", "BRIDGE IP MAC", 3, 3, tunnels::set_neighbour),
+    now("tnl/arp/show", "", 0, 0, tunnels::neighbours),
+    now("tnl/egress_port_range", "min max", 0, 2, tunnels::port_range),
+    now("tnl/neigh/aging", "[SECS]", 0, 1, tunnels::ageing),
+    now("tnl/neigh/flush", "", 0, 0, tunnels::flush_neighbours),
+    now("tnl/neigh/set", "BRIDGE IP MAC", 3, 3, tunnels::set_neighbour),
+    now("tnl/neigh/show", "", 0, 0, tunnels::neighbours),
+    now("tnl/ports/show", "-v", 0, 1, tunnels::ports),
+    counted("upcall/show", "", 0, 0, workers::upcalls),
     now("version", "", 0, 0, basic::version),
     now("vlog/close", "", 0, 0, basic::vlog_close),
     now("vlog/disable-rate-limit", "[module]...", 0, MANY, basic::vlog_rate_limit),
@@ -60,9 +89,23 @@ pub(super) static COMMANDS: &[Command] = &[
     now("vlog/set", "{spec | PATTERN:destination:pattern}", 1, MANY, basic::vlog_set),
 ];
 
+/// Every command, also those that have nothing to act on, by name.
+pub(super) fn all() -> Vec<Command> {
+    let mut all = COMMANDS.to_vec();
+    all.extend(ABSENT.iter().map(|(name, usage, min, max, ..)| Command {
+        name,
+        usage,
+        arguments: (*min, *max),
+        need: Need::Nothing,
+        run: None,
+    }));
+    all.sort_by_key(|c| c.name);
+    all
+}
+
 /// The command of this name, if it takes so many arguments.
-pub fn find(name: &str, arguments: usize) -> Result<&'static Command, String> {
-    let found = COMMANDS.iter().find(|c| c.name == name);
+pub fn find(name: &str, arguments: usize) -> Result<Command, String> {
+    let found = all().into_iter().find(|c| c.name == name);
     let command = found.ok_or_else(|| format!("\"{name}\" is not a valid command (use \"list-commands\" to see a list of valid commands)"))?;
     let (min, max) = command.arguments;
     if arguments < min {
@@ -80,6 +123,7 @@ mod tests {
 
     #[test]
     fn commands_are_in_order_and_named_once() {
+        assert!(all().windows(2).all(|w| w[0].name < w[1].name));
         assert!(COMMANDS.windows(2).all(|w| w[0].name < w[1].name));
     }
 

@@ -4,12 +4,18 @@
 //! Invariant: every command answers at once, from what is in memory; its answer is bounded.
 //! Deliberately does not know: sockets and JSON.
 
+mod absent;
 mod basic;
 mod conntrack;
+mod datapath;
 mod explain;
 mod list;
 mod pmd;
+mod switching;
+mod tunnels;
+mod workers;
 
+use sluice_flow::BridgeIdx;
 use sluice_port::netlink::Tables;
 
 pub use list::find;
@@ -29,10 +35,14 @@ pub struct Console<'a> {
 }
 
 /// What commands ask of the daemon.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// End; true removes what bridges made on the host.
     pub exit: Option<bool>,
+    /// Connect anew to the controllers of these bridges, of all for `None`.
+    pub reconnect: Option<Vec<Option<BridgeIdx>>>,
+    /// Routes or neighbours were changed by hand.
+    pub underlay: bool,
     /// Look again at once.
     pub more: bool,
 }
@@ -66,6 +76,7 @@ impl From<Result<String, String>> for Reply {
 }
 
 /// A command.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// Name.
     pub name: &'static str,
@@ -75,6 +86,13 @@ pub struct Command {
     pub arguments: (usize, usize),
     /// What it needs.
     pub need: Need,
-    /// What it does.
-    pub run: fn(&mut Console<'_>, &[&str]) -> Reply,
+    /// What it does; `None` for one that only says why it has nothing to do.
+    pub run: Option<fn(&mut Console<'_>, &[&str]) -> Reply>,
+}
+
+impl Command {
+    /// Runs it.
+    pub fn run(&self, console: &mut Console<'_>, words: &[&str]) -> Reply {
+        self.run.map_or_else(|| absent::answer(self.name), |run| run(console, words))
+    }
 }
