@@ -1,6 +1,7 @@
 //! The daemon as scripts meet it: started in the background, found by its pid file, asked and ended
 //! over its control socket, by the stock command line and by ours.
 
+mod commands;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -19,7 +20,11 @@ struct Service<'a> {
 
 impl<'a> Service<'a> {
     fn start(place: &'a Place, more: &str) -> (Service<'a>, Output) {
-        let config = place.write("node.toml", BRIDGE);
+        Service::start_with(place, BRIDGE, more)
+    }
+
+    fn start_with(place: &'a Place, node: &str, more: &str) -> (Service<'a>, Output) {
+        let config = place.write("node.toml", node);
         let logs = &place.directory;
         let words = format!("--config {} --detach --pidfile --log-file -vconsole:off {more}", config.display());
         let mut command = place.in_namespace(env!("CARGO_BIN_EXE_sluiced"));

@@ -3,7 +3,7 @@
 //! Deliberately does not know: what they do.
 
 use super::absent::ABSENT;
-use super::{basic, conntrack, datapath, explain, pmd, switching, tunnels, workers, Command, Need};
+use super::{basic, bonds, conntrack, datapath, explain, pmd, switching, tunnels, workers, Command, Need};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
 
@@ -21,6 +21,13 @@ const fn counted(name: &'static str, usage: &'static str, min: usize, max: usize
 /// Every command that does something, by name.
 #[rustfmt::skip]
 static COMMANDS: &[Command] = &[
+    now("bond/disable-member", "port member", 2, 2, bonds::disable),
+    now("bond/enable-member", "port member", 2, 2, bonds::enable),
+    now("bond/hash", "mac [vlan] [basis]", 1, 3, bonds::hash),
+    now("bond/list", "", 0, 0, bonds::list),
+    now("bond/migrate", "port hash member", 3, 3, bonds::migrate),
+    now("bond/set-active-member", "port member", 2, 2, bonds::set_active),
+    now("bond/show", "[port]", 0, 1, bonds::show),
     counted("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, switching::dump_flows),
     now("bridge/reconnect", "[bridge]", 0, 1, switching::reconnect),
     counted("coverage/read-counter", "COUNTER", 1, 1, workers::counter),
@@ -54,6 +61,8 @@ static COMMANDS: &[Command] = &[
     now("fdb/show", "bridge", 1, 1, switching::fdb_show),
     now("fdb/stats-clear", "[bridge]", 0, 1, switching::fdb_stats_clear),
     now("fdb/stats-show", "bridge", 1, 1, switching::fdb_stats),
+    now("lacp/show", "[port]", 0, 1, bonds::lacp),
+    now("lacp/show-stats", "[port]", 0, 1, bonds::lacp_statistics),
     now("list-commands", "", 0, 0, basic::list_commands),
     now("mdb/flush", "[bridge]", 0, 1, switching::mdb),
     now("mdb/show", "bridge", 1, 1, switching::mdb),

@@ -7,6 +7,7 @@
 mod absent;
 mod basic;
 mod conntrack;
+mod bonds;
 mod datapath;
 mod explain;
 mod list;

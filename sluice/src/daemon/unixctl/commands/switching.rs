@@ -81,7 +81,10 @@ pub(super) fn fdb_del(console: &mut Console<'_>, words: &[&str]) -> Reply {
     match (vlan.parse::<u16>().ok().filter(|v| *v < 4096), parse_mac(address)) {
         (None, _) => Reply::Error("Invalid VLAN".to_string()),
         (_, None) => Reply::Error("Invalid MAC address".to_string()),
-        (Some(vlan), Some(mac)) if bridge.fdb.forget(vlan, mac) => Reply::Text(String::new()),
+        (Some(vlan), Some(mac)) if bridge.fdb.entries().iter().any(|e| e.fixed && (e.vlan, e.mac) == (vlan, mac)) => {
+            bridge.fdb.forget(vlan, mac);
+            Reply::Text(String::new())
+        }
         _ => Reply::Error("could not find static mac entry".to_string()),
     }
 }
