@@ -215,7 +215,7 @@ impl Control {
         let mut console = unixctl::Console { switch: &mut self.switch, host: self.host.tables(), now_ms, wishes: &mut wishes };
         wishes.more = self.unixctl.turn(self.poll.registry(), &mut console);
         if wishes.underlay {
-            self.take_host(Touched { links: false, underlay: true }, now_ms);
+            self.take_host(crate::daemon::host::Touched { links: false, underlay: true }, now_ms);
         }
         for bridge in wishes.reconnect.take().unwrap_or_default() {
             self.server.reconnect(self.poll.registry(), bridge, now_ms);
