@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate clean conformance
+.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost clean conformance
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
@@ -10,6 +10,9 @@ help:
 	@echo "make build       release binaries in target/release"
 	@echo "make conformance independent suites against sluiced, beside Open vSwitch's score (root, network)"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
+	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
+	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
+	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
 	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
 
 build:
@@ -39,3 +42,16 @@ bench:
 bench-gate:
 	@scripts/need.sh gate
 	@PYTHONDONTWRITEBYTECODE=1 benches/gate.py $(if $(BASE),--base $(BASE)) $(if $(HEAD),--head $(HEAD))
+
+bench-vhost:
+	@scripts/need.sh bench
+	$(CARGO) build --release --locked -p sluice -p sluice-benches
+	@benches/vhost/run.sh
+
+test-vhost:
+	@scripts/need.sh vhost
+	$(CARGO) build --release --locked -p sluice
+	@benches/vhost/guests.sh
+
+fuzz-vhost:
+	HOSTILE_RUNS=$(or $(HOSTILE_RUNS),100000000) $(CARGO) test --release --locked -p sluice-port --lib whatever_a_guest_writes -- --include-ignored --nocapture

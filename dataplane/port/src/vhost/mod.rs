@@ -28,6 +28,8 @@ mod transfer;
 #[path = "../../tests/support/driver.rs"]
 mod driver;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod walk_tests;
 
 use std::path::PathBuf;
