@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 HUGEPAGES = "/proc/sys/vm/nr_hugepages"
@@ -29,8 +30,8 @@ def alive(pid):
 class Box:
     """Use with `with`."""
 
-    def __init__(self, root, hugepages_wanted):
-        self.root = root
+    def __init__(self, root, hugepages_wanted, mount=False):
+        self.root, self.mount, self.huge = root, mount, None
         self.netns = f"{PREFIX}{os.getpid()}"
         self.children = []
         self.hugepages_before = None
@@ -50,6 +51,8 @@ class Box:
             subprocess.run(["ip", "netns", "add", self.netns], check=True)
             subprocess.run(["ip", "-n", self.netns, "link", "set", "lo", "up"], check=True)
             self._get_hugepages()
+            if self.mount and self.hugepages:
+                self._mount_hugepages()
         except BaseException:
             self.close()
             raise
@@ -78,6 +81,11 @@ class Box:
         except OSError:
             self.hugepages = 0
 
+    def _mount_hugepages(self):
+        """For memory that is shared by descriptors."""
+        self.huge = os.path.realpath(tempfile.mkdtemp(prefix=PREFIX))
+        subprocess.run(["mount", "-t", "hugetlbfs", "none", self.huge, "-o", "pagesize=2M"], check=True)
+
     @staticmethod
     def _free_hugepages():
         with open("/proc/meminfo") as f:
@@ -94,11 +102,12 @@ class Box:
         env["PATH"] = f"{self.root}/usr/bin:{self.root}/usr/sbin:{env.get('PATH', '')}:/usr/sbin:/sbin"
         return env
 
-    def plugins(self):
-        """Arguments that make DPDK load the two drivers that are used and what they rest on."""
+    def plugins(self, *more):
+        """Arguments that make DPDK load the drivers that are used and what they rest on."""
         words = []
-        for name in ("bus_vdev", "mempool_ring", "net_pcap", "net_null"):
-            found = sorted(glob.glob(f"{self.root}/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*"))
+        for name in ("bus_vdev", "mempool_ring", "net_pcap", "net_null", *more):
+            places = (self.root, "")
+            found = [f for p in places for f in sorted(glob.glob(f"{p}/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*"))]
             if found:
                 words += ["-d", found[0]]
         return words
@@ -131,6 +140,10 @@ class Box:
             self.stop(child)
         if self.usable:
             subprocess.run(["ip", "netns", "del", self.netns], check=False, stderr=subprocess.DEVNULL)
+        if self.huge:
+            subprocess.run(["umount", self.huge], check=False)
+            os.rmdir(self.huge)
+            self.huge = None
         if self.hugepages_before is not None and self.hugepages:
             time.sleep(0.2)
             self._write_hugepages(self.hugepages_before)

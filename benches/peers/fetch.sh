@@ -36,7 +36,7 @@ lacking() {
 }
 
 # shellcheck disable=SC2046
-get $(lacking openvswitch-switch-dpdk librte-net-pcap23 librte-net-null23 librte-mempool-ring23 librte-bus-vdev23)
+get $(lacking openvswitch-switch-dpdk librte-net-pcap23 librte-net-null23 librte-net-virtio23 librte-mempool-ring23 librte-bus-vdev23)
 
 # testpmd: its package wants half a build environment, its program a few libraries, named by what is missing.
 get dpdk-dev

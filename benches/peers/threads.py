@@ -16,6 +16,16 @@ def find(pid, begins):
     return found
 
 
+def hurry(pid, tids):
+    """Lets these threads run before others, where that is allowed."""
+    del pid
+    for tid in tids:
+        try:
+            os.setpriority(os.PRIO_PROCESS, int(tid), -20)
+        except OSError:
+            pass
+
+
 def cpu_ns(pid, tids):
     total = 0
     for tid in tids:
