@@ -122,11 +122,6 @@ impl Conn {
         fit
     }
 
-    /// Is the connection open in both directions, so that a packet of it need not change anything?
-    pub fn is_steady(&self) -> bool {
-        matches!(self.class, Class::TcpEstablished | Class::OtherBoth | Class::IcmpReply)
-    }
-
     /// The state that Open vSwitch prints for a TCP connection.
     pub fn tcp_state(&self) -> Option<State> {
         (self.orig.proto == TCP).then(|| coalesced(self.peers[0].state, self.peers[1].state))

@@ -60,6 +60,11 @@ impl Tracker {
         Some(Steadily { state, mark: s.mark, label: s.label, is_reply, nat })
     }
 
+    /// Is the connection in this record open in both directions?
+    pub fn is_steady(&self, id: u32) -> bool {
+        self.records.get(id).is_some_and(|r| r.is_alive() && is_steady(r.age().1))
+    }
+
     /// The translation of a packet that [`Tracker::steady`] judged.
     pub fn steady_rewrite(&self, id: u32, s: &Steadily) -> Option<Rewrite> {
         let r = self.records.get(id).filter(|_| s.nat.any())?;
@@ -72,6 +77,10 @@ impl Tracker {
     pub fn line(&self, id: u32) -> Option<&std::sync::atomic::AtomicU64> {
         self.records.get(id)?.first_word()
     }
+}
+
+fn is_steady(class: Class) -> bool {
+    matches!(class, Class::TcpEstablished | Class::OtherBoth | Class::IcmpReply)
 }
 
 /// Both peers after a segment that changes no state; `None` for any other.

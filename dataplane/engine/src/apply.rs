@@ -18,6 +18,7 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
 use crate::meter::{remark, Meters};
+use crate::joined::Way;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
@@ -427,6 +428,8 @@ pub struct Route<'a> {
     pub tracker: &'a Tracker,
     /// What the tracker said of the packet.
     pub md: Metadata,
+    /// How the packet came here, where a verdict does nothing but track it.
+    pub way: Option<Way<'a>>,
 }
 
 /// Has the frame (or the longest that it will be cut into) more bytes than this?

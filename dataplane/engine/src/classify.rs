@@ -29,10 +29,10 @@ pub type WideCache = FlowCache<PACKET_WORDS, WIDE_ENTRY>;
 /// What the cache says of one packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// This verdict holds.
-    Good(u32),
-    /// This verdict holds, but its effects are due; the place of the flow.
-    EffectsDue(u32, usize),
+    /// This verdict holds; the flow's connection, 0 for none.
+    Good(u32, u32),
+    /// This verdict holds, but its effects are due; the flow's connection, 0 for none.
+    EffectsDue(u32, u32),
     /// Decide (again).
     Miss,
 }
@@ -76,7 +76,7 @@ pub fn look_up<const K: usize, const E: usize>(
     let flow = cache.flow(place);
     let hot = store.hot(flow.verdict);
     if flow.epoch >= hot.touched && hot.plain {
-        return Found::Good(flow.verdict);
+        return Found::Good(flow.verdict, flow.connection);
     }
     check(cache, place, key, flow, store, now)
 }
@@ -115,9 +115,9 @@ fn check<const K: usize, const E: usize>(
     if hot.has_effects && flow.effect_s != now.second {
         let flow = cache.flow(place);
         cache.update(place, Flow { effect_s: now.second, ..flow });
-        return Found::EffectsDue(flow.verdict, place);
+        return Found::EffectsDue(flow.verdict, flow.connection);
     }
-    Found::Good(flow.verdict)
+    Found::Good(flow.verdict, flow.connection)
 }
 
 /// Can no change since `epoch` concern this very flow?

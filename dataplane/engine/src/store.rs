@@ -163,6 +163,17 @@ impl Store {
         id
     }
 
+    /// The id of a verdict that someone holds; one more flow uses it.
+    pub fn intern_shared(&mut self, verdict: &Arc<Verdict>, epoch: u64) -> u32 {
+        if let Some(&id) = self.ids.get(verdict) {
+            if let Some(s) = self.cold.get_mut(id as usize).and_then(Option::as_mut) {
+                s.flows += 1;
+                return id;
+            }
+        }
+        self.intern((**verdict).clone(), false, epoch)
+    }
+
     /// One flow less uses this verdict.
     pub fn release(&mut self, id: u32) {
         let Some(slot) = self.cold.get_mut(id as usize) else { return };

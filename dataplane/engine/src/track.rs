@@ -12,6 +12,7 @@ use sluice_frame::{Frame, Gso};
 use sluice_wire::{checksum, Headers};
 
 use crate::apply::{Exits, Route};
+use crate::joined::{self, Origin};
 use crate::translate;
 
 /// Words of connection state in a key.
@@ -26,6 +27,8 @@ pub struct Again {
     pub frame: Frame,
     /// What the tracker said of it.
     pub md: Metadata,
+    /// How it came here, where its verdicts may be joined.
+    pub origin: Option<Box<Origin>>,
     /// It resumes here, and no stage is left for it: to be decided without the cache.
     pub uncached: Option<Arc<Continuation>>,
 }
@@ -33,7 +36,7 @@ pub struct Again {
 impl Again {
     /// A frame without connection state.
     pub fn untracked(stage: u32, frame: Frame) -> Again {
-        Again { stage, frame, md: Metadata::default(), uncached: None }
+        Again { stage, frame, md: Metadata::default(), origin: None, uncached: None }
     }
 }
 
@@ -126,10 +129,13 @@ impl Exits {
     /// What follows a `ct`: a copy resumes, the packet itself goes through the rest of the list.
     pub(crate) fn go_on(&mut self, frame: Frame, h: &Headers, t: &Tracking, route: &mut Route<'_>) {
         match (&t.fork, t.then.is_empty()) {
-            (Some(at), true) => self.resume(frame, at, route),
+            (Some(at), true) => {
+                let origin = joined::extend(t, route);
+                self.resume(frame, at, origin, route);
+            }
             (Some(at), false) => {
                 if let Some(copy) = self.copy_or_count(&frame) {
-                    self.resume(copy, at, route);
+                    self.resume(copy, at, None, route);
                 }
                 self.apply(frame, *h, &t.then, route);
             }
@@ -138,13 +144,14 @@ impl Exits {
         }
     }
 
-    fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, route: &mut Route<'_>) {
+    fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, origin: Option<Box<Origin>>, route: &mut Route<'_>) {
         let md = route.md;
         let (stage, uncached) = match route.views.tracked(route.program, at, &md) {
             Some(stage) => (stage, None),
             None => (u32::MAX, Some(at.clone())),
         };
-        self.again.push(Again { stage, frame, md, uncached });
+        let origin = origin.filter(|_| uncached.is_none());
+        self.again.push(Again { stage, frame, md, origin, uncached });
     }
 
     /// The tracker has seen it and nothing else is to happen.

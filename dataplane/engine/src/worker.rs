@@ -13,7 +13,7 @@ use sluice_flow::ct::Continuation;
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::key::NARROW_WORDS;
-use sluice_flow::{BridgeIdx, Decider, DropReason, Key, PortIdx, Program, RuleId};
+use sluice_flow::{BridgeIdx, Op, Decider, DropReason, Key, PortIdx, Program, RuleId};
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
 use sluice_wire::{Headers, PackedHeaders};
@@ -25,6 +25,7 @@ use crate::classify::Caches;
 use crate::count::{PortCounters, RuleUse};
 use crate::decide::Outbox;
 use crate::store::Store;
+use crate::joined::{Carried, Way};
 use crate::track::Again;
 use crate::view::Views;
 use crate::{track, BATCH};
@@ -105,7 +106,7 @@ pub struct Worker {
     released: Vec<u32>,
     pub(crate) tracker: Arc<Tracker>,
     /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
-    carried: Vec<Metadata>,
+    carried: Vec<Carried>,
 }
 
 /// What the stations hand on for each frame of a batch.
@@ -197,7 +198,7 @@ impl Worker {
         match self.views.get(stage).cloned() {
             Some(view) => {
                 self.classify(&program, &view, frames, &mut batch);
-                self.apply(&program, frames, &batch);
+                self.apply(&program, stage, frames, &batch);
             }
             None => frames.drain(..).for_each(|f| self.exits.drop(f, DropReason::PortGone)),
         }
@@ -222,10 +223,10 @@ impl Worker {
     }
 
     /// Executes verdicts, runs of the same one together.
-    fn apply(&mut self, program: &Program, frames: &mut Vec<Frame>, b: &Batch) {
+    fn apply(&mut self, program: &Arc<Program>, stage: u32, frames: &mut Vec<Frame>, b: &Batch) {
         let (mut run, mut packets, mut bytes) = (0, 0, 0);
         let mut simple = None;
-        let carried = std::mem::take(&mut self.carried);
+        let mut carried = std::mem::take(&mut self.carried);
         for (i, ((frame, &verdict), headers)) in frames.drain(..).zip(&b.verdicts).zip(&b.headers).enumerate() {
             if verdict != run {
                 self.store.count(run, packets, bytes, self.now_ms);
@@ -234,9 +235,13 @@ impl Worker {
             }
             packets += 1;
             bytes += frame.len() as u64;
+            let carries = carried.get_mut(i);
+            if let Some(c) = carries.as_ref().filter(|c| c.origin.is_some()) {
+                self.join(program, stage, verdict, &frame, c);
+            }
             match simple {
                 Some(port) => self.exits.queue(port, frame),
-                None => self.execute(program, verdict, frame, &headers.unpack(), carried.get(i)),
+                None => self.execute(program, stage, verdict, frame, &headers.unpack(), carries),
             }
         }
         self.store.count(run, packets, bytes, self.now_ms);
@@ -244,12 +249,24 @@ impl Worker {
         self.carried.clear();
     }
 
-    fn execute(&mut self, program: &Program, verdict: u32, frame: Frame, headers: &Headers, md: Option<&Metadata>) {
+    fn execute(
+        &mut self,
+        program: &Program,
+        stage: u32,
+        verdict: u32,
+        frame: Frame,
+        headers: &Headers,
+        carried: Option<&mut Carried>,
+    ) {
         let Some(v) = self.store.verdict(verdict) else {
             return self.exits.drop(frame, DropReason::NoOutput);
         };
-        let (tracker, md) = (&*self.tracker, md.copied().unwrap_or_default());
-        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms: self.now_ms, tracker, md };
+        let (md, before) = carried.map_or((Metadata::default(), None), |c| (c.md, c.origin.as_deref()));
+        // A frame that resumed without a way to remember has none from here on either.
+        let may_join = before.is_some() || md.state == 0;
+        let way = (may_join && !self.store.hot(verdict).on_fdb && matches!(*v.ops, [Op::Track(_)])).then_some(Way { stage, verdict: v, before });
+        let (tracker, now_ms) = (&*self.tracker, self.now_ms);
+        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way };
         self.exits.apply(frame, *headers, &v.ops, &mut route);
     }
 
@@ -263,9 +280,9 @@ impl Worker {
             let mut frames = std::mem::take(&mut self.received);
             let mut stage = 0;
             let mut carried = Vec::new();
-            for Again { stage: s, frame, md, uncached } in waiting.drain(..) {
+            for (s, frame, carries, uncached) in waiting.drain(..).map(Again::split) {
                 if let Some(at) = uncached {
-                    self.resume_uncached(&at, frame, md);
+                    self.resume_uncached(&at, frame, carries.md);
                     continue;
                 }
                 if s != stage || frames.len() >= BATCH {
@@ -273,7 +290,7 @@ impl Worker {
                     stage = s;
                 }
                 frames.push(frame);
-                carried.push(md);
+                carried.push(carries);
             }
             self.process_carried(stage, &mut frames, &mut carried);
             self.received = frames;
@@ -286,9 +303,9 @@ impl Worker {
         }
     }
 
-    fn process_carried(&mut self, stage: u32, frames: &mut Vec<Frame>, carried: &mut Vec<Metadata>) {
+    fn process_carried(&mut self, stage: u32, frames: &mut Vec<Frame>, carried: &mut Vec<Carried>) {
         // Only frames that the tracker saw have anything to carry; others may be runts.
-        if carried.iter().any(|md| md.state != 0) {
+        if carried.iter().any(|c| c.md.state != 0) {
             std::mem::swap(&mut self.carried, carried);
         }
         carried.clear();
@@ -308,7 +325,7 @@ impl Worker {
         let used = RuleUse { packets: 1, bytes: frame.len() as u64, last_ms: self.now_ms };
         self.store.count_once(&decision.verdict, used);
         let (now_ms, tracker) = (self.now_ms, &*self.tracker);
-        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md };
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md, way: None };
         self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
     }
 

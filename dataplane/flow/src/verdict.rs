@@ -238,4 +238,31 @@ pub struct Verdict {
     pub drop: Option<DropReason>,
     /// Made with routes and neighbours of the host.
     pub uses_underlay: bool,
+    /// It holds only for packets of which the tracker says this.
+    pub expected: Option<Arc<Expected>>,
+}
+
+/// What the tracker said of the packets of a flow that remembers its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Zone.
+    pub zone: u16,
+    /// State bits.
+    pub state: u8,
+    /// Mark, as far as it matters.
+    pub mark: u32,
+    /// Bits of the mark that matter.
+    pub mark_mask: u32,
+    /// Label, as far as it matters.
+    pub label: u128,
+    /// Bits of the label that matter.
+    pub label_mask: u128,
+    /// What happens to a packet of which the tracker says anything else.
+    pub otherwise: Arc<Verdict>,
+}
+
+impl std::hash::Hash for Expected {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.zone, self.state, self.mark, self.label).hash(state);
+    }
 }

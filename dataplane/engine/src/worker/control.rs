@@ -148,7 +148,7 @@ impl Worker {
         let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
         self.store.count_once(&decision.verdict, used);
         let (tracker, md) = (&*self.tracker, Metadata::default());
-        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md };
+        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md, way: None };
         self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
         self.process_unwrapped();
         self.flush();
@@ -173,6 +173,7 @@ impl Worker {
                 now_ms: self.now_ms,
                 tracker: &self.tracker,
                 md: Metadata::default(),
+                way: None,
             },
         );
         self.flush();

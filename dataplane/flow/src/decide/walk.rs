@@ -395,6 +395,7 @@ impl<'a> Walk<'a> {
                 mirrors: self.copies.into(),
                 drop,
                 uses_underlay: self.uses_underlay,
+                expected: None,
             },
             deps: self.deps,
             events: self.events,
