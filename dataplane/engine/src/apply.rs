@@ -12,7 +12,7 @@ use sluice_flow::action::OfPort;
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
-use sluice_wire::{parse_part, Headers};
+use sluice_wire::{parse_part, parse_tagged, Headers};
 
 use sluice_conntrack::{Metadata, Tracker};
 
@@ -242,7 +242,7 @@ impl Exits {
             Some(Exceeded::Drop) => false,
             Some(Exceeded::Remark(by)) => {
                 if h.is_ip() {
-                    let dscp = rewrite::read(frame, slot::NW_DSCP) as u8;
+                    let dscp = rewrite::read(frame, h, slot::NW_DSCP) as u8;
                     rewrite::write(frame, h, slot::NW_DSCP, u128::from(remark(dscp, by)), slot::NW_DSCP.ones());
                 }
                 true
@@ -285,7 +285,7 @@ impl Exits {
         match op {
             Op::Set { slot, value, mask } => rewrite::write(frame, h, *slot, *value, *mask),
             Op::Move { src, dst } => {
-                let value = rewrite::read(frame, *src);
+                let value = rewrite::read(frame, h, *src);
                 rewrite::write(frame, h, *dst, value, dst.ones());
             }
             Op::DecTtl => rewrite::dec_ttl(frame, h),
@@ -469,7 +469,7 @@ fn push_vlan(frame: &mut Frame, h: &mut Headers, tpid: u16, tci: u16) -> Result<
         tag[..2].copy_from_slice(&tpid.to_be_bytes());
         tag[2..].copy_from_slice(&(tci & !TAG_PRESENT).to_be_bytes());
     }
-    moved(frame, h, 4);
+    moved(frame, h, 4, tags(h) + 1);
     Ok(())
 }
 
@@ -480,12 +480,17 @@ fn pop_vlan(frame: &mut Frame, h: &mut Headers) {
     }
     head.copy_within(0..MACS, 4);
     if frame.pull_front(4) {
-        moved(frame, h, -4);
+        moved(frame, h, -4, tags(h).saturating_sub(1));
     }
 }
 
+/// VLAN tags that are known.
+pub(crate) fn tags(h: &Headers) -> u8 {
+    u8::from(h.vlan) + h.more_tags
+}
+
 /// The headers lie elsewhere now, and so does the checksum that is left to be filled.
-pub(crate) fn moved(frame: &mut Frame, h: &mut Headers, by: i32) {
+pub(crate) fn moved(frame: &mut Frame, h: &mut Headers, by: i32, tags: u8) {
     let meta = &mut frame.meta;
     if meta.needs_csum {
         meta.csum_start = (i32::from(meta.csum_start) + by).max(0) as u16;
@@ -493,5 +498,5 @@ pub(crate) fn moved(frame: &mut Frame, h: &mut Headers, by: i32) {
     if meta.hdr_len != 0 {
         meta.hdr_len = (i32::from(meta.hdr_len) + by).max(0) as u16;
     }
-    *h = parse_part(frame.head(), frame.len());
+    *h = parse_tagged(frame.head(), frame.len(), tags);
 }

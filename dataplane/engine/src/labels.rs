@@ -8,7 +8,7 @@ use sluice_flow::DropReason;
 use sluice_frame::Frame;
 use sluice_wire::{parse_network, Headers};
 
-use crate::apply::moved;
+use crate::apply::{moved, tags};
 use crate::rewrite;
 
 /// Bytes of a label stack entry.
@@ -30,7 +30,7 @@ pub fn push(frame: &mut Frame, h: &mut Headers, eth_type: u16, entry: u32) -> Re
         kind.copy_from_slice(&eth_type.to_be_bytes());
         label.copy_from_slice(&entry.to_be_bytes());
     }
-    moved(frame, h, LEN as i32);
+    moved(frame, h, LEN as i32, tags(h));
     Ok(())
 }
 
@@ -46,7 +46,7 @@ pub fn pop(frame: &mut Frame, h: &mut Headers, eth_type: u16) {
     }
     head.copy_within(0..at, LEN);
     if frame.pull_front(LEN) {
-        moved(frame, h, -(LEN as i32));
+        moved(frame, h, -(LEN as i32), tags(h));
     }
 }
 

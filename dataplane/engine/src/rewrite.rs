@@ -4,8 +4,8 @@
 //! checksums do not change.
 //! Deliberately does not know: why a field is written.
 
-use sluice_flow::extract::{extract_narrow_part, extract_wide};
-use sluice_flow::key::{slot, NARROW_WORDS};
+use sluice_flow::extract::extract;
+use sluice_flow::key::slot;
 use sluice_flow::{Key, Slot};
 use sluice_frame::Frame;
 use sluice_wire::{checksum, Headers, Net, Transport};
@@ -41,11 +41,9 @@ struct Place {
 }
 
 /// The value of a field in the frame now.
-pub fn read(frame: &Frame, s: Slot) -> u128 {
+pub fn read(frame: &Frame, h: &Headers, s: Slot) -> u128 {
     let mut key = Key::ZERO;
-    let (words, headers) = extract_narrow_part(frame.head(), frame.len());
-    extract_wide(frame.head(), &headers, &mut key);
-    key.words[..NARROW_WORDS].copy_from_slice(&words);
+    extract(frame.head(), h, &mut key);
     key.get_wide(s)
 }
 

@@ -377,6 +377,14 @@ impl Key {
         self.set(slot::ND_RESERVED, 0);
     }
 
+    /// Takes what [`Key::hide_network`] forgets from another key.
+    pub fn show_network(&mut self, from: &Key) {
+        self.words[2..4].copy_from_slice(&from.words[2..4]);
+        self.words[4] = self.words[4] & !0xffff_ffff | from.words[4] & 0xffff_ffff;
+        self.words[5..13].copy_from_slice(&from.words[5..13]);
+        self.set(slot::ND_RESERVED, from.get(slot::ND_RESERVED));
+    }
+
     /// True when every bit is zero.
     pub fn is_zero(&self) -> bool {
         self.words.iter().all(|&w| w == 0)

@@ -16,7 +16,7 @@ pub enum Headers {
     EthSrc,
     /// Ethernet, VLAN, IP, TCP and SCTP, both directions alike.
     SymmetricL4,
-    /// IP, TCP and SCTP (and UDP where told so), both directions alike.
+    /// IP, TCP and SCTP (and UDP where told so), both directions alike; Ethernet and VLAN of the rest.
     SymmetricL3L4 {
         /// UDP ports count too.
         udp: bool,
@@ -103,7 +103,7 @@ impl Headers {
         let all: Vec<_> = match self {
             Headers::EthSrc => vec![slot::ETH_SRC],
             Headers::SymmetricL4 => [&ip[..], &l4, &[slot::ETH_SRC, slot::ETH_DST, slot::VLAN_TCI]].concat(),
-            Headers::SymmetricL3L4 { .. } => [&ip[..], &l4].concat(),
+            Headers::SymmetricL3L4 { .. } => [&ip[..], &l4, &[slot::ETH_SRC, slot::ETH_DST, slot::VLAN_TCI]].concat(),
             Headers::SymmetricL3 => ip.to_vec(),
             Headers::NwSrc => vec![slot::ETH_TYPE, slot::NW_SRC, slot::IPV6_SRC],
             Headers::NwDst => vec![slot::ETH_TYPE, slot::NW_DST, slot::IPV6_DST],
@@ -152,7 +152,7 @@ fn symmetric_l4(key: &Key, basis: u32) -> u32 {
 }
 
 fn symmetric_l3l4(key: &Key, basis: u32, udp: bool) -> u32 {
-    let Some((addresses, len)) = folded_addresses(key) else { return 0 };
+    let Some((addresses, len)) = folded_addresses(key) else { return symmetric_l2(key, basis) };
     let proto = key.get(slot::NW_PROTO);
     let mut hash = words(&tail(addresses, len)).fold(basis, murmur::add);
     hash = murmur::add(hash, proto as u32);
@@ -160,6 +160,15 @@ fn symmetric_l3l4(key: &Key, basis: u32, udp: bool) -> u32 {
         hash = murmur::add(hash, u32::from(ports(key).swap_bytes()));
     }
     murmur::finish(hash, basis)
+}
+
+/// type 2 | vlan 2 | Ethernet addresses 6 | pad 2
+fn symmetric_l2(key: &Key, basis: u32) -> u32 {
+    let mut b = (key.get(slot::ETH_TYPE) as u16).to_be_bytes().to_vec();
+    b.extend(((key.get(slot::VLAN_TCI) & VLAN_ID) as u16).to_be_bytes());
+    b.extend(tail(u128::from(key.get(slot::ETH_SRC) ^ key.get(slot::ETH_DST)), 6));
+    b.resize(12, 0);
+    murmur::finish(words(&b).fold(basis, murmur::add), basis)
 }
 
 /// addresses 16 | type 2 | pad 2

@@ -81,7 +81,15 @@ impl Op {
     pub fn sends(&self) -> bool {
         matches!(
             self,
-            Op::Output(_) | Op::OutputTruncated { .. } | Op::Branch(_) | Op::Copy(_) | Op::Decap | Op::Punt { .. } | Op::Protocol { .. } | Op::Track(_)
+            Op::Output(_)
+                | Op::OutputTruncated { .. }
+                | Op::Branch(_)
+                | Op::Copy(_)
+                | Op::Decap
+                | Op::Punt { .. }
+                | Op::Protocol { .. }
+                | Op::Track(_)
+                | Op::IfLonger { .. }
         )
     }
 

@@ -28,4 +28,4 @@ pub mod vlan;
 pub mod vxlan;
 
 pub use packed::PackedHeaders;
-pub use parse::{is_mpls, is_vlan, parse, parse_network, parse_part, Headers, Net, Transport, ETH_TYPE_NONE};
+pub use parse::{is_mpls, is_vlan, parse, parse_network, parse_part, parse_tagged, Headers, Net, Transport, ETH_TYPE_NONE};

@@ -2,7 +2,7 @@
 //!
 //! Purpose: a struct of many small fields is written in small pieces and moved in large ones, which
 //! stalls the processor for each frame; two whole words do not.
-//! Invariant: unpacking gives back what was packed. Deliberately does not know: frames.
+//! Invariant: unpacking gives back what was packed, as it is found in a frame (where no more than one tag is known). Deliberately does not know: frames.
 
 use crate::{Headers, Net, Transport};
 
@@ -46,6 +46,7 @@ impl PackedHeaders {
             proto: (high >> 48) as u8,
             frag: (high >> 56) as u8 & 3,
             vlan: low & VLAN != 0,
+            more_tags: 0,
             net: self.net(),
             transport: transport((high >> 61) as u8),
         }
@@ -101,6 +102,7 @@ mod tests {
         for (i, net) in nets.into_iter().enumerate() {
             for (j, transport) in kinds.into_iter().enumerate() {
                 let h = Headers {
+                    more_tags: 0,
                     end: 65_599 + i as u32,
                     mpls: (i * 18) as u16,
                     l3: 14 + j as u16,

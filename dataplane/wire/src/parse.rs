@@ -78,6 +78,8 @@ pub struct Headers {
     pub frag: u8,
     /// Is there a VLAN tag (at offset 12)?
     pub vlan: bool,
+    /// Tags behind that one that are known to be tags (see [`parse_tagged`]).
+    pub more_tags: u8,
     /// What is at `l3`.
     pub net: Net,
     /// What is at `l4`.
@@ -145,6 +147,16 @@ pub fn parse_network(head: &[u8], frame_len: usize, l3: usize, eth_type: u16) ->
     h
 }
 
+/// Finds the headers of a frame that is known to have so many VLAN tags, neither more nor fewer.
+pub fn parse_tagged(head: &[u8], frame_len: usize, tags: u8) -> Headers {
+    let mut h = Headers { vlan: tags != 0, more_tags: tags.saturating_sub(1), ..Headers::default() };
+    let head = head.get(..usize::from(u16::MAX)).unwrap_or(head);
+    let mut c = Cursor { head, at: 0, left: frame_len.max(head.len()) };
+    let skipped = c.skip(MACS_LEN + usize::from(tags) * 4);
+    let _ = skipped.and_then(|()| behind_tags(&mut c, &mut h)).and_then(|()| network(&mut c, &mut h));
+    h
+}
+
 /// A place in the frame and how many bytes the headers so far leave.
 struct Cursor<'a> {
     head: &'a [u8],
@@ -188,6 +200,11 @@ fn link(c: &mut Cursor, h: &mut Headers) -> Option<()> {
             c.skip(4)?;
         }
     }
+    behind_tags(c, h)
+}
+
+#[inline(always)]
+fn behind_tags(c: &mut Cursor, h: &mut Headers) -> Option<()> {
     h.eth_type = ethernet_type(c)?;
     if is_mpls(h.eth_type) {
         h.mpls = c.offset()?;

@@ -29,8 +29,10 @@ pub struct Frame {
     pub tags: Vec<Tag>,
     /// Ethernet type that is matched; 0x05ff where the frame has a length instead.
     pub eth_type: u16,
-    /// Everything behind the visible tags, beginning with the type or length.
+    /// Everything behind the visible tags, beginning with the type or length, without visible labels.
     pub rest: Vec<u8>,
+    /// MPLS label stack entries that are looked at: three at most.
+    pub labels: Vec<u32>,
     /// Bytes between the start of `rest` and the network header.
     net: usize,
     /// Neighbour discovery addresses that were written though the packet has no option for them: rules
@@ -72,9 +74,14 @@ impl Frame {
             arrived = Some((Tag { tpid: first, tci }, be16(bytes, 14)? & 0x1000 != 0));
             at = 16;
         }
-        let rest = bytes.get(at..)?.to_vec();
+        let mut rest = bytes.get(at..)?.to_vec();
         let (eth_type, net) = ether_type(&rest);
-        Some(Frame { macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, arrived })
+        let mut labels: Vec<u32> = Vec::new();
+        while is_mpls(eth_type) && labels.len() < 3 && labels.last().is_none_or(|l| l & BOTTOM == 0) && rest.len() >= net + 4 {
+            labels.push(wide(&rest[net..net + 4]) as u32);
+            rest.drain(net..net + 4);
+        }
+        Some(Frame { labels, macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, arrived })
     }
 
     /// Puts the frame together.
@@ -88,8 +95,91 @@ impl Frame {
             out.extend(tag.tpid.to_be_bytes());
             out.extend(tci.to_be_bytes());
         }
-        out.extend(&self.rest);
+        out.extend(&self.rest[..self.net.min(self.rest.len())]);
+        out.extend(self.labels.iter().flat_map(|l| l.to_be_bytes()));
+        out.extend(&self.rest[self.net.min(self.rest.len())..]);
         out
+    }
+
+    /// Pushes a label; false when there are too many.
+    pub fn push_label(&mut self, eth_type: u16) -> bool {
+        let Some(outer) = self.labels.first().copied() else {
+            let entry = self.first_entry();
+            self.labels.push(entry);
+            self.set_type(eth_type);
+            return true;
+        };
+        if self.labels.len() >= 3 {
+            return false;
+        }
+        self.labels.insert(0, outer & !BOTTOM);
+        self.set_type(eth_type);
+        true
+    }
+
+    fn first_entry(&self) -> u32 {
+        let key = self.key();
+        let ip = matches!(self.eth_type, 0x0800 | 0x86dd);
+        let tc = if ip { key.get(slot::NW_DSCP) as u32 & 7 } else { 0 };
+        let ttl = if ip { key.get(slot::NW_TTL) as u32 } else { 0 };
+        let label = if self.eth_type == 0x86dd { 2 } else { 0 };
+        label << 12 | tc << 9 | BOTTOM | if ttl == 0 { 64 } else { ttl }
+    }
+
+    /// Pops a label, where there is one; false when what is under it is not known.
+    pub fn pop_label(&mut self, eth_type: u16) -> bool {
+        if self.labels.is_empty() {
+            return true;
+        }
+        if self.labels.len() == 3 && self.labels[2] & BOTTOM == 0 {
+            return false;
+        }
+        self.labels.remove(0);
+        self.set_type(eth_type);
+        if !is_mpls(eth_type) {
+            // Labels that are left are bytes like others now.
+            let left: Vec<u8> = self.labels.drain(..).flat_map(u32::to_be_bytes).collect();
+            self.rest.splice(self.net..self.net, left);
+        }
+        true
+    }
+
+    /// Copies the TTL between the outermost label and what is next to it: another label, or the packet.
+    pub fn copy_ttl(&mut self, outwards: bool) {
+        let Some(outer) = self.labels.first().copied() else { return };
+        let mut inner = self.clone();
+        if self.labels.len() > 1 {
+            let next = self.labels[1];
+            let (to, from) = if outwards { (0, next) } else { (1, outer) };
+            self.labels[to] = self.labels[to] & !0xff | from & 0xff;
+            return;
+        }
+        inner.labels.clear();
+        inner.eth_type = match self.rest.get(self.net).map(|b| b >> 4) {
+            Some(4) => 0x0800,
+            Some(6) => 0x86dd,
+            _ => return,
+        };
+        if inner.ip().is_none() {
+            return;
+        }
+        if outwards {
+            self.labels[0] = outer & !0xff | inner.key().get(slot::NW_TTL) as u32;
+        } else {
+            inner.write_ip(slot::NW_TTL, u128::from(outer & 0xff));
+            self.rest = inner.rest;
+        }
+    }
+
+    fn set_type(&mut self, eth_type: u16) {
+        put(&mut self.rest, self.net - 2, 2, u128::from(eth_type));
+        self.eth_type = eth_type;
+    }
+
+    fn label_key(&self, key: &mut Key) {
+        for (place, entry) in [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2].into_iter().zip(&self.labels) {
+            key.set(place, u64::from(*entry));
+        }
     }
 
     /// Every field of the frame.
@@ -105,6 +195,7 @@ impl Frame {
         match self.eth_type {
             0x0806 | 0x8035 => self.arp_key(&mut key),
             0x0800 | 0x86dd => self.ip_key(&mut key),
+            t if is_mpls(t) => self.label_key(&mut key),
             _ => {}
         }
         key
@@ -234,6 +325,12 @@ impl Frame {
             slot::ETH_DST => self.macs[..6].copy_from_slice(&value.to_be_bytes()[10..]),
             slot::ETH_SRC => self.macs[6..].copy_from_slice(&value.to_be_bytes()[10..]),
             slot::VLAN_TCI => self.write_tci(value as u16),
+            slot::MPLS_LSE0 if is_mpls(self.eth_type) => {
+                if let Some(entry) = self.labels.first_mut() {
+                    *entry = value as u32;
+                }
+            }
+            _ if is_mpls(self.eth_type) => {}
             _ if matches!(self.eth_type, 0x0806 | 0x8035) => self.write_arp(place, value),
             _ => self.write_ip(place, value),
         }
@@ -324,6 +421,13 @@ impl Ip {
             later: self.later,
         }
     }
+}
+
+/// Bottom of the label stack.
+const BOTTOM: u32 = 0x100;
+
+fn is_mpls(eth_type: u16) -> bool {
+    matches!(eth_type, 0x8847 | 0x8848)
 }
 
 /// Ethernet type and the length of what stands before the network header.

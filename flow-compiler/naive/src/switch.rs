@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sluice_flow::action::LOCAL;
+use sluice_openflow::message::GroupMod;
 
 use crate::frame::Frame;
 use crate::rules::Rules;
@@ -24,6 +25,8 @@ pub struct NaiveBridge {
     pub forward_bpdu: bool,
     /// Mirrors.
     pub mirrors: Vec<MirrorSpec>,
+    /// Groups.
+    pub groups: Vec<GroupMod>,
 }
 
 impl NaiveBridge {
@@ -62,6 +65,7 @@ impl Subject for NaiveSwitch {
                 flood_vlans: spec.flood_vlans.clone(),
                 forward_bpdu: spec.forward_bpdu,
                 mirrors: spec.mirrors.clone(),
+                groups: spec.groups.iter().map(|(_, g)| g.clone()).collect(),
                 ..NaiveBridge::default()
             };
             bridge.ports.push(PortSpec { number: LOCAL, settings: PortSettings::default(), peer: None });

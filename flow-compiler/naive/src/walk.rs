@@ -8,6 +8,7 @@
 use sluice_flow::key::slot;
 use sluice_flow::{Key, Slot, WORDS};
 use sluice_openflow::action::{PortNo, SetField, WideValue};
+use sluice_openflow::message::Bucket;
 use sluice_openflow::{Action, Field, FlowMod, Match, SubField};
 
 use crate::frame::{Frame, Tag};
@@ -55,6 +56,8 @@ pub(crate) struct Walk<'a> {
     stack: Vec<u128>,
     exit: bool,
     failed: bool,
+    /// More labels than are looked at: nothing more happens in this bridge.
+    label_failed: bool,
     lookups: u32,
     depth: u32,
 }
@@ -94,6 +97,7 @@ impl<'a> Walk<'a> {
             stack: Vec::new(),
             exit: false,
             failed: false,
+            label_failed: false,
             lookups: 0,
             depth: 0,
         }
@@ -107,7 +111,7 @@ impl<'a> Walk<'a> {
         }
         self.mirror_incoming(in_port);
         self.whole_pipeline();
-        if self.failed {
+        if self.failed || self.label_failed {
             self.outputs.clear();
         }
         if self.came_back && (self.learned_midway || !self.taught.is_empty()) {
@@ -119,7 +123,7 @@ impl<'a> Walk<'a> {
     fn whole_pipeline(&mut self) {
         let in_port = self.in_port();
         self.look_up(0, in_port);
-        if !self.exit && !self.failed {
+        if !self.exit && !self.failed && !self.label_failed {
             self.run_action_set();
         }
     }
@@ -165,8 +169,13 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, actions: &[Action]) -> End {
-        for action in actions {
+        for (i, action) in actions.iter().enumerate() {
+            self.exit |= self.label_failed;
             if self.exit || self.failed || self.unsupported.is_some() {
+                return End::Done;
+            }
+            if let Action::CheckPktLarger { len, dst } = action {
+                self.check_length(*len, *dst, &actions[i + 1..]);
                 return End::Done;
             }
             if self.one(action) == End::Stop {
@@ -238,7 +247,28 @@ impl<'a> Walk<'a> {
             Action::Clone(inner) => self.clone_of_packet(inner),
             Action::WriteActions(inner) => self.action_set.extend(inner.iter().cloned()),
             Action::ClearActions => self.action_set.clear(),
-            Action::CtClear | Action::Conjunction { .. } => {}
+            Action::CopyTtlOut => self.frame.copy_ttl(true),
+            Action::CopyTtlIn => self.frame.copy_ttl(false),
+            Action::CtClear | Action::Conjunction { .. } | Action::FinTimeout { .. } => {}
+            Action::PushMpls(eth_type) => self.label_failed |= !self.frame.push_label(*eth_type),
+            Action::PopMpls(eth_type) => self.label_failed |= !self.frame.pop_label(*eth_type),
+            Action::SetMplsLabel(label) => self.set_bits(Field::MPLS_LABEL, u128::from(*label), 0xfffff),
+            Action::SetMplsTc(tc) => self.set_bits(Field::MPLS_TC, u128::from(*tc), 7),
+            Action::SetMplsTtl(ttl) => self.set_bits(Field::MPLS_TTL, u128::from(*ttl), 0xff),
+            Action::DecMplsTtl => return self.dec_mpls_ttl(),
+            Action::Multipath(m) => {
+                let link = crate::spread::link(&self.key(), m);
+                self.write_part(m.dst, u128::from(link));
+            }
+            Action::Bundle(b) => {
+                let ports = &self.bridges[self.bridge];
+                let port = crate::spread::member(&self.key(), b, &|p| ports.port(p.0).is_some());
+                match b.dst {
+                    Some(dst) => self.write_part(dst, u128::from(port.0 & 0xffff)),
+                    None => self.output(port, None),
+                }
+            }
+            Action::Group(id) => self.group(*id),
             _ => self.unsupported = Some("an action that the naive interpreter does not know"),
         }
         End::Done
@@ -342,33 +372,82 @@ impl<'a> Walk<'a> {
         End::Done
     }
 
+    fn dec_mpls_ttl(&mut self) -> End {
+        let ttl = self.key().get(slot::MPLS_TTL);
+        if !matches!(self.frame.eth_type, 0x8847 | 0x8848) || ttl <= 1 {
+            return End::Stop;
+        }
+        self.set_bits(Field::MPLS_TTL, u128::from(ttl - 1), 0xff);
+        End::Done
+    }
+
+    /// What follows happens to a copy, its action set included.
+    fn check_length(&mut self, len: u16, dst: SubField, rest: &[Action]) {
+        if rest.is_empty() {
+            return;
+        }
+        let longer = self.frame.bytes().len() > usize::from(len);
+        // Both halves are gone through, counted and learned from; one of them sends. The first half uses
+        // the action set up: the second finds it empty, as in Open vSwitch.
+        let before = (self.action_set.clone(), self.stack.clone());
+        for half in [true, false] {
+            let saved = (self.frame.clone(), self.meta);
+            let sent = self.outputs.len();
+            self.write_part(dst, u128::from(half));
+            self.list(rest);
+            if !self.exit && !self.failed && !self.label_failed {
+                self.run_action_set();
+            }
+            self.action_set.clear();
+            if half != longer {
+                self.outputs.truncate(sent);
+            }
+            (self.frame, self.meta) = saved;
+            self.exit = self.label_failed;
+        }
+        (self.action_set, self.stack) = before;
+    }
+
+    fn group(&mut self, id: u32) {
+        self.depth += 1;
+        let group = self.bridges[self.bridge].groups.iter().find(|g| g.id == id).cloned();
+        self.failed |= self.depth > MAX_DEPTH;
+        if let Some(group) = group.filter(|_| !self.failed) {
+            let bridge = &self.bridges[self.bridge];
+            let lives = |b: &Bucket| b.watch_port == PortNo::NONE || bridge.port(b.watch_port.0).is_some();
+            let buckets: Vec<Bucket> = match group.kind {
+                1 => crate::spread::bucket(&self.as_match(), &group).into_iter().collect(),
+                3 => group.buckets.iter().find(|b| lives(b)).cloned().into_iter().collect(),
+                _ => group.buckets.clone(),
+            };
+            for bucket in buckets {
+                let saved = (self.frame.clone(), self.meta);
+                let list = ordered(&bucket.actions);
+                self.list(&list);
+                (self.frame, self.meta) = saved;
+                self.exit = self.label_failed;
+            }
+        }
+        self.depth -= 1;
+    }
+
     // --- lists inside lists ---------------------------------------------------------------------
 
     /// The copy takes the action set along and executes it at its end.
     fn clone_of_packet(&mut self, inner: &[Action]) {
         let saved = (self.frame.clone(), self.meta, self.action_set.clone(), self.stack.clone(), self.exit);
         self.list(inner);
-        if !self.exit && !self.failed {
+        if !self.exit && !self.failed && !self.label_failed {
             self.run_action_set();
         }
         (self.frame, self.meta, self.action_set, self.stack, self.exit) = saved;
+        self.exit |= self.label_failed;
     }
 
     /// The action set, in the order of the specification, if it sends the packet anywhere.
     fn run_action_set(&mut self) {
         let set = std::mem::take(&mut self.action_set);
-        let last = |wanted: fn(&Action) -> bool| set.iter().rfind(|a| wanted(a)).cloned();
-        let end = last(|a| matches!(a, Action::Output { .. }))
-            .or_else(|| last(|a| matches!(a, Action::Resubmit { .. })));
-        let Some(end) = end else { return };
-        let mut list = Vec::new();
-        list.extend(last(|a| matches!(a, Action::StripVlan { .. })));
-        list.extend(last(|a| matches!(a, Action::PushVlan(_))));
-        list.extend(last(|a| matches!(a, Action::DecTtl { .. })));
-        list.extend(set.iter().filter(|a| writes(a)).cloned());
-        list.extend(last(|a| matches!(a, Action::SetQueue(_))));
-        list.push(end);
-        self.list(&list);
+        self.list(&ordered(&set));
     }
 
     // --- sending --------------------------------------------------------------------------------
@@ -448,6 +527,7 @@ impl<'a> Walk<'a> {
         self.table = 0;
         self.depth += 1;
         self.whole_pipeline();
+        self.label_failed = false;
         self.depth -= 1;
         self.above.pop();
         (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack, self.mirrored) = saved;
@@ -468,9 +548,29 @@ impl Walk<'_> {
     }
 }
 
+/// An action set in the order of the specification; empty when nothing in it sends the packet anywhere.
+fn ordered(set: &[Action]) -> Vec<Action> {
+    let last = |wanted: fn(&Action) -> bool| set.iter().rfind(|a| wanted(a)).cloned();
+    let end = last(|a| matches!(a, Action::Group(_)))
+        .or_else(|| last(|a| matches!(a, Action::Output { .. })))
+        .or_else(|| last(|a| matches!(a, Action::Resubmit { .. })));
+    let Some(end) = end else { return Vec::new() };
+    let mut list = Vec::new();
+    list.extend(last(|a| matches!(a, Action::StripVlan { .. })));
+    list.extend(last(|a| matches!(a, Action::PopMpls(_))));
+    list.extend(last(|a| matches!(a, Action::PushMpls(_))));
+    list.extend(last(|a| matches!(a, Action::PushVlan(_))));
+    list.extend(last(|a| matches!(a, Action::DecTtl { .. })));
+    list.extend(last(|a| matches!(a, Action::DecMplsTtl)));
+    list.extend(set.iter().filter(|a| writes(a)).cloned());
+    list.extend(last(|a| matches!(a, Action::SetQueue(_))));
+    list.push(end);
+    list
+}
+
 /// The field that a part of the VLAN tag or of the TOS belongs to.
 fn enclosing(place: Slot) -> Slot {
-    [slot::VLAN_TCI, slot::NW_TOS]
+    [slot::VLAN_TCI, slot::NW_TOS, slot::MPLS_LSE0]
         .into_iter()
         .find(|w| w.word == place.word && w.shift <= place.shift && place.shift + place.width <= w.shift + w.width)
         .unwrap_or(place)
@@ -493,6 +593,9 @@ fn writes(action: &Action) -> bool {
             | Action::SetVlanVid { .. }
             | Action::SetVlanPcp { .. }
             | Action::SetTunnel { .. }
+            | Action::SetMplsLabel(_)
+            | Action::SetMplsTc(_)
+            | Action::SetMplsTtl(_)
     )
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Purpose: the same description drives the naive interpreter, the engine and a stock switch.
 
+use sluice_openflow::message::GroupMod;
 use sluice_openflow::FlowMod;
 
 /// How NORMAL treats the VLANs of a port.
@@ -95,6 +96,8 @@ pub struct BridgeSpec {
     pub forward_bpdu: bool,
     /// Mirrors.
     pub mirrors: Vec<MirrorSpec>,
+    /// Groups in `ovs-ofctl` syntax (OpenFlow 1.5), and as changes.
+    pub groups: Vec<(String, GroupMod)>,
     /// Rules in `ovs-ofctl` syntax, for switches that are driven by text.
     pub text: Vec<String>,
     /// The same rules.

@@ -121,6 +121,10 @@ pub enum Action {
     SetMplsTtl(u8),
     /// `dec_mpls_ttl`.
     DecMplsTtl,
+    /// `copy_ttl_out`: the TTL of the next header inwards to the outermost (not in Open vSwitch).
+    CopyTtlOut,
+    /// `copy_ttl_in`: the outermost TTL to the next header inwards (not in Open vSwitch).
+    CopyTtlIn,
     /// `push_mpls:ETHERTYPE`.
     PushMpls(u16),
     /// `pop_mpls:ETHERTYPE`.

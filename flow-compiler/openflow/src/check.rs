@@ -203,7 +203,9 @@ impl Check {
             Action::SetMplsLabel(_)
             | Action::SetMplsTc(_)
             | Action::SetMplsTtl(_)
-            | Action::DecMplsTtl => self.expect(self.met(Prereq::Mpls)),
+            | Action::DecMplsTtl
+            | Action::CopyTtlOut
+            | Action::CopyTtlIn => self.expect(self.met(Prereq::Mpls)),
             Action::PushMpls(ethertype) => {
                 self.expect(self.met(Prereq::Ethernet))?;
                 self.set_eth_type(*ethertype);

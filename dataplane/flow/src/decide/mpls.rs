@@ -18,6 +18,8 @@ const BOTTOM: u64 = 0x100;
 const TTL: u64 = 0xff;
 const DEFAULT_TTL: u64 = 64;
 const IPV6_NULL: u64 = 2;
+/// Words of the key above the link layer, one bit each.
+const NETWORK_WORDS: u64 = 0b111_1111_1111_1100;
 const IPV4: u64 = 0x0800;
 const IPV6: u64 = 0x86dd;
 
@@ -25,12 +27,13 @@ fn is_mpls(eth_type: u64) -> bool {
     matches!(eth_type, 0x8847 | 0x8848)
 }
 
-/// Labels in the key: up to the bottom one, or all that are kept.
+/// Labels in the key: up to the bottom one; without a bottom, those that say anything.
 fn labels(key: &Key) -> usize {
     if !is_mpls(key.get(slot::ETH_TYPE)) {
         return 0;
     }
-    LABELS.iter().position(|s| key.get(*s) & BOTTOM != 0).map_or(LABELS.len(), |i| i + 1)
+    let bottom = LABELS.iter().position(|s| key.get(*s) & BOTTOM != 0);
+    bottom.map_or_else(|| LABELS.iter().filter(|s| key.get(**s) != 0).count(), |i| i + 1)
 }
 
 /// The entry that a first label gets.
@@ -59,6 +62,9 @@ impl Walk<'_> {
                 _ => 0,
             };
             key.set(slot::UNDER_LABELS, under);
+            if let Some(hidden) = self.view.hidden.take() {
+                key.show_network(&hidden);
+            }
         }
         let moved = [key.get(slot::MPLS_LSE0), key.get(slot::MPLS_LSE1)];
         key.set(slot::MPLS_LSE1, moved[0]);
@@ -66,6 +72,7 @@ impl Walk<'_> {
         key.set(slot::MPLS_LSE0, entry);
         key.set(slot::ETH_TYPE, u64::from(eth_type));
         self.wrote_labels();
+        self.view.written |= NETWORK_WORDS;
         self.pending.push(Op::PushMpls { eth_type, entry: entry as u32 });
     }
 
@@ -75,8 +82,7 @@ impl Walk<'_> {
         if n == 0 {
             return;
         }
-        let bottom = LABELS.get(n - 1).is_some_and(|s| key.get(*s) & BOTTOM != 0);
-        if !bottom {
+        if n == LABELS.len() && key.get(slot::MPLS_LSE2) & BOTTOM == 0 {
             return self.stop(DropReason::TooManyLabels);
         }
         let rest = [key.get(slot::MPLS_LSE1), key.get(slot::MPLS_LSE2), 0];
@@ -91,6 +97,7 @@ impl Walk<'_> {
         if !is_mpls(u64::from(eth_type)) {
             LABELS.iter().for_each(|s| key.set(*s, 0));
             if n != 1 || under != wanted {
+                self.view.hidden = (n == 1 && under != 0).then(|| Box::new(*key));
                 key.hide_network();
             }
             key.set(slot::UNDER_LABELS, 0);
@@ -98,7 +105,7 @@ impl Walk<'_> {
             key.set(slot::TTL_EXPIRING, u64::from(expiring));
             self.view.decremented = false;
             // Everything above Ethernet is another packet's now.
-            self.view.written |= 0b111_1111_1111_1100;
+            self.view.written |= NETWORK_WORDS;
         }
         self.wrote_labels();
         self.pending.push(Op::PopMpls { eth_type });

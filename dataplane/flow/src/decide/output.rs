@@ -143,6 +143,10 @@ impl Walk<'_> {
         self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
         self.cross(port, true);
         self.run_pipeline(0);
+        if self.hint == Some(DropReason::TooManyLabels) {
+            // That ends the packet's way in this bridge only, as in Open vSwitch.
+            self.hint = None;
+        }
         self.resume_after_copy();
         self.mirrored = mirrored;
     }

@@ -44,31 +44,36 @@ impl Walk<'_> {
         }
     }
 
-    /// Decides for longer packets and for others; each on a copy of all that there is.
+    /// Decides for longer packets and for others, each on a copy of all that there is. The first half
+    /// uses the action set up: the second finds it empty, as in Open vSwitch.
     pub(super) fn split_by_length(&mut self, check: &LengthCheck, rest: Arc<[Action]>) {
         if rest.is_empty() {
             return;
         }
-        let longer = self.half(check, 1, &rest);
-        let shorter = self.half(check, 0, &rest);
-        if !longer.is_empty() || !shorter.is_empty() {
-            self.emit(Op::IfLonger { than: check.than, longer: longer.into(), other: shorter.into() });
+        let mut state = (self.stack.clone(), self.action_set.clone());
+        let longer = self.half(check, 1, &rest, &mut state);
+        let other = self.half(check, 0, &rest, &mut state);
+        if !longer.is_empty() || !other.is_empty() {
+            self.emit(Op::IfLonger { than: check.than, longer: longer.into(), other: other.into() });
         }
     }
 
-    fn half(&mut self, check: &LengthCheck, bit: u128, rest: &Arc<[Action]>) -> Vec<Op> {
+    fn half(&mut self, check: &LengthCheck, bit: u128, rest: &Arc<[Action]>, state: &mut Left) -> Vec<Op> {
         if !self.may_look_up() {
             return Vec::new();
         }
-        let (stack, action_set) = (self.stack.clone(), self.action_set.clone());
         let exit = std::mem::replace(&mut self.exit, false);
         let ops = self.apart(|w| {
-            (w.stack, w.action_set) = (stack, action_set);
+            (w.stack, w.action_set) = std::mem::take(state);
             w.set_target(&check.dst, bit);
             w.run_actions(rest);
+            *state = (std::mem::take(&mut w.stack), std::mem::take(&mut w.action_set));
         });
         self.resume_after_copy();
         self.exit |= exit;
         ops
     }
 }
+
+/// Stack and action set, as one half leaves them to the next.
+type Left = (Vec<u128>, Vec<Action>);

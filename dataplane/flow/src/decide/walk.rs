@@ -38,6 +38,8 @@ pub(super) struct View {
     pub decremented: bool,
     /// Tags under the one in the key: pushed away, to come back.
     pub inner_vlans: Vec<(u64, u64)>,
+    /// What is under labels no longer, but is not what the Ethernet type says: it comes back with a label.
+    pub hidden: Option<Box<Key>>,
 }
 
 pub(super) struct Walk<'a> {
@@ -97,7 +99,7 @@ impl<'a> Walk<'a> {
         let mut key = *key;
         key.set(slot::IN_PORT, in_port as u64);
         key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
-        let view = View { key, written: 0, bridge, table: 0, rule: None, source_written: false, decremented: false, inner_vlans: Vec::new() };
+        let view = View { key, written: 0, bridge, table: 0, rule: None, source_written: false, decremented: false, inner_vlans: Vec::new(), hidden: None };
         Walk {
             program,
             soft,

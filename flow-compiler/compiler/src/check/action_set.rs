@@ -49,6 +49,8 @@ fn in_action_set(action: &Action) -> bool {
             | Action::SetMplsTtl(_)
             | Action::DecTtl { .. }
             | Action::DecMplsTtl
+            | Action::CopyTtlOut
+            | Action::CopyTtlIn
             | Action::DecNshTtl
             | Action::PushMpls(_)
             | Action::PopMpls(_)

@@ -122,6 +122,8 @@ impl Lowering<'_> {
             Action::SetMplsTc(tc) => out.push(write(slot::MPLS_TC, u128::from(*tc), Need::Mpls)),
             Action::SetMplsTtl(ttl) => out.push(write(slot::MPLS_TTL, u128::from(*ttl), Need::Mpls)),
             Action::DecMplsTtl => out.push(ir::Action::DecMplsTtl),
+            Action::CopyTtlOut => out.push(ir::Action::CopyTtlOut),
+            Action::CopyTtlIn => out.push(ir::Action::CopyTtlIn),
             Action::PushMpls(eth_type) => out.push(ir::Action::PushMpls(*eth_type)),
             Action::PopMpls(eth_type) => out.push(ir::Action::PopMpls(*eth_type)),
             Action::FinTimeout { idle, hard } => out.push(ir::Action::FinTimeout { idle: *idle, hard: *hard }),

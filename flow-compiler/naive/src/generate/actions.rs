@@ -71,7 +71,20 @@ pub fn actions(r: &mut Random, g: &Ground<'_>) -> String {
         out.retain(|a| !a.contains("max_len="));
         out.insert(0, cut);
     }
+    if r.chance(12) {
+        out.extend(labels(r, g));
+    }
     finish(r, g, &mut out);
+    if out.iter().any(|a| a.contains("_mpls:")) {
+        // Nothing is certain of the packet's inside any more.
+        out.retain(|a| !a.contains("dec_ttl"));
+    }
+    if let Some(at) = out.iter().position(|a| a.starts_with("check_pkt_larger")) {
+        // One question for each rule: each doubles what is to be decided.
+        let first = out[at].clone();
+        out.retain(|a| !a.starts_with("check_pkt_larger"));
+        out.insert(at.min(out.len()), first);
+    }
     if let Some(again) = out.iter().skip(1).position(|a| a.contains("max_len=")) {
         out.remove(again + 1);
     }
@@ -85,13 +98,13 @@ pub fn actions(r: &mut Random, g: &Ground<'_>) -> String {
 
 /// Is this something that OpenFlow 1.0 cannot say?
 pub fn needs_instructions(text: &str) -> bool {
-    ["goto_table", "write_actions", "clear_actions", "write_metadata", "push_vlan:"].iter().any(|w| text.contains(w))
+    ["group:", "goto_table", "write_actions", "clear_actions", "write_metadata", "push_vlan:"].iter().any(|w| text.contains(w))
 }
 
 /// Writes that need nothing of the packet.
 fn state(r: &mut Random) -> Option<String> {
     let v = r.below(3);
-    Some(match r.below(22) {
+    Some(match r.below(26) {
         0 => format!("load:{v:#x}->NXM_NX_REG0[]"),
         1 => format!("set_field:{v:#x}->reg1"),
         2 => format!("set_field:{v:#x}/0x3->reg1"),
@@ -113,8 +126,59 @@ fn state(r: &mut Random) -> Option<String> {
         18 => "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]".into(),
         19 => "ct_clear".into(),
         20 => format!("load:{:#x}->NXM_NX_TUN_ID[0..7]", v),
+        21 | 22 => multipath(r),
+        23 => format!("check_pkt_larger({})->NXM_NX_REG0[0]", r.pick(&[60, 64, 80, 90])),
+        24 => format!("{},NXM_NX_REG1[0..15],slaves:1,2)", bundle("bundle_load", r)),
         _ => format!("load:{v:#x}->NXM_NX_REG{}[4..7]", r.below(16)),
     })
+}
+
+fn fields(r: &mut Random) -> &'static str {
+    r.pick(&["eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst", "symmetric_l3"])
+}
+
+fn multipath(r: &mut Random) -> String {
+    let algorithm = r.pick(&["modulo_n", "hash_threshold", "hrw", "iter_hash"]);
+    format!("multipath({},{},{algorithm},{},0,NXM_NX_REG1[0..1])", fields(r), r.below(70), r.below(4) + 1)
+}
+
+fn bundle(word: &str, r: &mut Random) -> String {
+    let algorithm = r.pick(&["hrw", "hrw", "active_backup"]);
+    format!("{word}({},{},{algorithm},ofport", fields(r), r.below(70))
+}
+
+/// Labels: on a labelled packet changed, on another one pushed.
+fn labels(r: &mut Random, g: &Ground<'_>) -> Option<String> {
+    if g.says(&["mpls"]) {
+        return Some(r.pick(&[
+            "set_mpls_label:17".to_string(),
+            "set_field:1000->mpls_label".into(),
+            "set_mpls_tc:5".into(),
+            "set_field:3->mpls_tc".into(),
+            "set_mpls_ttl:9".into(),
+            "dec_mpls_ttl".into(),
+            "dec_mpls_ttl".into(),
+            "push_mpls:0x8847".into(),
+            "push_mpls:0x8848,set_mpls_label:16".into(),
+            "pop_mpls:0x8847".into(),
+            "pop_mpls:0x0800".into(),
+            "pop_mpls:0x0800".into(),
+            "pop_mpls:0x86dd".into(),
+            "push_mpls:0x8847,pop_mpls:0x8847".into(),
+            "move:OXM_OF_MPLS_LABEL[0..7]->NXM_NX_REG0[0..7]".into(),
+        ]));
+    }
+    let mut all = vec![
+        "push_mpls:0x8847".to_string(),
+        "push_mpls:0x8847,set_mpls_label:1000,set_mpls_tc:3".into(),
+        "push_mpls:0x8847,push_mpls:0x8847,dec_mpls_ttl".into(),
+    ];
+    // Where pushing and popping leaves another type than there was, Open vSwitch keeps the old one.
+    if g.says(&["ip", "tcp", "udp", "sctp", "icmp"]) {
+        all.push("push_mpls:0x8847,set_mpls_ttl:3,pop_mpls:0x0800".into());
+        all.push("push_mpls:0x8847,push_mpls:0x8847,pop_mpls:0x8847,pop_mpls:0x0800".into());
+    }
+    Some(r.pick(&all))
 }
 
 fn vlan(r: &mut Random, tag: &mut Option<bool>) -> Option<String> {
@@ -200,6 +264,9 @@ fn transport(g: &Ground<'_>) -> Vec<String> {
                 all.push(format!("move:NXM_OF_{nxm}_SRC[]->NXM_OF_{nxm}_DST[]"));
                 all.push(format!("load:0x7->NXM_OF_{nxm}_DST[0..3]"));
             }
+            if name == "tcp" {
+                all.push("fin_timeout(idle_timeout=3000)".into());
+            }
         }
     }
     if g.says(&["icmp"]) {
@@ -223,7 +290,9 @@ fn transport(g: &Ground<'_>) -> Vec<String> {
 
 fn output(r: &mut Random, g: &Ground<'_>) -> String {
     let port = r.pick(g.ports);
-    match r.below(14) {
+    match r.below(20) {
+        14..=16 => format!("group:{}", r.below(GROUPS) + 1),
+        17 => format!("{},slaves:1,2)", bundle("bundle", r)),
         0 if g.may_return => "IN_PORT".into(),
         1 => "FLOOD".into(),
         2 => "ALL".into(),
@@ -237,6 +306,30 @@ fn output(r: &mut Random, g: &Ground<'_>) -> String {
         10 if g.may_return => "load:0->NXM_OF_IN_PORT[]".into(),
         _ => format!("output:{port}"),
     }
+}
+
+/// Groups of each bridge, numbered from 1.
+pub const GROUPS: u64 = 8;
+
+/// A bucket's actions, in any order: they are a set.
+pub fn bucket(r: &mut Random, ports: &[u32]) -> String {
+    let mut set = Vec::new();
+    if r.chance(40) {
+        set.push(format!("set_field:{}->eth_dst", mac_text(mac(r.below(4) + 1))));
+    }
+    if r.chance(20) {
+        set.push(format!("set_field:{}->reg0", r.below(3)));
+    }
+    let port = r.pick(ports);
+    let end = r.pick(&[format!("output:{port}"), format!("output:{port}"), format!("output:{port}"), format!("resubmit(,{LEARNED})")]);
+    set.insert(r.below(set.len() as u64 + 1) as usize, end);
+    if r.chance(15) {
+        set.push("push_vlan:0x8100".into());
+    }
+    if r.chance(10) {
+        set.push("push_mpls:0x8847".into());
+    }
+    set.join(",")
 }
 
 /// How the rule ends: by sending, by looking on, or by dropping.
@@ -295,7 +388,8 @@ fn action_set(r: &mut Random, g: &Ground<'_>) -> String {
     }
     let port = r.pick(g.ports);
     let back = if g.may_return { "IN_PORT" } else { "FLOOD" };
-    set.push(r.pick(&[format!("output:{port}"), format!("output:{port}"), "NORMAL".into(), back.into()]));
+    let group = format!("group:{}", r.below(GROUPS) + 1);
+    set.push(r.pick(&[format!("output:{port}"), format!("output:{port}"), "NORMAL".into(), back.into(), group]));
     set.join(",")
 }
 

@@ -67,6 +67,12 @@ pub struct Flow {
     pub tcp_flags: u16,
     pub arp_op: u16,
     pub payload: usize,
+    /// MPLS labels in front of the packet: label, traffic class, TTL.
+    pub labels: Vec<(u32, u8, u8)>,
+}
+
+fn label(r: &mut Random) -> (u32, u8, u8) {
+    (r.pick(&[5, 16, 17, 1000]), r.below(8) as u8, r.pick(&[64, 64, 255, 2, 1, 0]))
 }
 
 /// IPv4 address of a number.
@@ -113,6 +119,11 @@ impl Flow {
             tcp_flags: r.pick(&[0x002, 0x010, 0x012, 0x011, 0x004, 0x018]),
             arp_op: r.pick(&[1, 1, 2, 3]),
             payload: r.below(40) as usize,
+            labels: match kind {
+                Kind::Arp | Kind::OtherEther => Vec::new(),
+                _ if r.chance(85) => Vec::new(),
+                _ => (0..r.pick(&[1, 1, 1, 2, 2, 3, 4])).map(|_| label(r)).collect(),
+            },
         }
     }
 
@@ -129,6 +140,10 @@ impl Flow {
             5 => flow.dst = other.dst,
             6 => flow.tos = other.tos,
             7 => flow.ttl = other.ttl,
+            _ if !flow.labels.is_empty() => {
+                let n = flow.labels.len() as u64;
+                flow.labels[r.below(n) as usize] = label(r);
+            }
             _ if flow.kind == other.kind => (flow.tp_src, flow.tp_dst) = (other.tp_src, other.tp_dst),
             _ => {}
         }
@@ -162,14 +177,22 @@ impl Flow {
                 out.extend([0x88, 0xb5]);
                 out.extend(vec![0x5a; 46 + self.payload]);
             }
-            _ if self.v6 => {
-                out.extend([0x86, 0xdd]);
-                out.extend(self.packet6());
-            }
             _ => {
-                out.extend([0x08, 0x00]);
-                out.extend(self.packet4());
+                out.extend(self.type_and_labels());
+                out.extend(if self.v6 { self.packet6() } else { self.packet4() });
             }
+        }
+        out
+    }
+
+    fn type_and_labels(&self) -> Vec<u8> {
+        if self.labels.is_empty() {
+            return if self.v6 { vec![0x86, 0xdd] } else { vec![0x08, 0x00] };
+        }
+        let mut out = vec![0x88, 0x47];
+        for (i, (label, tc, ttl)) in self.labels.iter().enumerate() {
+            let bottom = u32::from(i + 1 == self.labels.len());
+            out.extend((label << 12 | u32::from(*tc) << 9 | bottom << 8 | u32::from(*ttl)).to_be_bytes());
         }
         out
     }

@@ -5,6 +5,7 @@
 //! Deliberately does not know: any switch.
 
 mod actions;
+mod groups;
 pub mod ports;
 pub mod flows;
 pub mod random;
@@ -79,6 +80,7 @@ pub fn scenario(seed: u64, rules: usize, packets: usize) -> Result<Scenario, Str
         for line in &text {
             parsed.push(parse_flow_line(line, &names).map_err(|e| format!("{line}: {e:?}"))?.0);
         }
+        world.bridges[bridge].groups = groups::groups(&mut r, &world.bridges[bridge])?;
         world.bridges[bridge].text = text;
         world.bridges[bridge].rules = parsed;
     }

@@ -128,6 +128,16 @@ fn state(r: &mut Random, table: u8) -> Vec<String> {
 
 /// The word for the protocol and the conditions that need it.
 fn inner(r: &mut Random, f: &Flow) -> (Option<String>, Vec<String>) {
+    if let Some((label, tc, ttl)) = f.labels.first() {
+        let bottom = u8::from(f.labels.len() == 1);
+        let all = [
+            format!("mpls_label={label}"),
+            format!("mpls_tc={tc}"),
+            format!("mpls_bos={bottom}"),
+            format!("mpls_ttl={ttl}"),
+        ];
+        return (Some("mpls".into()), all.into());
+    }
     let ip = if f.v6 { "ipv6" } else { "ip" };
     let word = match f.kind {
         Kind::Tcp | Kind::FirstFragment => if f.v6 { "tcp6" } else { "tcp" },

@@ -156,6 +156,9 @@ impl Subject for Engine {
                 switch.change(&[Change::SetPort { bridge: b as u16, port: p.number, to }]);
             }
             switch.change(&[Change::SetNormal { bridge: b as u16, to: Arc::new(normal(spec)) }]);
+            for (text, group) in &spec.groups {
+                switch.group_mod(b as u16, group).map_err(|e| format!("{text}: {e}"))?;
+            }
             for (text, rule) in spec.text.iter().zip(&spec.rules) {
                 let version = if sluice_naive::generate::needs_instructions(text) { Version::V13 } else { Version::V10 };
                 switch.flow_mod(b as u16, rule, version).map_err(|e| format!("{text}: {e}"))?;

@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use control::Control;
 use sluice_flow::action::LOCAL;
 use sluice_naive::generate::{needs_instructions, topology};
+use sluice_openflow::message::GroupMod;
 use sluice_naive::{Input, Output, RuleHits, Subject, World};
 use tap::PcapTail;
 
@@ -173,6 +174,15 @@ impl Ovs {
         self.control.as_mut().ok_or_else(|| "not connected".to_string())
     }
 
+    fn add_groups(&self, bridge: usize, groups: &[(String, GroupMod)]) -> Result<(), String> {
+        let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
+        // 3.1 stops when a group goes that a rule names twice: rules first.
+        self.ofctl(&["-O", "OpenFlow13", "del-flows", &target], None)?;
+        self.ofctl(&["-O", "OpenFlow15", "del-groups", &target], None)?;
+        let text: String = groups.iter().map(|(l, _)| format!("{l}\n")).collect();
+        self.ofctl(&["-O", "OpenFlow15", "add-groups", &target, "-"], Some(&text)).map(|_| ())
+    }
+
     fn add_rules(&self, bridge: usize, lines: &[String]) -> Result<(), String> {
         let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
         self.ofctl(&["-O", "OpenFlow13", "del-flows", &target], None)?;
@@ -218,6 +228,7 @@ impl Subject for Ovs {
 
     fn load(&mut self, world: &World) -> Result<(), String> {
         for (i, bridge) in world.bridges.iter().enumerate() {
+            self.add_groups(i, &bridge.groups)?;
             self.add_rules(i, &bridge.text)?;
             self.control()?.call("fdb/flush", &[format!("br{i}")])?;
         }
@@ -230,7 +241,7 @@ impl Subject for Ovs {
         let control = self.control()?;
         control.call("netdev-dummy/receive", &args)?;
         // At most ten requests are served before the switch looks at its ports again.
-        control.settle(12)?;
+        control.settle(60)?;
         control.call("revalidator/purge", &[])?;
         let mut out = Vec::new();
         for ((bridge, port), tap) in &mut self.taps {

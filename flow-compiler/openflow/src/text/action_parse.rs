@@ -122,6 +122,8 @@ impl<'a> ActionText<'a> {
             "set_mpls_tc" => basic::mpls_tc(v),
             "set_mpls_ttl" => basic::mpls_ttl(v),
             "dec_mpls_ttl" => Ok(Action::DecMplsTtl),
+            "copy_ttl_out" => Ok(Action::CopyTtlOut),
+            "copy_ttl_in" => Ok(Action::CopyTtlIn),
             "push_mpls" => super::number::u16(v, "push_mpls").map(Action::PushMpls),
             "pop_mpls" => super::number::u16(v, "pop_mpls").map(Action::PopMpls),
             "set_tunnel" => basic::set_tunnel(v, false),

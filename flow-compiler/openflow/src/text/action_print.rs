@@ -99,6 +99,8 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         Action::SetMplsTc(tc) => put!(out, "set_mpls_tc({tc})"),
         Action::SetMplsTtl(ttl) => put!(out, "set_mpls_ttl({ttl})"),
         Action::DecMplsTtl => out.push_str("dec_mpls_ttl"),
+        Action::CopyTtlOut => out.push_str("copy_ttl_out"),
+        Action::CopyTtlIn => out.push_str("copy_ttl_in"),
         Action::PushMpls(ethertype) => put!(out, "push_mpls:0x{ethertype:04x}"),
         Action::PopMpls(ethertype) => put!(out, "pop_mpls:0x{ethertype:04x}"),
         Action::SetTunnel { id, wide } => {

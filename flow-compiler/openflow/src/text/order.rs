@@ -178,6 +178,8 @@ pub(super) fn name(action: &Action) -> &'static str {
         Action::SetMplsTc(_) => "set_mpls_tc",
         Action::SetMplsTtl(_) => "set_mpls_ttl",
         Action::DecMplsTtl => "dec_mpls_ttl",
+        Action::CopyTtlOut => "copy_ttl_out",
+        Action::CopyTtlIn => "copy_ttl_in",
         Action::PushMpls(_) => "push_mpls",
         Action::PopMpls(_) => "pop_mpls",
         Action::SetTunnel { .. } => "set_tunnel",

@@ -76,6 +76,7 @@ pub(super) fn encode(out: &mut Vec<u8>, a: &Action, around: &mut Around) -> Resu
             o.u64(*mask);
         }),
         Action::GotoTable(t) if v == Version::V10 => put_resubmit(out, None, Some(*t), false),
+        Action::CopyTtlOut | Action::CopyTtlIn => Err(EncodeError::NotInVersion("copy_ttl_out and copy_ttl_in")),
         // A meter, clear_actions or write_actions has no place in 1.0, as a plain list has none for
         // instructions.
         _ => Ok(()),

@@ -64,6 +64,8 @@ fn decode11(version: Version, kind: u16, r: &mut Reader<'_>) -> Result<Action, O
         8 => ecn(padded8(r)?)?,
         9 => Action::SetL4Src(padded16(r)?),
         10 => Action::SetL4Dst(padded16(r)?),
+        11 => plain(r, Action::CopyTtlOut)?,
+        12 => plain(r, Action::CopyTtlIn)?,
         13 => Action::SetMplsLabel(r.u32()?),
         14 => Action::SetMplsTc(padded8(r)?),
         15 => Action::SetMplsTtl(padded8(r)?),
