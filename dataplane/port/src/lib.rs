@@ -18,6 +18,7 @@ pub mod netlink;
 pub mod offload;
 pub mod packet;
 pub mod pcap;
+pub mod shield;
 mod sys;
 pub mod tap;
 mod ticks;

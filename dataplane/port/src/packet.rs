@@ -3,8 +3,8 @@
 //! Purpose: serve every device that AF_XDP cannot, without loss of what the kernel keeps beside a
 //! frame: partial checksums, segmentation still to do, the outermost VLAN tag.
 //! Invariant: a frame that the switch sends here does not come back in here.
-//! Deliberately does not know: that the host's own stack sees received frames as well (a device used
-//! as a port should carry no addresses).
+//! Deliberately does not know: bridges. The host's own stack is kept away by a [`Shield`] where the kernel
+//! can; elsewhere it sees received frames as well, and the device should carry no addresses.
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -15,6 +15,7 @@ use crate::afxdp::Take;
 use crate::device::Device;
 use crate::filter;
 use crate::landing::{gather, Landing};
+use crate::shield::Shield;
 use crate::sys::{bind, get_option, retry, set_option, socket};
 use crate::tap::{send_drop, Vectors};
 use crate::{offload, vnet, Offloads, Port, PortError, PortStats, SendOutcome};
@@ -37,6 +38,8 @@ pub struct PacketPort {
     /// Pieces of a frame that was cut on receive and found no room in the last batch, last first.
     waiting: Vec<Frame>,
     stats: PortStats,
+    /// Keeps the host's own stack away, where the kernel can.
+    shield: Option<Shield>,
     /// Frames that the kernel dropped because the socket's queue was full.
     overruns: Cell<u64>,
 }
@@ -64,6 +67,7 @@ impl PacketPort {
         if *take == Take::Everything {
             be_promiscuous(&fd, device.index()).map_err(fail("enter promiscuous mode"))?;
         }
+        let shield = if *take == Take::Everything { Shield::raise(device.index()).ok() } else { None };
         // Larger buffers only help; without the right to force them the usual ones stay.
         for option in [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
             let _ = set_option(&fd, libc::SOL_SOCKET, option, &BUFFER);
@@ -82,8 +86,14 @@ impl PacketPort {
             pieces: Vec::new(),
             waiting: Vec::new(),
             stats: PortStats::default(),
+            shield,
             overruns: Cell::new(0),
         })
+    }
+
+    /// Is the host's own stack kept from what comes in here?
+    pub fn is_shielded(&self) -> bool {
+        self.shield.is_some()
     }
 
     /// The device, to be asked and configured.

@@ -32,7 +32,8 @@ pub fn open_best(name: &str, pool: &mut Pool, umem: &Arc<Umem>, options: &XdpOpt
     };
     let port = PacketPort::open_for(name, &options.take)?;
     let beside = match options.take {
-        Take::Everything => "",
+        Take::Everything if port.is_shielded() => "",
+        Take::Everything => "; this kernel gives the host's own stack its frames too",
         // The host sees tunnel packets too, and would answer that nobody listens.
         Take::Tunnel { .. } => " beside the host's stack; hold a UDP socket on the tunnel port",
     };

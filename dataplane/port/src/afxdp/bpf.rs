@@ -17,6 +17,8 @@ const LINK_UPDATE: libc::c_int = 29;
 const MAP_TYPE_SOCKETS: u32 = 17;
 const PROGRAM_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
+const PROGRAM_TYPE_CLASSIFIER: u32 = 3;
+const ATTACH_INGRESS: u32 = 46;
 const PROGRAM_HAS_FRAGMENTS: u32 = 1 << 5;
 /// Attach in the driver, or in the kernel's generic receive path.
 pub(super) const NATIVE: u32 = 1 << 2;
@@ -104,6 +106,32 @@ struct ProgramLoad {
     name: [u8; 16],
     device: u32,
     attach: u32,
+}
+
+/// Loads the program that drops every frame behind the packet sockets.
+pub(crate) fn load_for_ingress() -> io::Result<OwnedFd> {
+    let code = super::program::drop_all();
+    let a = ProgramLoad {
+        kind: PROGRAM_TYPE_CLASSIFIER,
+        instructions: code.len() as u32,
+        code: code.as_ptr() as u64,
+        license: LICENSE.as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: NAME,
+        device: 0,
+        attach: ATTACH_INGRESS,
+    };
+    bpf(PROGRAM_LOAD, &a).map(descriptor)
+}
+
+/// Attaches that program to a device for as long as the link is open.
+pub(crate) fn drop_on_ingress(program: &OwnedFd, device: u32) -> io::Result<OwnedFd> {
+    let a = LinkCreate { program: program.as_raw_fd() as u32, device, attach: ATTACH_INGRESS, flags: 0 };
+    bpf(LINK_CREATE, &a).map(descriptor)
 }
 
 /// Loads a program; with `fragments` it is also offered frames of several buffers.

@@ -23,6 +23,7 @@ mod ring;
 mod umem;
 
 pub use best::{open_best, Best};
+pub(crate) use bpf::{drop_on_ingress, load_for_ingress};
 pub use port::{Attach, AfXdpPort, XdpOptions};
 pub use program::Take;
 pub use umem::Umem;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_flow::fdb::Fdb;
+use sluice_flow::hash::Seeds;
 use sluice_flow::normal::Normal;
 use sluice_flow::{BridgeIdx, PortIdx};
 use sluice_openflow::message::{port_config, port_state, SwitchConfig};
@@ -142,6 +143,8 @@ pub struct Bridge {
     pub datapath_id: u64,
     /// MAC address of LOCAL.
     pub hw_addr: [u8; 6],
+    /// Its address where nothing gives it another one.
+    pub own_address: [u8; 6],
     /// Versions that it speaks.
     pub versions: VersionSet,
     /// Fragments and packet-ins.
@@ -193,17 +196,23 @@ impl Bridge {
             device && first & 3 == 0 && p.hw_addr != [0; 6] && matches!(p.attachment, Attachment::Device { open: true, .. })
         };
         let of_device = || self.ports.values().filter(global).map(|p| p.hw_addr).min();
-        let own = || self.wanted.default_hwaddr.unwrap_or_else(|| mac_of(&self.name));
+        let own = || self.wanted.default_hwaddr.unwrap_or(self.own_address);
         self.wanted.hwaddr.or_else(of_device).unwrap_or_else(own)
     }
 }
 
-/// A MAC address that is the same each time for a name: locally administered, unicast.
-pub fn mac_of(name: &str) -> [u8; 6] {
-    // FNV-1a: nothing depends on it but that names rarely share one.
+/// A MAC address for a device that has none yet: locally administered, unicast. Two nodes do not share
+/// one, because they do not share seeds.
+pub fn mac_of(name: &str, seeds: &Seeds) -> [u8; 6] {
+    // FNV-1a: names of one node rarely share one.
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let [_, _, a, b, c, d, e, f] = hash.to_be_bytes();
+    let [_, _, a, b, c, d, e, f] = seeds.hash(&[hash]).to_be_bytes();
     [a & 0xfc | 2, b, c, d, e, f]
+}
+
+/// The address of the device of this name, if it is there already: a tap that was left keeps its own.
+pub fn mac_of_device(name: &str) -> Option<[u8; 6]> {
+    sluice_port::Device::open(name).and_then(|d| d.mac()).ok().filter(|m| m[0] & 1 == 0 && *m != [0; 6])
 }
 
 /// The datapath id that belongs to a MAC address.
@@ -217,9 +226,10 @@ mod tests {
 
     #[test]
     fn a_name_has_always_the_same_unicast_address() {
-        let mac = mac_of("br-int");
-        assert_eq!(mac, mac_of("br-int"));
-        assert_ne!(mac, mac_of("br-tun"));
+        let mac = mac_of("br-int", &Seeds::FIXED);
+        assert_eq!(mac, mac_of("br-int", &Seeds::FIXED));
+        assert_ne!(mac, mac_of("br-tun", &Seeds::FIXED));
+        assert_ne!(mac, mac_of("br-int", &Seeds::from_entropy(7)));
         assert_eq!(mac[0] & 3, 2);
         assert_eq!(datapath_id_of([0, 0, 0, 0, 1, 2]), 0x102);
     }

@@ -68,6 +68,7 @@ pub struct Switch {
     adopted: u64,
     versions: Arc<Versions>,
     tracker: Arc<Tracker>,
+    seeds: Seeds,
     next_bridge: BridgeIdx,
     devices: ports::Devices,
     reports: reports::Reports,
@@ -108,6 +109,7 @@ impl Switch {
             adopted: 0,
             versions: Versions::new(seeds),
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings { seed: seeds.hash(&[1]), ..Default::default() })),
+            seeds,
             next_bridge: 0,
             devices: ports::Devices::default(),
             reports: reports::Reports::default(),
@@ -178,7 +180,7 @@ impl Switch {
     pub fn add_bridge(&mut self, wanted: desired::Bridge, now_ms: u64) -> BridgeIdx {
         let index = self.next_bridge;
         self.next_bridge = self.next_bridge.wrapping_add(1);
-        let hw_addr = wanted.hwaddr.or(wanted.default_hwaddr).unwrap_or_else(|| bridge::mac_of(&wanted.name));
+        let hw_addr = wanted.hwaddr.or(wanted.default_hwaddr).unwrap_or_else(|| self.own_mac(&wanted.name));
         let (size, ageing) = (wanted.mac_table_size as usize, u64::from(wanted.mac_ageing));
         let fdb = Arc::new(Fdb::new(size, ageing, u64::from(index), self.versions.clone()));
         let bridge = Bridge {
@@ -186,6 +188,7 @@ impl Switch {
             name: wanted.name.clone(),
             datapath_id: wanted.datapath_id.unwrap_or_else(|| bridge::datapath_id_of(hw_addr)),
             hw_addr,
+            own_address: hw_addr,
             versions: versions_of(&wanted),
             config: Default::default(),
             generation: None,

@@ -15,7 +15,7 @@ use sluice_openflow::message::{port_config, Port as Described, PortReason};
 use sluice_openflow::PortNo;
 use sluice_ovsdb_bridge as desired;
 
-use super::bridge::{datapath_id_of, mac_of, Attachment, Bridge, Count, PortState};
+use super::bridge::{datapath_id_of, mac_of, mac_of_device, Attachment, Bridge, Count, PortState};
 use super::link::LinkFacts;
 use super::{switching, Command, Switch};
 use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
@@ -140,7 +140,7 @@ impl Switch {
     /// Adds a port; `None` when the bridge has no number left.
     pub fn add_port(&mut self, index: BridgeIdx, wanted: desired::Port, now_ms: u64) -> Option<PortNo> {
         let number = self.bridges.get_mut(&index)?.number_for(wanted.ofport_request.or(wanted.ofport_kept))?;
-        let (name, mac) = (wanted.name.clone(), wanted.mac.unwrap_or_else(|| mac_of(&wanted.name)));
+        let (name, mac) = (wanted.name.clone(), wanted.mac.unwrap_or_else(|| self.own_mac(&wanted.name)));
         self.insert_port(index, number, name, Some(wanted), mac, now_ms);
         self.refresh_patches();
         self.refresh_bonds(index, now_ms);
@@ -280,6 +280,12 @@ impl Switch {
         self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
         self.submit_port(index, number);
         self.refresh_address(index);
+        self.run_bonds(self.now_of_last_report());
+    }
+
+    /// The address of a device that is to be made: the one that it has, if it is there already.
+    pub(super) fn own_mac(&self, name: &str) -> [u8; 6] {
+        mac_of_device(name).unwrap_or_else(|| mac_of(name, &self.seeds))
     }
 
     /// What the front of a vhost-user port did.
