@@ -34,7 +34,10 @@ impl Node {
 
     /// With a stock one.
     pub fn stock() -> Node {
-        Node::start("ovs-vswitchd")
+        let node = Node::start("ovs-vswitchd");
+        // Its ports' frames reach the host's own stack too, which must not answer ARP for the bridge.
+        node.sh("sysctl -qw net.ipv4.conf.all.arp_ignore=1");
+        node
     }
 
     /// With nothing but the kernel.
