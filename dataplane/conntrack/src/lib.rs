@@ -11,6 +11,7 @@
 pub mod choice;
 pub mod conn;
 pub mod dump;
+pub mod fragments;
 pub mod packet;
 pub mod tcp;
 pub mod timeouts;

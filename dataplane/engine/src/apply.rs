@@ -18,6 +18,7 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
 use crate::meter::{remark, Meters};
+use crate::fragments::{Waiting, HELD_MAX};
 use crate::joined::Way;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
@@ -50,6 +51,8 @@ pub struct Exits {
     pub punts: Vec<Punted>,
     /// Messages of the switch's own protocols.
     pub protocols: Vec<Received>,
+    /// Fragments that wait to be tracked.
+    pub fragments: Waiting,
     /// Frames by fate.
     pub counters: Counters,
     /// Token buckets.
@@ -67,6 +70,7 @@ impl Exits {
             again: Vec::new(),
             punts: Vec::new(),
             protocols: Vec::new(),
+            fragments: Waiting::new(HELD_MAX),
             counters: Counters::default(),
             meters: Meters::default(),
             ident: 0,

@@ -1,6 +1,6 @@
 //! What a worker counts: frames by fate, and use by rule.
 //!
-//! Invariant: `received + injected + copied == sent + punted + dropped` whenever no batch is under way.
+//! Invariant: `received + injected + copied == sent + punted + held + dropped` whenever no batch is under way.
 
 use std::collections::HashMap;
 
@@ -22,6 +22,8 @@ pub struct Counters {
     pub sent: u64,
     /// Went to the controllers and nowhere else.
     pub punted: u64,
+    /// Wait in the switch now: fragments to be tracked.
+    pub held: u64,
     /// Went nowhere, by reason.
     pub dropped: [u64; DropReason::COUNT],
     /// Flow cache: found and good.
@@ -39,6 +41,7 @@ impl Default for Counters {
             copied: 0,
             sent: 0,
             punted: 0,
+            held: 0,
             dropped: [0; DropReason::COUNT],
             hits: 0,
             misses: 0,
@@ -62,7 +65,7 @@ impl Counters {
 
     /// Does what came in equal what went out, was punted or dropped?
     pub fn conserved(&self) -> bool {
-        self.received + self.injected + self.copied == self.sent + self.punted + self.dropped_total()
+        self.received + self.injected + self.copied == self.sent + self.punted + self.held + self.dropped_total()
     }
 }
 

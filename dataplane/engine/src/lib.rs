@@ -16,6 +16,7 @@ pub mod count;
 pub mod decide;
 pub mod encap;
 pub mod labels;
+pub mod fragments;
 pub mod joined;
 pub mod meter;
 mod parse;

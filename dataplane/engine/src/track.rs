@@ -117,7 +117,10 @@ pub fn request(t: &Tracking) -> Request<'_> {
 
 impl Exits {
     /// Through the tracker, and on.
-    pub(crate) fn track(&mut self, mut frame: Frame, h: &Headers, t: &Tracking, route: &mut Route<'_>) {
+    pub(crate) fn track(&mut self, mut frame: Frame, h: &Headers, t: &Arc<Tracking>, route: &mut Route<'_>) {
+        if h.frag != 0 && h.is_ip() {
+            return self.track_fragment(frame, h, t, route);
+        }
         let seen = see(&frame, h);
         let rewrite = route.tracker.track(&request(t), seen.as_ref(), &mut route.md, route.now_ms);
         if let Some(r) = rewrite {

@@ -155,6 +155,7 @@ impl Worker {
             self.flush();
         }
         self.tracker.expire(now_ms);
+        self.exits.expire_fragments(now_ms);
         self.grow_caches();
         if self.views.is_nearly_full() {
             // Peers that are still there come back with their next packet.

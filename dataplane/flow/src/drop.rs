@@ -43,6 +43,7 @@ reasons! {
     Metered, "metered", "above the rate of a meter";
     TooManyLabels, "too_many_labels", "MPLS: more than three labels to push or pop";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
+    FragmentsMissing, "fragments_missing", "a fragment to be tracked waited in vain for the others of its datagram";
     TooManyFragments, "too_many_fragments", "a fragment to be tracked found no room to wait for the others";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";
     VlanNotAllowed, "vlan_not_allowed", "NORMAL: the VLAN is not allowed on the input port";

@@ -234,3 +234,43 @@ fn zones_force_and_nested_actions_are_alike() {
     );
     rounds("ct-zones", &rules, 8, 120, talk::Family::V4);
 }
+
+/// A datagram of three fragments, and its answer, in every order of arrival.
+fn fragments_alike(tag: &str, rules: &[String], seen_as: std::net::IpAddr) {
+    let Some(mut pair) = Pair::start(tag) else { return };
+    let (client, server): (std::net::IpAddr, std::net::IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 11].into());
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (n, order) in orders.into_iter().enumerate() {
+        pair.load(rules);
+        let there = packets::udp(client, server, (1000, 53), 3000);
+        let back = packets::udp(server, seen_as, (53, 1000), 3000);
+        for (round, (port, src, dst, l4)) in
+            [(1, client, server, &there), (2, server, seen_as, &back), (1, client, server, &there)].into_iter().enumerate()
+        {
+            let whole = packets::ip(src, dst, 17, 0, l4);
+            let pieces = packets::fragments(&whole, 1200, (n * 10 + round) as u16);
+            for (at, i) in order.into_iter().enumerate() {
+                let (mut ours, mut theirs) = pair.send(port, &packets::frame(&pieces[i])).expect("a stock switch that lives");
+                assert_eq!(ours.len(), if at == 2 { 3 } else { 0 }, "{tag} {order:?} round {round}");
+                let arrived: Vec<Vec<u8>> = ours.iter().map(|o| o.bytes[18..22].to_vec()).collect();
+                let sent: Vec<Vec<u8>> = order.iter().take(arrived.len()).map(|i| pieces[*i][4..8].to_vec()).collect();
+                assert_eq!(arrived, sent, "the order of arrival is kept");
+                ours.sort();
+                theirs.sort();
+                assert_eq!(ours, theirs, "{tag} {order:?} round {round} ours {}\n theirs {}", show(&ours), show(&theirs));
+            }
+        }
+        let (ours, theirs) = pair.dumps();
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn fragments_in_every_order_are_tracked_alike() {
+    fragments_alike("ct-frag", &firewall(), [10, 0, 0, 1].into());
+}
+
+#[test]
+fn translated_fragments_are_alike() {
+    fragments_alike("ct-frag-nat", &translating("src=10.0.0.100"), [10, 0, 0, 100].into());
+}

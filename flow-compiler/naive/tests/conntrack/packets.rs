@@ -121,7 +121,6 @@ pub fn ip(src: IpAddr, dst: IpAddr, proto: u8, offset_flags: u16, l4: &[u8]) -> 
 }
 
 /// The fragments of an IPv4 packet without options, `size` payload bytes (a multiple of 8) in each.
-#[allow(dead_code)] // until fragments are put together
 pub fn fragments(packet: &[u8], size: usize, ident: u16) -> Vec<Vec<u8>> {
     let (head, payload) = packet.split_at(20);
     let n = payload.len().div_ceil(size);
