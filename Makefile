@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost clean conformance
+.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
+	@echo "make thousand    a thousand ports at once, beside Open vSwitch (root)"
 	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
 
 build:
@@ -55,3 +56,8 @@ test-vhost:
 
 fuzz-vhost:
 	HOSTILE_RUNS=$(or $(HOSTILE_RUNS),100000000) $(CARGO) test --release --locked -p sluice-port --lib whatever_a_guest_writes -- --include-ignored --nocapture
+
+# A thousand ports in one transaction, beside Open vSwitch.
+thousand:
+	@scripts/need.sh test
+	$(CARGO) test --release --locked -p sluice --test database thousand -- --ignored --nocapture

@@ -7,15 +7,11 @@ use std::collections::BTreeMap;
 pub struct Node {
     /// Milliseconds between two reports of statistics.
     pub statistics_interval_ms: u64,
-    /// VLAN tags that a look-up goes through; 0 for all that it can.
-    pub vlan_limit: u8,
-    /// Milliseconds for which a learned rule's flow is kept without traffic.
-    pub max_idle_ms: u64,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { statistics_interval_ms: 5000, vlan_limit: 1, max_idle_ms: 10_000 }
+        Node { statistics_interval_ms: 5000 }
     }
 }
 

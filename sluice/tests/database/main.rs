@@ -1,9 +1,14 @@
 //! The daemon as a compute node runs it: a real `ovsdb-server`, the stock `ovs-vsctl` and `ovs-ofctl`,
 //! the steps of old tutorials.
 
+mod faults;
+mod model;
 mod node;
+mod reports;
 #[path = "../support/mod.rs"]
 mod support;
+mod thousand;
+mod tunnels;
 
 use node::Node;
 use support::{can_make_namespaces, wait_for};

@@ -9,6 +9,12 @@ use crate::support::{wait_for, Place};
 pub struct Running(pub Child);
 
 impl Running {
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "kill -s {name}");
+    }
+
     /// Kills it at once.
     pub fn kill(mut self) {
         let _ = self.0.kill();

@@ -7,6 +7,7 @@
 //! Deliberately does not know: policy routing (only the main table counts), who asks.
 
 mod change;
+mod counters;
 mod error;
 mod host;
 mod message;
@@ -14,6 +15,7 @@ mod prefix;
 mod read;
 mod tables;
 
+pub use counters::LinkCounters;
 pub use error::NetlinkError;
 pub use host::Host;
 pub use prefix::Prefix;

@@ -33,6 +33,8 @@ pub struct Reading {
     pub origins: Origins,
     /// The number of the configuration, to be confirmed when it is in force.
     pub number: i64,
+    /// The version that somebody else wrote into the database.
+    pub version: Option<String>,
     /// Errors of ports that are there all the same: patches without a pair.
     pub unpaired: BTreeMap<String, String>,
     /// What is refused or ignored, subject first.
@@ -61,6 +63,7 @@ pub fn read_rows(tables: &Tables) -> Result<Reading, NoConfiguration> {
     let mut reader = Reader { tables, reading: Reading::default() };
     reader.reading.origins.root = Some(id);
     reader.reading.number = root.integer("next_cfg").unwrap_or(0);
+    reader.reading.version = root.optional_text("ovs_version").map(str::to_string);
     reader.root(root);
     Ok(reader.reading)
 }
@@ -100,11 +103,11 @@ impl<'a> Reader<'a> {
         if let Some(n) = self.number(root, "Open_vSwitch", "stats-update-interval", 5000, u64::from(u32::MAX)) {
             node.statistics_interval_ms = n;
         }
-        if let Some(n) = self.number(root, "Open_vSwitch", "vlan-limit", 0, 255) {
-            node.vlan_limit = n as u8;
-        }
-        if let Some(n) = self.number(root, "Open_vSwitch", "max-idle", 500, u64::from(u32::MAX)) {
-            node.max_idle_ms = n;
+        for key in ["hw-offload", "userspace-tso-enable", "dpdk-init", "tc-policy", "vlan-limit"] {
+            let value = root.entry("other_config", key).unwrap_or("false");
+            if value != "false" && value != "0" {
+                self.complain("Open_vSwitch", format!("other_config:{key}={value} has no effect here"));
+            }
         }
         node
     }

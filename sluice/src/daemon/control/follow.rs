@@ -6,10 +6,13 @@
 //! before. Rows that make no configuration change nothing.
 //! Deliberately does not know: the protocol.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use sluice_ovsdb_bridge::database::{Datum, News};
+use sluice_openflow::message::Role;
+use sluice_ovsdb_bridge::database::{Datum, News, Uuid};
 use sluice_ovsdb_bridge::{diff, read_rows, Reading};
+
+use sluice_port::netlink::LinkCounters;
 
 use super::Control;
 use crate::daemon::database::Database;
@@ -46,6 +49,12 @@ pub(super) struct Follower {
     pub(super) statistics: Option<u64>,
     pub(super) writer: sluice_ovsdb_bridge::database::Writer,
     lock_told: bool,
+    /// What the kernel counted, by link.
+    pub(super) counters: HashMap<u32, LinkCounters>,
+    /// How controllers were when they were told last.
+    pub(super) controllers: Vec<(Uuid, bool, Role, &'static str)>,
+    /// What belonged to no bridge was looked for.
+    tidied: bool,
 }
 
 impl Follower {
@@ -66,6 +75,9 @@ impl Follower {
             statistics: None,
             writer: Default::default(),
             lock_told: false,
+            counters: HashMap::new(),
+            controllers: Vec::new(),
+            tidied: false,
         }
     }
 
@@ -153,11 +165,15 @@ impl Control {
         follower.confirmed = Some(number);
         follower.stale = true;
         follower.report_ms = now_ms;
+        if !std::mem::replace(&mut follower.tidied, true) {
+            self.remove_left_taps();
+        }
     }
 
     /// Writes what differs from what was written.
     fn report(&mut self, follower: &mut Follower, now_ms: u64) {
         self.ask_for_statistics(follower, now_ms);
+        self.look_at_controllers(follower, now_ms);
         if follower.confirmed.is_none() || !follower.stale || now_ms < follower.report_ms {
             return;
         }
@@ -165,7 +181,7 @@ impl Control {
         follower.report_ms = now_ms + REPORT_MS;
         let Some(session) = follower.database.session().filter(|s| s.is_following()) else { return };
         let schema = session.schema().clone();
-        self.describe_all(follower, &schema);
+        self.describe_all(follower, &schema, now_ms);
     }
 
     fn write(&mut self, follower: &mut Follower) -> bool {

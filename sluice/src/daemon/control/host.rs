@@ -12,6 +12,7 @@ use sluice_ovsdb_bridge::{Address, DesiredState, Io, PortKind, Underlay, Vxlan};
 use sluice_port::netlink::{Change, Link, Tables};
 
 use super::Control;
+use crate::daemon::args::Source;
 use crate::daemon::host::{underlay, Touched};
 use crate::daemon::switch::link::{speed_of, LinkFacts};
 
@@ -83,7 +84,8 @@ impl Control {
 
     /// With a database nobody names the devices that carry tunnels: routes do.
     fn choose_carriers(&mut self) {
-        if self.follower.is_none() || self.args.disable_system || self.args.disable_system_route {
+        let database = matches!(self.args.source, Source::Database(_));
+        if !database || self.args.disable_system || self.args.disable_system_route {
             return;
         }
         let wanted = carriers(&self.state, self.host.tables());

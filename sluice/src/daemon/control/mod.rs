@@ -8,6 +8,7 @@ mod configure;
 mod follow;
 mod guard;
 mod host;
+mod leftover;
 mod punts;
 mod report;
 mod timers;
@@ -106,6 +107,7 @@ impl Control {
         let unixctl = listen_for_commands(registry, &args)?;
         let cpu = state.workers.cpus.first().copied();
         let worker = Worker::start(settings, switch.tracker().clone(), BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
+        switch.set_mark(leftover::mark(rundir.path()));
         switch.employ(worker);
         Ok(Control {
             args,

@@ -7,6 +7,7 @@
 
 mod remote;
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use mio::{Registry, Token};
@@ -26,6 +27,9 @@ const PROBE_MS: u64 = 5000;
 /// The first wait before another attempt, and the longest.
 const WAIT_MS: (u64, u64) = (1000, 8000);
 
+/// Different troubles that are told before the rest is only for debugging.
+const TOLD: usize = 8;
+
 /// The connection to the database, or what is left of it.
 pub struct Database {
     remote: Remote,
@@ -34,8 +38,8 @@ pub struct Database {
     memory: Memory,
     due_ms: u64,
     wait_ms: u64,
-    /// The trouble was told already.
-    complained: bool,
+    /// Troubles that were told since the database was followed last.
+    told: BTreeSet<String>,
 }
 
 struct Link {
@@ -47,7 +51,7 @@ struct Link {
 impl Database {
     /// Will connect at once.
     pub fn new(remote: Remote, keys: Option<Keys>) -> Database {
-        Database { remote, keys, link: None, memory: Memory::default(), due_ms: 0, wait_ms: WAIT_MS.0, complained: false }
+        Database { remote, keys, link: None, memory: Memory::default(), due_ms: 0, wait_ms: WAIT_MS.0, told: BTreeSet::new() }
     }
 
     /// The conversation, while there is one.
@@ -92,7 +96,7 @@ impl Database {
             Ok(more) => {
                 if link.session.is_following() {
                     self.wait_ms = WAIT_MS.0;
-                    if std::mem::take(&mut self.complained) {
+                    if !std::mem::take(&mut self.told).is_empty() {
                         crate::log!(Info, "", "{}: connected again", self.remote);
                     }
                 }
@@ -118,7 +122,8 @@ impl Database {
             link.stream.deregister(registry);
             self.memory = link.session.end();
         }
-        if !std::mem::replace(&mut self.complained, true) {
+        let why = ending.to_string();
+        if self.told.len() < TOLD && self.told.insert(why) {
             crate::log!(Warn, "", "{}: {ending}; the switch goes on as it is, trying again", self.remote);
         } else {
             crate::log!(Debug, "", "{}: {ending}", self.remote);

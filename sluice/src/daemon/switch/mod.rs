@@ -18,6 +18,7 @@ mod rules;
 mod switching;
 pub mod overrides;
 mod underlay;
+mod zones;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -69,6 +70,10 @@ pub struct Switch {
     versions: Arc<Versions>,
     tracker: Arc<Tracker>,
     seeds: Seeds,
+    /// What devices that are made are marked with.
+    mark: Option<String>,
+    /// Timeout policies of zones.
+    zones: BTreeMap<u16, u8>,
     next_bridge: BridgeIdx,
     devices: ports::Devices,
     reports: reports::Reports,
@@ -120,6 +125,8 @@ impl Switch {
             carriers: Vec::new(),
             host_addresses: Vec::new(),
             underlay: Arc::default(),
+            zones: BTreeMap::new(),
+            mark: None,
             device_names: Vec::new(),
             overrides: overrides::Overrides::default(),
             paused: paused::PausedPackets::default(),
@@ -137,6 +144,11 @@ impl Switch {
     /// Versions of learned addresses, which workers share.
     pub fn versions(&self) -> Arc<Versions> {
         self.versions.clone()
+    }
+
+    /// Devices that are made are marked with this from now on.
+    pub fn set_mark(&mut self, mark: String) {
+        self.mark = Some(mark);
     }
 
     /// From now on this worker runs the programs.

@@ -241,7 +241,8 @@ impl Switch {
     }
 
     fn open_port(&mut self, index: BridgeIdx, number: PortNo) {
-        let Some(spec) = self.bridge(index).and_then(|b| Some(spec_of(b, b.ports.get(&number)?))) else { return };
+        let Some(mut spec) = self.bridge(index).and_then(|b| Some(spec_of(b, b.ports.get(&number)?))) else { return };
+        spec.mark = self.mark.clone();
         let owner = Owner::Port(index, number);
         let place = self.devices.place_of(&owner).or_else(|| self.devices.claim(owner));
         let Some(device) = place else { return };
@@ -272,7 +273,7 @@ impl Switch {
         port.complained = false;
         port.opening = false;
         port.error = None;
-        crate::log!(Info, &port.name, "opened as port {} by {}", number.0, facts.how);
+        crate::log!(Info, &port.name, "opened as port {} by {}", number.0 & 0xffff, facts.how);
         if let Some(mac) = facts.mac {
             port.hw_addr = mac;
         }
@@ -370,6 +371,11 @@ impl Switch {
                 port.retry_ms = Some(now_ms);
             }
         }
+    }
+
+    /// Whether some port has this device.
+    pub fn has_device(&self, name: &str) -> bool {
+        self.bridges.values().any(|b| b.ports.values().any(|p| p.device_name() == Some(name)))
     }
 
     /// Whether a device is being opened and may still turn out well or badly.
@@ -493,7 +499,7 @@ fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
     let wished = port.wanted.as_ref().map_or(bridge.wanted.mtu, |w| w.mtu);
     let usual = u16::try_from(bridge.mtu).ok().filter(|mtu| *mtu != 1500 && port.is_internal());
     let mtu = wished.or(usual);
-    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mac, mtu }
+    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mac, mtu, mark: None }
 }
 
 fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {

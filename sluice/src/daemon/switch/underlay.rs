@@ -162,5 +162,5 @@ impl Switch {
 
 fn spec_of(wanted: &desired::Underlay, only_ours: &OnlyOurs) -> DeviceSpec {
     let kind = DeviceKind::Existing { io: wanted.io, only_ours: Some(only_ours.clone()) };
-    DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None }
+    DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None, mark: None }
 }

@@ -23,7 +23,7 @@ use sluice_flow::key::{slot, Key};
 use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
 use sluice_port::vhost::Observer;
 
-pub use open::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
+pub use open::{alias_of, DeviceKind, DeviceSpec, OnlyOurs, Opened};
 pub use sluice_port::vhost::Event as FrontEvent;
 
 use super::clock::Clock;

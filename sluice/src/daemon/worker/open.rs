@@ -54,6 +54,8 @@ pub struct DeviceSpec {
     pub mac: Option<[u8; 6]>,
     /// MTU to set.
     pub mtu: Option<u16>,
+    /// What a device that is made is marked with.
+    pub mark: Option<String>,
 }
 
 /// What was found out on opening.
@@ -77,6 +79,10 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Obse
             let port = TapPort::open(&spec.name, options)?;
             let mac = port.device().mac().ok();
             let driver = port.device().driver_facts().unwrap_or_default();
+            if let Some(mark) = &spec.mark {
+                // A device that cannot be marked stays after a crash, which costs no more than its name.
+                let _ = std::fs::write(alias_of(&spec.name), mark);
+            }
             let keeper = port.keeper();
             Ok((Box::new(port), Opened { how: "tap".to_string(), mac, driver }, keeper))
         }
@@ -134,6 +140,11 @@ fn take(only_ours: Option<&OnlyOurs>) -> Take {
         None => Take::Everything,
         Some(ours) => Take::Tunnel { local: ours.local.clone(), udp_port: ours.udp_port },
     }
+}
+
+/// Where the kernel keeps a device's alias.
+pub fn alias_of(name: &str) -> String {
+    format!("/sys/class/net/{name}/ifalias")
 }
 
 /// Pins the calling thread to a CPU; where that is refused it runs anywhere.
