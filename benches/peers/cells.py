@@ -48,8 +48,13 @@ TABLES = (
 )
 
 
+# Connections, packets both ways.
+STATEFUL = (("Stateful, one zone", "ct"), ("Stateful, Neutron tables", "neutron-ct"))
+
+
 def all_cells(short):
     cells = [Cell(name, shape, rules, flows, SMALL) for name, shape, rules in TABLES for flows in FLOWS]
     if not short:
         cells += [Cell(name, shape, rules, flows, LARGE) for name, shape, rules in TABLES[:2] for flows in (1, 10_000)]
-    return cells
+    stateful = [Cell(name, "stateful", rules, flows, SMALL) for name, rules in STATEFUL for flows in (1, 10_000, 200_000, 1_000_000)]
+    return cells + stateful

@@ -28,6 +28,11 @@ MODES = {
 }
 
 
+def answers(capture):
+    folder, name = os.path.split(capture)
+    return os.path.join(folder, name.replace("plain", "answers"))
+
+
 class OvsError(Exception):
     pass
 
@@ -128,7 +133,7 @@ class Ovs:
         """The same ports as in our own cell: source 1, sink 2, tunnel 8 whose packets use port 9."""
         self.clear()
         self.bridge("br0")
-        if shape != "plain":
+        if shape in ("encap", "decap"):
             self._underlay()
         self.ofctl("add-flows", "br0", rules)
         if shape == "decap":
@@ -139,6 +144,8 @@ class Ovs:
         if shape == "encap":
             self.sink("phy", 9)
             self.ofctl("add-flow", "phy", "in_port=LOCAL,actions=9")
+        elif shape == "stateful":
+            self.source("br0", 2, answers(capture))
         else:
             self.sink("br0", 2)
         self.source("br0", 1, capture)
@@ -185,7 +192,7 @@ class Ovs:
 
     def check(self, shape):
         """Does all that comes in go out? Figures of dropped packets would be worth nothing."""
-        source, sink = {"plain": (("br0", 1), ("br0", 2)), "encap": (("br0", 1), ("phy", 9)),
+        source, sink = {"plain": (("br0", 1), ("br0", 2)), "stateful": (("br0", 1), ("br0", 2)), "encap": (("br0", 1), ("phy", 9)),
                         "decap": (("phy", 9), ("br0", 2))}[shape]
         end = time.time() + 6
         while time.time() < end:

@@ -40,6 +40,8 @@ pub enum Shape {
     Encap,
     /// Out of the tunnel to port 2.
     Decap,
+    /// From port 1 to port 2, and answers from port 2 to port 1.
+    Stateful,
 }
 
 impl Shape {
@@ -49,6 +51,7 @@ impl Shape {
             "plain" => Some(Shape::Plain),
             "encap" => Some(Shape::Encap),
             "decap" => Some(Shape::Decap),
+            "stateful" => Some(Shape::Stateful),
             _ => None,
         }
     }
@@ -59,18 +62,37 @@ pub fn build(shape: Shape, rules: &str, source: Box<dyn sluice_port::Port>) -> R
     let mods = parse_flow_file(rules, &Names::new()).map_err(|e| e.to_string())?;
     let mut switch = Inline::new(CHUNK, CHUNKS, FLOWS).map_err(|e| e.to_string())?;
     switch.add_bridge(0);
+    build_with(shape, &mods, source, sink(), &mut switch)?;
+    Ok(switch)
+}
+
+/// A switch with these rules, a source and its answers.
+pub fn build_stateful(rules: &str, source: Box<dyn sluice_port::Port>, answers: Box<dyn sluice_port::Port>) -> Result<Inline, String> {
+    let mods = parse_flow_file(rules, &Names::new()).map_err(|e| e.to_string())?;
+    let mut switch = Inline::new(CHUNK, CHUNKS, FLOWS).map_err(|e| e.to_string())?;
+    switch.add_bridge(0);
+    build_with(Shape::Stateful, &mods, source, answers, &mut switch)?;
+    Ok(switch)
+}
+
+fn build_with(
+    shape: Shape,
+    mods: &[sluice_openflow::FlowMod],
+    source: Box<dyn sluice_port::Port>,
+    second: Box<dyn sluice_port::Port>,
+    switch: &mut Inline,
+) -> Result<(), String> {
     let (first, underlay) = match shape {
         Shape::Decap => (sink(), source),
         _ => (source, sink()),
     };
     switch.add_device(0, SOURCE, first);
-    switch.add_device(0, SINK, sink());
-    if shape != Shape::Plain {
+    switch.add_device(0, SINK, second);
+    if matches!(shape, Shape::Encap | Shape::Decap) {
         let idx = switch.add_device(0, UNDERLAY, underlay);
-        add_tunnel(&mut switch, idx);
+        add_tunnel(switch, idx);
     }
-    switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
-    Ok(switch)
+    switch.flow_mods(0, mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))
 }
 
 fn sink() -> Box<dyn sluice_port::Port> {

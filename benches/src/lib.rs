@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod cell;
 pub mod clock;
 pub mod traffic;

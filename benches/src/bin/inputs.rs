@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sluice_benches::answers::exchange;
 use sluice_benches::traffic;
 use sluice_fixtures::write_pcap;
 
@@ -28,6 +29,9 @@ fn write_all(dir: &Path) -> std::io::Result<()> {
         }
     }
     for count in TUNNELLED {
+        let mut answers = traffic::frames(&traffic::flows(60), count);
+        answers.iter_mut().for_each(|f| exchange(f));
+        std::fs::write(dir.join(format!("answers-60-{count}.pcap")), write_pcap(&answers))?;
         write(dir, &format!("vxlan-60-{count}.pcap"), &traffic::flows(60).vxlan(traffic::VNI), count)?;
     }
     Ok(())

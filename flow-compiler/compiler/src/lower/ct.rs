@@ -9,9 +9,6 @@ use sluice_openflow::action::{self as of, Action, CtZone};
 
 use super::fields::single;
 
-const FTP: u16 = 21;
-const TFTP: u16 = 69;
-
 /// Lowers a `ct` whose `exec` was lowered to this.
 pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
     let zone = match &ct.zone {
@@ -21,17 +18,15 @@ pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
             None => return ir::Action::Refused("ct with a zone from a field that is not kept"),
         },
     };
-    let alg = match ct.alg {
-        FTP => Alg::Ftp,
-        TFTP => Alg::Tftp,
-        _ => Alg::None,
-    };
+    if ct.alg != 0 {
+        return ir::Action::Refused("ct with a helper that reads the payload");
+    }
     let nat = ct.actions.iter().find_map(|a| match a {
         Action::Nat(nat) => Some(Arc::new(translation(nat))),
         _ => None,
     });
     let force = ct.commit && ct.force;
-    ir::Action::Ct(Arc::new(Ct { commit: ct.commit, force, zone, table: ct.table, alg, nat, exec: exec.into() }))
+    ir::Action::Ct(Arc::new(Ct { commit: ct.commit, force, zone, table: ct.table, alg: Alg::None, nat, exec: exec.into() }))
 }
 
 fn translation(nat: &of::Nat) -> NatSpec {

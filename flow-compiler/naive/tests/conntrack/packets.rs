@@ -1,5 +1,7 @@
 //! Frames for the tracker, with checksums right unless asked otherwise.
 
+#![allow(dead_code)] // not every test binary sends every kind
+
 use std::net::IpAddr;
 
 /// One's complement sum, folded and complemented.

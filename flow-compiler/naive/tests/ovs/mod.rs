@@ -75,11 +75,16 @@ impl Ovs {
 
     /// Starts one with the bridges and ports of the usual topology.
     pub fn start(tag: &str) -> Result<Ovs, String> {
+        Ovs::start_on(tag, &topology())
+    }
+
+    /// Starts one with these bridges and ports.
+    pub fn start_on(tag: &str, world: &World) -> Result<Ovs, String> {
         let dir = std::env::temp_dir().join(format!("sluice-ovs-{}-{tag}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         let mut ovs = Ovs { dir, children: Vec::new(), control: None, taps: HashMap::new() };
         ovs.start_processes()?;
-        ovs.make_ports()?;
+        ovs.make_ports(world)?;
         Ok(ovs)
     }
 
@@ -130,8 +135,8 @@ impl Ovs {
         run("ovs-vsctl", &all, &self.dir, None)
     }
 
-    fn make_ports(&mut self) -> Result<(), String> {
-        for (b, bridge) in topology().bridges.iter().enumerate() {
+    fn make_ports(&mut self, world: &World) -> Result<(), String> {
+        for (b, bridge) in world.bridges.iter().enumerate() {
             let br = format!("br{b}");
             let all = "protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
             self.vsctl(&["add-br", &br, "--", "set", "bridge", &br, "datapath_type=dummy", "fail_mode=secure", all])?;
@@ -142,6 +147,7 @@ impl Ovs {
             }
             let local = format!("options:tx_pcap={}", self.path(&format!("{br}.pcap")));
             self.vsctl(&["set", "interface", &br, &local])?;
+            let mut all: Vec<String> = Vec::new();
             for p in &bridge.ports {
                 let name = port_name(b, p.number);
                 let number = format!("ofport_request={}", p.number);
@@ -153,8 +159,11 @@ impl Ovs {
                 let mut args = vec!["add-port", &br, &name];
                 args.extend(access.as_deref());
                 args.extend(["--", "set", "interface", &name, kind, &option, &number]);
-                self.vsctl(&args)?;
+                all.extend(args.iter().map(|a| a.to_string()));
+                all.push("--".into());
             }
+            all.pop();
+            self.vsctl(&all.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Ok(())
     }
