@@ -74,6 +74,7 @@ impl Ovs {
     }
 
     /// Starts one with the bridges and ports of the usual topology.
+    #[allow(dead_code)]
     pub fn start(tag: &str) -> Result<Ovs, String> {
         Ovs::start_on(tag, &topology())
     }
