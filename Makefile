@@ -51,7 +51,7 @@ bench-vhost:
 
 test-vhost:
 	@scripts/need.sh vhost
-	$(CARGO) build --release --locked -p sluice
+	$(CARGO) build --release --locked -p sluice -p sluice-benches
 	@benches/vhost/guests.sh
 
 fuzz-vhost:

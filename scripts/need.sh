@@ -19,6 +19,7 @@ bench) want ip iproute2; want zstd zstd ;;
 conformance) want ip iproute2; want ping iputils-ping; want ethtool ethtool; want tcpdump tcpdump; want nc netcat-openbsd
     want ovs-ofctl openvswitch-switch
     python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3-venv" ;;
+vhost) want ip iproute2; want qemu-system-x86_64 qemu-system-x86; want busybox busybox-static; want iperf3 iperf3 ;;
 gate) want valgrind valgrind; want git git ;;
 *) echo "usage: need.sh test|demo|bench|conformance|gate" >&2; exit 2 ;;
 esac

@@ -496,3 +496,113 @@ fn frames_beyond_the_mtu_are_counted_and_not_sent() {
     assert_eq!(switch.send_plain(&frame(1, 1419)).dropped_for(SendDrop::TooLong), 1);
     switch.close();
 }
+
+/// Asks for a record of chains in flight and gives it back, as a front does on every connection.
+fn share_record(guest: &Front, record: Option<std::os::fd::OwnedFd>, size: u16) -> std::os::fd::OwnedFd {
+    use std::os::fd::AsRawFd;
+    let mut body = [0u8; 24];
+    body[16..18].copy_from_slice(&2u16.to_ne_bytes());
+    body[18..20].copy_from_slice(&size.to_ne_bytes());
+    let (answer, fd) = guest.ask_bytes(31, &body);
+    let record = record.unwrap_or_else(|| fd.expect("a record"));
+    body[..8].copy_from_slice(&answer[..8]);
+    guest.tell(32, &body, &[record.as_raw_fd()]);
+    record
+}
+
+/// Writes what a switch leaves in a record that dies after it marked a chain and before it showed it.
+fn mark(record: &std::os::fd::OwnedFd, at: u64, bytes: &[u8]) {
+    use std::os::fd::AsRawFd;
+    let n = unsafe { libc::pwrite(record.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), at as i64) };
+    assert_eq!(n, bytes.len() as isize);
+}
+
+fn peek(record: &std::os::fd::OwnedFd, at: u64, len: usize) -> Vec<u8> {
+    use std::os::fd::AsRawFd;
+    let mut bytes = vec![0; len];
+    assert_eq!(unsafe { libc::pread(record.as_raw_fd(), bytes.as_mut_ptr().cast(), len, at as i64) }, len as isize);
+    bytes
+}
+
+#[test]
+fn chains_in_flight_are_given_back_by_the_next_life_of_the_switch() {
+    for features in [BASIC, BASIC | PACKED] {
+        let packed = features & PACKED != 0;
+        let name = format!("flight{}", u8::from(packed));
+        let path = std::env::temp_dir().join(format!("sluice-vhost-{}-{name}.sock", std::process::id()));
+        let listener = listen(&path);
+        let mut switch = Switch::new(Mode::Client, &name);
+        let (mut guest, record) = with_switch(&mut switch, || {
+            let mut f = Front::new(accept(&listener), features, 1, 8);
+            let record = share_record(&f, None, 8);
+            f.start();
+            (f, record)
+        });
+        switch.until_up();
+        for n in 0..13 {
+            assert!(guest.send(0, &frame(n, 60)));
+            switch.expect(1);
+        }
+        guest.collect_sent();
+        let (head, entry) = if packed { (32u64, 32u64) } else { (16, 16) };
+        let part = (head + entry * 8).next_multiple_of(64);
+        let marks = |r: &std::os::fd::OwnedFd| (0..8).filter(|n| peek(r, part + head + entry * n, 1) == [1]).count();
+        assert_eq!(marks(&record), 0, "nothing is in flight between batches");
+        switch.close();
+        // The next frame is available; the dead switch had marked it, and spoilt it in a packed ring.
+        let before = guest.pairs[0].tx.base();
+        assert!(guest.send(0, &frame(77, 60)));
+        if packed {
+            let place = (before & 0x7fff) as u64;
+            let wrap = (before >> 15) as u8;
+            let desc = guest.pairs[0].tx.desc + 16 * place;
+            let d = guest.guest.read(desc, 16);
+            let free = u16::from_ne_bytes(peek(&record, part + 12, 2).try_into().unwrap());
+            let e = part + head + entry * u64::from(free);
+            mark(&record, e + 4, &[free.to_ne_bytes(), 1u16.to_ne_bytes()].concat());
+            mark(&record, e + 8, &100u64.to_ne_bytes());
+            mark(&record, e + 16, &[&d[12..14], &d[14..16], &d[8..12], &d[0..8]].concat());
+            mark(&record, e, &[1]);
+            let next = if place + 1 == 8 { (0u16, wrap ^ 1) } else { (place as u16 + 1, wrap) };
+            mark(&record, part + 16, &next.0.to_ne_bytes());
+            mark(&record, part + 20, &[next.1]);
+            guest.guest.write(desc + 8, &[0; 4]);
+        } else {
+            let slot = (before as u16).wrapping_sub(0) & 7;
+            let id = guest.guest.get16(guest.pairs[0].tx.driver + 4 + 2 * u64::from(slot));
+            let e = part + head + entry * u64::from(id);
+            mark(&record, e + 6, &peek(&record, part + 12, 2));
+            mark(&record, e + 8, &100u64.to_ne_bytes());
+            mark(&record, e, &[1]);
+            mark(&record, part + 12, &id.to_ne_bytes());
+        }
+        let mut switch = Switch::new(Mode::Client, &name);
+        let base = guest.pairs[0].rx.base();
+        let mut all = Vec::new();
+        let (mut guest, record) = std::thread::scope(|s| {
+            let t = s.spawn(|| {
+                guest.reconnect(accept(&listener));
+                let record = share_record(&guest, Some(record), 8);
+                guest.share_memory();
+                guest.start_ring(0, base);
+                guest.start_ring(1, before);
+                (guest, record)
+            });
+            while !t.is_finished() {
+                all.extend(switch.turn());
+                std::thread::yield_now();
+            }
+            t.join().unwrap()
+        });
+        while all.is_empty() {
+            all.extend(switch.expect(1));
+        }
+        assert_eq!(all.remove(0).1, frame(77, 60), "packed {packed}");
+        assert!(all.is_empty(), "given back once");
+        assert!(guest.send(0, &frame(78, 60)));
+        assert_eq!(switch.expect(1)[0].1, frame(78, 60));
+        guest.collect_sent();
+        assert_eq!((guest.pairs[0].tx.outstanding(), marks(&record)), (0, 0));
+        switch.close();
+    }
+}
