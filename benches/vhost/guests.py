@@ -24,7 +24,7 @@ class GuestsError(Exception):
 class Guests:
     """Use with `with`."""
 
-    def __init__(self, box, core, folder, capture, queue, log):
+    def __init__(self, box, core, folder, capture, queue, log, comes_back=False):
         self.box, self.folder, self.log = box, os.path.abspath(folder), log
         self.sockets = [f"{self.folder}/vA.sock", f"{self.folder}/vB.sock"]
         program = next((p for p in (f"{box.root}/usr/bin/dpdk-testpmd", shutil.which("dpdk-testpmd")) if p and os.path.exists(p)), None)
@@ -38,8 +38,11 @@ class Guests:
         vdevs += ["net_null0,no-rx=1"]
         for vdev in vdevs:
             eal += ["--vdev", vdev]
-        own = ["--forward-mode=io", "--nb-cores=1", "--no-lsc-interrupt", "--portlist=0,1,2,3", "--port-topology=paired",
+        own = ["--forward-mode=io", "--nb-cores=1", "--portlist=0,1,2,3", "--port-topology=paired",
                "--txd=1024", "--rxd=1024", "--total-num-mbufs=16384", "-i"]
+        if not comes_back:
+            # Its interrupt is what makes virtio-user take a new connection.
+            own.insert(0, "--no-lsc-interrupt")
         self.words = ["stdbuf", "-o0", program] + eal + ["--"] + own
         self.child = None
 

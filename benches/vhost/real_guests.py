@@ -22,8 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, f"{HERE}/../peers"]
 
 from box import Box
-from guests import Guests
-from switches import Sluice
+from guests import Guests, GuestsError
+from switches import Sluice, SwitchError
 
 MODULES = ("failover", "net_failover", "virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
            "virtio_pci", "virtio_net")
@@ -283,7 +283,7 @@ class Test:
         sockets = [f"{folder}/v{x}.sock" for x in "AB"]
         self.start_switch(sockets, "in_port=1,actions=2")
         log = open(f"{self.dir}/testpmd.log", "wb")
-        make = lambda: Guests(self.box, self.guest_core, folder, f"{self.args.out}/in/plain-60-1.pcap", ring, log)
+        make = lambda: Guests(self.box, self.guest_core, folder, f"{self.args.out}/in/plain-60-1.pcap", ring, log, comes_back=True)
         done, guests = 0, make().__enter__()
         try:
             while done < kills:
@@ -338,7 +338,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except Failed as e:
+    except (Failed, GuestsError, SwitchError) as e:
         sys.exit(f"FAILED: {e}")
     except KeyboardInterrupt:
         sys.exit("stopped; everything that was started is gone")

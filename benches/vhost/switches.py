@@ -50,7 +50,7 @@ class Sluice:
         os.makedirs(self.dir)
         lines = ["[workers]", f"cpus = [{self.core}]", "[[bridge]]", 'name = "vhbr0"', 'fail_mode = "secure"']
         for i, socket in enumerate(sockets):
-            lines += ["[[bridge.port]]", f'name = "v{"AB"[i]}"', 'kind = "dpdkvhostuserclient"',
+            lines += ["[[bridge.port]]", f'name = "v{chr(65 + i)}"', 'kind = "dpdkvhostuserclient"',
                       f'vhost_server_path = "{socket}"', f"ofport_request = {i + 1}"]
         with open(f"{self.dir}/config.toml", "w") as f:
             f.write("\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ mod unasked;
 mod support;
 mod traffic;
 mod tunnel;
+mod vhost;
 
 use std::process::Command;
 

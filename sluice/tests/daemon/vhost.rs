@@ -1,0 +1,116 @@
+//! Guests behind vhost-user sockets, as the daemon serves them.
+
+#[path = "../../../dataplane/port/tests/support/driver.rs"]
+mod driver;
+#[path = "../../../dataplane/port/tests/support/front.rs"]
+mod front;
+
+use std::time::{Duration, Instant};
+
+use front::{accept, connect, listen, Front, CSUM, EVENT_INDEX, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, INDIRECT, MRG_RXBUF, PACKED, PROTOCOL, VERSION_1};
+
+use super::support::{can_make_namespaces, Daemon, Place};
+use super::ofctl;
+
+const SPLIT: u64 = PROTOCOL | VERSION_1 | MRG_RXBUF | INDIRECT | EVENT_INDEX;
+
+/// A bridge with a guest that listens and one that connects.
+fn config(place: &Place) -> std::path::PathBuf {
+    let text = format!(
+        "[[bridge]]\nname = \"br0\"\n\
+         [[bridge.port]]\nname = \"vA\"\nkind = \"dpdkvhostuserclient\"\nvhost_server_path = \"{}\"\nofport_request = 1\n\
+         [[bridge.port]]\nname = \"vB\"\nkind = \"dpdkvhostuser\"\nofport_request = 2\n",
+        place.directory.join("vA.sock").display()
+    );
+    place.write("node.toml", &text)
+}
+
+fn frame(to: u8, from: u8, n: u8) -> Vec<u8> {
+    let mut f = vec![n; 80];
+    f[..6].copy_from_slice(&[2, 0, 0, 0, 0, to]);
+    f[6..12].copy_from_slice(&[2, 0, 0, 0, 0, from]);
+    f[12..14].copy_from_slice(&[0x88, 0xb5]);
+    f
+}
+
+/// Sends until it arrives: right after a start the switch may not have both ends yet.
+fn until_it_arrives(from: &mut Front, to: &mut Front, bytes: &[u8]) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        from.send(0, bytes);
+        let soon = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < soon {
+            while let Some((_, got)) = to.receive(0) {
+                if got == bytes {
+                    return;
+                }
+            }
+            std::thread::yield_now();
+        }
+        assert!(Instant::now() < end, "the frame does not arrive");
+    }
+}
+
+#[test]
+fn guests_reach_each_other_and_go_on_after_either_side_was_killed() {
+    if !can_make_namespaces("vhost-user guests") {
+        return;
+    }
+    let place = Place::new();
+    let config = config(&place);
+    let listener = listen(&place.directory.join("vA.sock"));
+    let daemon = Daemon::start(&place, &config, "br0");
+    let offloads = CSUM | GUEST_CSUM | HOST_TSO4 | GUEST_TSO4;
+    let mut a = Front::new(accept(&listener), SPLIT | offloads, 1, 64);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), (SPLIT & !EVENT_INDEX) | PACKED, 1, 64);
+    a.start();
+    b.start();
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 1));
+    until_it_arrives(&mut b, &mut a, &frame(0xa, 0xb, 2));
+    let shown = ofctl(&place, "show br0");
+    assert!(shown.contains("1(vA)") && shown.contains("2(vB)"), "{shown}");
+    assert!(!shown.contains("LINK_DOWN") || shown.matches("LINK_DOWN").count() == 1, "only LOCAL is down: {shown}");
+    // A guest's VMM dies and comes back.
+    drop(b);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
+    b.start();
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 3));
+    // The switch dies and comes back; guest A goes on where it was.
+    drop(daemon);
+    let _daemon = Daemon::start(&place, &config, "br0");
+    a.collect_sent();
+    a.reconnect(accept(&listener));
+    a.start();
+    b.reset_rings();
+    b.reconnect(connect(&place.rundir().join("vB")));
+    b.start();
+    until_it_arrives(&mut b, &mut a, &frame(0xa, 0xb, 4));
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 5));
+}
+
+#[test]
+fn a_guest_that_sleeps_wakes_a_daemon_that_sleeps() {
+    if !can_make_namespaces("sleeping vhost-user guests") {
+        return;
+    }
+    let place = Place::new();
+    let config = config(&place);
+    let listener = listen(&place.directory.join("vA.sock"));
+    let _daemon = Daemon::start(&place, &config, "br0");
+    let mut a = Front::new(accept(&listener), SPLIT & !EVENT_INDEX, 1, 64);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
+    a.start();
+    b.start();
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 1));
+    for n in 0..50 {
+        // The switch asks for kicks as soon as it has nothing to do.
+        let end = Instant::now() + Duration::from_secs(10);
+        while !a.pairs[0].tx.wants_kick(&a.guest) {
+            assert!(Instant::now() < end, "an idle switch asks to be told");
+            std::thread::yield_now();
+        }
+        let sent = frame(0xb, 0xa, n);
+        assert!(a.send(0, &sent));
+        assert_eq!(b.expect(0).1, sent);
+    }
+}
