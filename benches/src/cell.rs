@@ -112,7 +112,7 @@ fn add_tunnel(switch: &mut Inline, by: PortIdx) {
     underlay.routes.push(Route { prefix: peer, len: 32, device: 0, gateway: None, source: Some(own) });
     underlay.neighbours.insert((0, peer), PEER_MAC);
     let tunnel = Tunnel {
-        key: None,
+        key: None, out_key: None,
         remote: Some(peer),
         local: Some(own),
         dst_port: VXLAN_PORT,

@@ -197,7 +197,7 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
     let under = s.add_underlay_device(Box::new(PcapPort::new("wire", Repeat::Times(1), Output::Memory(wire.clone()))));
     let own = "192.0.2.1".parse().unwrap();
     let tunnel = Tunnel {
-        key: None,
+        key: None, out_key: None,
         remote: Some(own),
         local: Some(own),
         dst_port: 4789,

@@ -12,7 +12,7 @@ use sluice_flow::action::OfPort;
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
-use sluice_wire::{parse_part, parse_tagged, Headers};
+use sluice_wire::{membership, parse_part, parse_tagged, Headers};
 
 use sluice_conntrack::{Metadata, Tracker};
 
@@ -154,6 +154,10 @@ impl Exits {
                 let ops = if is_longer(&frame, h, *than) { longer } else { other };
                 self.apply(frame, *h, ops, route);
             }
+            Op::Membership(lists) => match of_kind(&frame, lists) {
+                [] => self.drop(frame, route.drop.unwrap_or(DropReason::NoMember)),
+                ops => self.apply(frame, *h, ops, route),
+            },
             Op::Decap => self.unwrap(frame, h, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             Op::Protocol { bridge, port } => match self.receive_protocol(&frame, *bridge, *port) {
@@ -186,6 +190,9 @@ impl Exits {
             if ops.is_empty() {
                 return;
             }
+        }
+        if matches!(op, Op::Membership(lists) if of_kind(frame, lists).is_empty()) {
+            return;
         }
         if let Op::Protocol { bridge, port } = op {
             if !self.receive_protocol(frame, *bridge, *port) {
@@ -444,6 +451,17 @@ fn is_longer(frame: &Frame, h: &Headers, than: u16) -> bool {
         _ => whole.min(usize::from(h.payload) + usize::from(frame.meta.gso_size)),
     };
     len > usize::from(than)
+}
+
+/// What to do with a message of multicast membership, or with a packet that is none.
+fn of_kind<'a>(frame: &Frame, lists: &'a [Arc<[Op]>; 3]) -> &'a [Op] {
+    let head = frame.head();
+    let [report, query, other] = lists;
+    match membership::kind(head, &sluice_wire::parse(head)) {
+        membership::Kind::Report => report,
+        membership::Kind::Query => query,
+        membership::Kind::Other => other,
+    }
 }
 
 enum Wrapped {

@@ -20,6 +20,7 @@ pub mod fragments;
 pub mod joined;
 pub mod meter;
 mod parse;
+pub mod police;
 pub mod rewrite;
 pub mod store;
 pub mod track;

@@ -24,6 +24,7 @@ use crate::apply::{Exits, Route};
 use crate::classify::Caches;
 use crate::count::{PortCounters, RuleUse};
 use crate::decide::Outbox;
+use crate::police::Policer;
 use crate::store::Store;
 use crate::joined::{Carried, Way};
 use crate::track::Again;
@@ -83,6 +84,8 @@ struct Slot {
     counters: PortCounters,
     /// The device is gone; someone was told.
     gone: bool,
+    /// What it may hand in.
+    police: Option<Policer>,
 }
 
 /// One worker.
@@ -183,6 +186,18 @@ impl Worker {
         slot.counters.rx_bytes += bytes;
         self.exits.counters.received += got as u64;
         self.exits.counters.received_bytes += bytes;
+        if let Some(police) = &mut slot.police {
+            police.fill(self.now_ms);
+            let all = frames.len();
+            for _ in 0..all {
+                // Those that pass go to the end, in their order.
+                let f = frames.remove(0);
+                match police.admits(f.len()) {
+                    true => frames.push(f),
+                    false => self.exits.drop(f, DropReason::Policed),
+                }
+            }
+        }
         got
     }
 

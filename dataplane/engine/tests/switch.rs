@@ -294,7 +294,7 @@ fn a_patch_port_clears_registers_and_the_original_goes_on_unchanged() {
 
 fn tunnel(remote: &str, local: &str) -> Option<Port> {
     let tunnel = Tunnel {
-        key: None,
+        key: None, out_key: None,
         remote: Some(remote.parse().unwrap()),
         local: Some(local.parse().unwrap()),
         dst_port: 4789,

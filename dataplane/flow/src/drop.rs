@@ -50,6 +50,8 @@ reasons! {
     ReservedAddress, "reserved_address", "NORMAL: sent to an address that bridges keep to themselves (01:80:c2:00:00:0x and some vendors')";
     MirrorPort, "mirror_port", "came in by a port that only sends the copies of a mirror";
     Protected, "protected", "from one protected port to another";
+    Policed, "policed", "more than the port's ingress policing lets in";
+    NoMember, "no_member", "NORMAL: multicast that nobody wants, or only the port it came in by";
     BondRefused, "bond_refused", "came in by a member of a bond that does not receive";
     BondLoop, "bond_loop", "came back by a bond that it was sent out by";
     BondDown, "bond_down", "no member of the bond sends";

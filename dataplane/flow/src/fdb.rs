@@ -46,6 +46,16 @@ impl Versions {
         }
     }
 
+    /// The counter of something that these words name.
+    pub fn bucket_of(&self, words: &[u64]) -> u16 {
+        (FIRST + self.seeds.hash(words) % (BUCKETS - FIRST)) as u16
+    }
+
+    /// What depends on this counter must be decided again.
+    pub fn changed(&self, bucket: u16) {
+        self.bump(bucket);
+    }
+
     /// Current version of everything that `deps` names: differs from [`Deps::version`] when any of it changed.
     #[inline]
     pub fn current(&self, deps: u32) -> u32 {

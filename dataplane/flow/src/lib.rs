@@ -19,6 +19,7 @@ pub mod group;
 pub mod hash;
 pub mod meter;
 pub mod murmur;
+pub mod mdb;
 pub mod normal;
 pub mod prefetch;
 pub mod program;

@@ -5,10 +5,12 @@
 //! Deliberately does not know: how settings are written, who changes them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::action::OfPort;
 use crate::bond::Bond;
 use crate::key::{slot, Key};
+use crate::mdb::Mdb;
 use crate::vlan::Vlans;
 
 /// Most mirrors of a bridge, as in Open vSwitch.
@@ -27,6 +29,30 @@ pub struct Normal {
     pub bonds: BTreeMap<OfPort, Bond>,
     /// Some port speaks LACP.
     pub lacp: bool,
+    /// Multicast goes only where it is wanted.
+    pub multicast: Option<Multicast>,
+}
+
+/// Multicast snooping.
+#[derive(Clone, Debug)]
+pub struct Multicast {
+    /// Who wants what.
+    pub mdb: Arc<Mdb>,
+    /// Groups that nobody wants go everywhere.
+    pub flood_unregistered: bool,
+    /// Ports that get every group.
+    pub flood_ports: Vec<OfPort>,
+    /// Ports that get every report.
+    pub report_ports: Vec<OfPort>,
+}
+
+/// The same database, whatever is in it, and the same settings.
+impl PartialEq for Multicast {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mdb, &other.mdb)
+            && (self.flood_unregistered, &self.flood_ports, &self.report_ports)
+                == (other.flood_unregistered, &other.flood_ports, &other.report_ports)
+    }
 }
 
 /// Copies of packets for someone who watches.
@@ -71,6 +97,11 @@ impl Normal {
         }
         if self.lacp {
             key.cover(slot::ETH_TYPE);
+        }
+        if self.multicast.is_some() {
+            for s in [slot::ETH_DST, slot::VLAN_TCI, slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::IPV6_DST] {
+                key.cover(s);
+            }
         }
         self.bonds.values().for_each(|b| b.reads(key));
     }

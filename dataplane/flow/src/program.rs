@@ -63,8 +63,10 @@ pub enum PortKind {
 /// A VXLAN tunnel port's settings.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tunnel {
-    /// VNI, or `None` when rules set it (`key=flow`).
+    /// VNI of packets that arrive, or `None` for any (`in_key=flow`).
     pub key: Option<u32>,
+    /// VNI of packets that leave, or `None` when rules set it (`out_key=flow`).
+    pub out_key: Option<u32>,
     /// Peer, or `None` when rules set it (`remote_ip=flow`).
     pub remote: Option<IpAddr>,
     /// Own address, or `None` for what the route says.

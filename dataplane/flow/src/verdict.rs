@@ -66,6 +66,9 @@ pub enum Op {
     },
     /// To the control side: a protocol of the switch itself (LACP), not for controllers.
     Protocol { bridge: BridgeIdx, port: OfPort },
+    /// Does the first to a message of hosts that join or leave multicast groups, the second to one of
+    /// routers, the third to anything else.
+    Membership(Arc<[Arc<[Op]>; 3]>),
     /// Goes on only within the meter's rate.
     Meter(Arc<Meter>),
     /// Chooses a queue for what follows.
@@ -90,6 +93,7 @@ impl Op {
                 | Op::Protocol { .. }
                 | Op::Track(_)
                 | Op::IfLonger { .. }
+                | Op::Membership(_)
         )
     }
 
@@ -105,6 +109,7 @@ impl Op {
             Op::Track(t) => t.leaves(),
             Op::Punt { .. } | Op::Protocol { .. } | Op::Copy(_) => false,
             Op::IfLonger { longer, other, .. } => longer.iter().chain(other.iter()).any(Op::leaves),
+            Op::Membership(lists) => lists.iter().flat_map(|l| l.iter()).any(Op::leaves),
             op => op.sends(),
         }
     }

@@ -18,6 +18,7 @@ pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod lacp;
+pub mod membership;
 pub mod mpls;
 mod packed;
 mod parse;

@@ -218,7 +218,7 @@ fn tunnels(switch: &mut Inline, tunnels: &[Tunnel], devices: &BTreeMap<OfPort, P
         underlay.routes.push(Route { prefix: remote, len: 32, device, gateway: None, source: Some(local) });
         underlay.neighbours.insert((device, remote), mac_for(t.remote));
         let tunnel = TunnelPort {
-            key: t.vni,
+            key: t.vni, out_key: t.vni,
             remote: Some(remote),
             local: Some(local),
             dst_port: VXLAN_PORT,

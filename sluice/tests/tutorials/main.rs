@@ -2,6 +2,7 @@
 //! database, on our switch.
 
 mod bonds;
+mod limits;
 mod node;
 mod rules;
 #[path = "../support/mod.rs"]

@@ -16,6 +16,7 @@ use super::{Punted, Received, Slot, Worker, RUNT};
 use sluice_conntrack::{Metadata, Tracker};
 
 use crate::apply::Route;
+use crate::police::{Policer, Rates};
 use crate::count::{Counters, PortCounters, Report, RuleUse};
 use crate::BATCH;
 
@@ -82,7 +83,7 @@ impl Worker {
         }
         let counters = PortCounters::default();
         if let Some(place) = self.ports.get_mut(at) {
-            if let Some(old) = place.replace(Slot { port, counters, gone: false }) {
+            if let Some(old) = place.replace(Slot { port, counters, gone: false, police: None }) {
                 old.port.close(&mut self.exits.pool);
             }
         }
@@ -92,6 +93,13 @@ impl Worker {
     /// Prepares to sleep until a port's descriptor wakes the thread: false when frames wait already.
     pub fn arm(&mut self) -> bool {
         self.ports.iter_mut().flatten().fold(true, |quiet, slot| slot.port.arm() && quiet)
+    }
+
+    /// Sets what a device may hand in.
+    pub fn police(&mut self, device: PortIdx, rates: Rates) {
+        if let Some(Some(slot)) = self.ports.get_mut(device as usize) {
+            slot.police = Policer::new(rates, self.now_ms);
+        }
     }
 
     /// Takes a port away and closes it.

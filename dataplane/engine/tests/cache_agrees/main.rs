@@ -215,7 +215,7 @@ fn ports() -> Vec<Change> {
     }
     all.push(Change::SetIngress { device: 5, to: Some(Ingress::Underlay) });
     let tunnel = Tunnel {
-        key: None,
+        key: None, out_key: None,
         remote: Some("192.0.2.2".parse().unwrap()),
         local: None,
         dst_port: 4789,

@@ -14,6 +14,7 @@ mod spread;
 mod freeze;
 mod group;
 mod mirror;
+mod multicast;
 mod normal;
 mod output;
 mod tunnel;

@@ -44,6 +44,9 @@ impl Walk<'_> {
         if learns {
             self.learn_source(bridge, vlan, from);
         }
+        if self.snooped(bridge, inside, from) {
+            return;
+        }
         match self.known_port(bridge, vlan, dst).filter(|_| learns) {
             Some(out) if out == from => self.hint(DropReason::SamePort),
             Some(out) if bridge.ports.contains_key(&out) => self.send_in_vlan(bridge, out, inside),
@@ -104,7 +107,7 @@ impl Walk<'_> {
         bridge.fdb.lookup(vlan, dst, self.now_ms)
     }
 
-    fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, from: OfPort) {
+    pub(super) fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, from: OfPort) {
         for (&n, port) in &bridge.ports {
             // A bond is seen once, at the member that stands for all.
             let stands = port.bond.is_none_or(|b| b == n);

@@ -62,7 +62,7 @@ impl Walk<'_> {
         let set_by_rule = |s| Some(key.get(s) as u32).filter(|a| *a != 0).map(|a| IpAddr::V4(a.into()));
         let to = tunnel.remote.or_else(|| set_by_rule(slot::TUN_DST)).ok_or(DropReason::TunnelNoPeer)?;
         let from = tunnel.local.or_else(|| set_by_rule(slot::TUN_SRC));
-        let vni = tunnel.key.unwrap_or(key.get(slot::TUN_ID) as u32 & 0xff_ffff);
+        let vni = tunnel.out_key.unwrap_or(key.get(slot::TUN_ID) as u32 & 0xff_ffff);
         let gbp = tunnel.gbp.then(|| (key.get(slot::TUN_GBP_ID) as u16, key.get(slot::TUN_GBP_FLAGS) as u8));
         let underlay = self.program.underlay();
         let hop = underlay.route(to, from).ok_or(DropReason::NoRoute)?;

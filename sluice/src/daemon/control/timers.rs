@@ -40,7 +40,10 @@ impl Control {
         self.switch.run_bonds(now_ms);
         if now_ms >= self.timers.ageing_ms {
             self.timers.ageing_ms = now_ms + AGEING_MS;
-            self.switch.bridges().for_each(|b| b.fdb.expire(now_ms));
+            self.switch.bridges().for_each(|b| {
+                b.fdb.expire(now_ms);
+                b.mdb.iter().for_each(|m| m.expire(now_ms));
+            });
         }
         self.switch.publish();
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sluice_flow::fdb::Fdb;
 use sluice_flow::hash::Seeds;
+use sluice_flow::mdb::Mdb;
 use sluice_flow::normal::Normal;
 use sluice_flow::{BridgeIdx, PortIdx};
 use sluice_openflow::message::{port_config, port_state, SwitchConfig};
@@ -159,6 +160,8 @@ pub struct Bridge {
     pub fdb: Arc<Fdb>,
     /// What the program says of NORMAL, mirrors and bonds.
     pub normal: Arc<Normal>,
+    /// Who wants which multicast group, where that is followed.
+    pub mdb: Option<Arc<Mdb>>,
     /// Bonds.
     pub(super) bonds: super::bonds::Bonds,
     /// MTU of internal ports without a wish.

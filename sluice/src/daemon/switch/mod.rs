@@ -8,6 +8,7 @@
 
 pub mod bridge;
 pub mod link;
+mod multicast;
 mod news;
 mod paused;
 mod bonds;
@@ -208,6 +209,7 @@ impl Switch {
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             normal: Arc::default(),
+            mdb: None,
             bonds: bonds::Bonds::default(),
             mirrored: Vec::new(),
             last_number: 0,

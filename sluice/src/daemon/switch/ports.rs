@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sluice_engine::police::Rates;
 use sluice_flow::program::{self, Ingress, PortKind, Tunnel};
 use sluice_flow::verdict::{OuterTos, OuterTtl};
 use sluice_flow::{BridgeIdx, Change, PortIdx};
@@ -183,6 +184,7 @@ impl Switch {
         let Some(port) = self.bridges.get_mut(&index).and_then(|b| b.ports.remove(&number)) else { return };
         if let Some(bridge) = self.bridge(index) {
             bridge.fdb.flush(Some(number.0));
+            bridge.mdb.iter().for_each(|m| m.flush(Some(number.0)));
         }
         let mut changes = vec![Change::SetPort { bridge: index, port: number.0, to: None }];
         if let Attachment::Device { device, .. } = port.attachment {
@@ -206,8 +208,10 @@ impl Switch {
         }
         port.hw_addr = wanted.mac.unwrap_or(port.hw_addr);
         port.wanted = Some(wanted);
+        self.police(index, number);
         self.submit_port(index, number);
         self.refresh_patches();
+        self.refresh_normal(index);
         self.notify_port(index, number, PortReason::Modify);
     }
 
@@ -281,7 +285,19 @@ impl Switch {
         self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
         self.submit_port(index, number);
         self.refresh_address(index);
+        self.police(index, number);
         self.run_bonds(self.now_of_last_report());
+    }
+
+    /// Tells the worker how much a device may hand in.
+    fn police(&mut self, index: BridgeIdx, number: PortNo) {
+        let Some(port) = self.bridge(index).and_then(|b| b.ports.get(&number)) else { return };
+        let Attachment::Device { device, open: true } = port.attachment else { return };
+        let p = port.wanted.as_ref().map(|w| w.policing).unwrap_or_default();
+        let rates = Rates { kbps: p.rate_kbps, burst_kbits: p.burst_kbits, kpps: p.rate_kpps, burst_kpackets: p.burst_kpackets };
+        if let Some(worker) = &mut self.worker {
+            worker.tell(Command::Police { device, rates });
+        }
     }
 
     /// The address of a device that is to be made: the one that it has, if it is there already.
@@ -507,11 +523,13 @@ fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {
         desired::Address::Fixed(address) => Some(address),
         desired::Address::Flow => None,
     };
+    let fixed_key = |key: desired::Key| match key {
+        desired::Key::Fixed(key) => Some(key),
+        desired::Key::Flow => None,
+    };
     Tunnel {
-        key: match vxlan.key {
-            desired::Key::Fixed(key) => Some(key),
-            desired::Key::Flow => None,
-        },
+        key: fixed_key(vxlan.key),
+        out_key: fixed_key(vxlan.out_key.unwrap_or(vxlan.key)),
         remote: fixed(vxlan.remote_ip),
         local: vxlan.local_ip.and_then(fixed),
         dst_port: vxlan.dst_port,
@@ -525,6 +543,6 @@ fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {
         },
         df: vxlan.df,
         csum: vxlan.csum,
-        gbp: false,
+        gbp: vxlan.gbp,
     }
 }

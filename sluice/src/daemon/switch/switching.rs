@@ -50,6 +50,7 @@ fn list(ids: &[u16]) -> Option<Vlans> {
 impl Switch {
     /// Says in the program what NORMAL, mirrors and bonds of a bridge do, if that is news.
     pub(super) fn refresh_normal(&mut self, index: BridgeIdx) {
+        self.refresh_multicast(index);
         let Some(bridge) = self.bridges.get_mut(&index) else { return };
         let to = Arc::new(normal(bridge));
         if *to != *bridge.normal {
@@ -67,6 +68,7 @@ fn normal(bridge: &Bridge) -> Normal {
         mirrors: wanted.mirrors.iter().take(MIRRORS_MAX).map(|m| mirror(bridge, m)).collect(),
         bonds: Switch::program_bonds(bridge),
         lacp: Switch::speaks_lacp(bridge),
+        multicast: super::multicast::settings(bridge),
     }
 }
 

@@ -62,6 +62,13 @@ pub enum Command {
     },
     /// Execute actions on a controller's packet.
     Inject(Box<Injection>),
+    /// Let in no more than this from a device.
+    Police {
+        /// The device.
+        device: PortIdx,
+        /// How much.
+        rates: sluice_engine::police::Rates,
+    },
     /// Send a frame by a device, past the tables.
     Transmit {
         /// The device.

@@ -159,6 +159,7 @@ impl Body {
                 };
                 self.worker.inject_with(&work, &i.pipeline(), &i.packet, self.clock.now_ms());
             }
+            Command::Police { device, rates } => self.worker.police(device, rates),
             Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
             Command::Report { ticket } => {
                 let report = Box::new(self.worker.report());

@@ -270,9 +270,13 @@ impl Switch {
         }
     }
 
-    /// Messages of LACP that came in.
+    /// Messages of LACP, IGMP and MLD that came in.
     pub(super) fn take_protocols(&mut self, all: Vec<Received>, now_ms: u64) {
         for Received { bridge, port, bytes } in all {
+            if bytes.get(12..14) != Some(&sluice_wire::lacp::ETH_TYPE.to_be_bytes()) {
+                self.take_membership(bridge, port, &bytes, now_ms);
+                continue;
+            }
             let bonds = self.bridges.get_mut(&bridge).map(|b| &mut b.bonds);
             let bond = bonds.and_then(|b| b.values_mut().find(|b| b.links.members().contains_key(&port)));
             if let Some(lacp) = bond.and_then(|b| b.lacp.as_mut()) {

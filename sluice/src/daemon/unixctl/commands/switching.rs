@@ -118,14 +118,41 @@ pub(super) fn fdb_stats_clear(console: &mut Console<'_>, words: &[&str]) -> Repl
     Reply::Text("statistics successfully cleared\n".to_string())
 }
 
-pub(super) fn mdb(console: &mut Console<'_>, words: &[&str]) -> Reply {
-    match words.first().map(|name| find(console, Some(name))) {
-        Some(Err(e)) => Reply::Error(e),
-        Some(Ok(bridge)) if bridge.wanted.normal.mcast_snooping.is_some() => {
-            Reply::Error("multicast snooping is configured, but not supported yet: multicast is flooded".to_string())
+pub(super) fn mdb_show(console: &mut Console<'_>, words: &[&str]) -> Reply {
+    let now_ms = console.now_ms;
+    let show = |bridge: &Bridge| {
+        let mut out = String::from(" port  VLAN  GROUP                Age\n");
+        let Some(mdb) = &bridge.mdb else { return out };
+        let port = |number: u32| {
+            let mut name = String::new();
+            Names::new().write_port(&mut name, PortNo(number));
+            name
+        };
+        let age = |seen_ms: u64| now_ms.saturating_sub(seen_ms) / 1000;
+        for (vlan, group, members) in mdb.groups().into_iter().take(LINES) {
+            for m in members {
+                let _ = writeln!(out, "{:>5}  {vlan:>4}  {group}         {:>3}", port(m.port), age(m.seen_ms));
+            }
         }
-        _ => Reply::Error("multicast snooping is disabled".to_string()),
+        for (vlan, m) in mdb.all_routers() {
+            let _ = writeln!(out, "{:>5}  {vlan:>4}  querier             {:>3}", port(m.port), age(m.seen_ms));
+        }
+        out
+    };
+    find(console, words.first()).map(show).into()
+}
+
+pub(super) fn mdb_flush(console: &mut Console<'_>, words: &[&str]) -> Reply {
+    let flush = |bridge: &Bridge| bridge.mdb.as_ref().map(|m| m.flush(None));
+    match words.first() {
+        Some(name) => match find(console, Some(name)).map(flush) {
+            Err(e) => return Reply::Error(e),
+            Ok(None) => return Reply::Error("bridge has no multicast snooping".to_string()),
+            Ok(Some(())) => {}
+        },
+        None => console.switch.bridges().for_each(|b| _ = flush(b)),
     }
+    Reply::Text("table successfully flushed\n".to_string())
 }
 
 /// Every rule of a bridge, on one line each.
