@@ -77,6 +77,7 @@ pub struct Link {
     /// What was said last.
     said: Info,
     heard_until_ms: u64,
+    spoke_ms: u64,
     speak_ms: u64,
     /// Messages received and sent, and those that could not be read.
     pub counts: [u64; 3],
@@ -174,18 +175,17 @@ impl Lacp {
         let (settings, negotiated, group) = (self.settings, self.negotiated, self.links.len() > 1);
         let mut out = Vec::new();
         for (n, l) in &mut self.links {
-            if !carries(*n) || !(settings.active || l.partner.state & state::ACTIVE != 0) {
-                continue;
-            }
             let actor = l.actor(&settings, negotiated, group);
-            let news = actor != l.said || l.status == Status::Current && !agrees(&l.believed, &actor);
-            // News at most a few times a second: two sides that never agree must not shout.
-            let due = now_ms >= l.speak_ms || news && now_ms + l.period() >= l.speak_ms + FAST_MS / 4;
-            if !due {
+            if now_ms < l.due_ms(&actor) {
                 continue;
             }
             l.said = actor;
+            l.spoke_ms = now_ms;
             l.speak_ms = now_ms + l.period();
+            // One that may not speak is looked at again as often as if it had.
+            if !carries(*n) || !(settings.active || l.partner.state & state::ACTIVE != 0) {
+                continue;
+            }
             l.counts[1] += 1;
             out.push((*n, Pdu { actor, partner: l.partner }));
         }
@@ -196,9 +196,8 @@ impl Lacp {
     pub fn next_ms(&self) -> Option<u64> {
         let dates = |l: &Link| {
             let heard = (l.status != Status::Defaulted).then_some(l.heard_until_ms);
-            let said = l.actor(&self.settings, self.negotiated, self.links.len() > 1) == l.said;
-            let speak = if said { l.speak_ms } else { l.speak_ms.saturating_sub(l.period() - FAST_MS / 4) };
-            heard.into_iter().chain([speak]).min()
+            let actor = l.actor(&self.settings, self.negotiated, self.links.len() > 1);
+            heard.into_iter().chain([l.due_ms(&actor)]).min()
         };
         self.links.values().filter_map(dates).min()
     }
@@ -236,6 +235,7 @@ impl Link {
             believed: Info::default(),
             said: Info::default(),
             heard_until_ms: 0,
+            spoke_ms: 0,
             speak_ms: now_ms,
             counts: [0; 3],
         };
@@ -267,6 +267,13 @@ impl Link {
             _ => self.forget(),
         }
         true
+    }
+
+    /// When to speak next: at once of news, but at most a few times a second, because two sides that never
+    /// agree must not shout.
+    fn due_ms(&self, actor: &Info) -> u64 {
+        let news = *actor != self.said || self.status == Status::Current && !agrees(&self.believed, actor);
+        if news { self.speak_ms.min(self.spoke_ms + FAST_MS / 4) } else { self.speak_ms }
     }
 
     fn period(&self) -> u64 {
@@ -369,6 +376,19 @@ mod tests {
         let (mut a, mut b) = (lacp(1, true, 0), lacp(1, true, 0));
         talk(&mut a, &mut b, 0, 5000, |_| true);
         assert!(!a.is_negotiated() && !a.may_enable(1));
+    }
+
+    #[test]
+    fn between_two_dates_nothing_is_due() {
+        let (mut a, mut b) = (lacp(1, true, 0), lacp(2, false, 0));
+        talk(&mut a, &mut b, 0, 3000, |_| true);
+        let mut silent = lacp(3, false, 3000);
+        for l in [&mut a, &mut b, &mut silent] {
+            for now in (3000..8000).step_by(100) {
+                l.run(now, |n| n == 1);
+                assert!(l.next_ms().is_some_and(|at| at > now), "the loop must sleep: {l:?}");
+            }
+        }
     }
 
     #[test]
