@@ -88,7 +88,7 @@ impl Follower {
 
     /// When something is due.
     pub(super) fn next_date(&self) -> Option<u64> {
-        let report = (self.stale && self.confirmed.is_some()).then_some(self.report_ms);
+        let report = (self.stale && self.confirmed.is_some() && self.awaited.is_none()).then_some(self.report_ms);
         let statistics = (self.confirmed.is_some() && self.statistics.is_none()).then_some(self.statistics_ms);
         [self.database.next_date(), report, statistics].into_iter().flatten().min()
     }
@@ -174,7 +174,9 @@ impl Control {
     fn report(&mut self, follower: &mut Follower, now_ms: u64) {
         self.ask_for_statistics(follower, now_ms);
         self.look_at_controllers(follower, now_ms);
-        if follower.confirmed.is_none() || !follower.stale || now_ms < follower.report_ms {
+        // What is under way is told with the word that it is in force.
+        let busy = follower.awaited.is_some();
+        if busy || follower.confirmed.is_none() || !follower.stale || now_ms < follower.report_ms {
             return;
         }
         follower.stale = false;

@@ -28,7 +28,10 @@ impl Control {
             return;
         }
         if touched.links {
-            self.refresh_links(named(&changes), now_ms);
+            match named(&changes) {
+                Some(links) => self.refresh_links(&links, false, now_ms),
+                None => self.refresh_all_links(now_ms),
+            }
         }
         self.refresh_underlay(touched);
         self.switch.publish();
@@ -38,7 +41,7 @@ impl Control {
     /// Takes in the whole host.
     pub(super) fn take_host(&mut self, touched: Touched, now_ms: u64) {
         if touched.links {
-            self.refresh_links(None, now_ms);
+            self.refresh_all_links(now_ms);
         }
         self.refresh_underlay(touched);
         self.switch.publish();
@@ -51,22 +54,23 @@ impl Control {
         }
     }
 
-    /// Looks at devices again: at those of these names, or all.
-    fn refresh_links(&mut self, names: Option<HashSet<&str>>, now_ms: u64) {
-        let links: HashMap<&str, &Link> = self.host.tables().links().map(|l| (l.name.as_str(), l)).collect();
-        match &names {
-            Some(names) => self.speeds.retain(|name, _| !names.contains(name.as_str())),
-            None => self.speeds.retain(|name, _| links.contains_key(name.as_str())),
-        }
+    fn refresh_all_links(&mut self, now_ms: u64) {
+        let links: Vec<Link> = self.host.tables().links().cloned().collect();
+        let links: HashMap<&str, &Link> = links.iter().map(|l| (l.name.as_str(), l)).collect();
+        self.refresh_links(&links, true, now_ms);
+    }
+
+    /// Looks at these devices again; when they are all, others are not there.
+    fn refresh_links(&mut self, links: &HashMap<&str, &Link>, all: bool, now_ms: u64) {
+        // A device that changed may have another speed; one that went must not leave its own behind.
+        self.speeds.retain(|name, _| links.contains_key(name.as_str()) == all);
         let speeds = &mut self.speeds;
-        self.switch.refresh_links(|device| {
-            if names.as_ref().is_some_and(|names| !names.contains(device)) {
-                return None;
-            }
-            Some(links.get(device).map(|link| {
+        self.switch.refresh_links(|device| match links.get(device) {
+            None => all.then_some(None),
+            Some(link) => {
                 let speed = *speeds.entry(device.to_string()).or_insert_with(|| speed_of(device));
-                LinkFacts { mtu: link.mtu, ..LinkFacts::with_speed(link.up, link.running, Some(speed)) }
-            }))
+                Some(Some(LinkFacts { mtu: link.mtu, ..LinkFacts::with_speed(link.up, link.running, Some(speed)) }))
+            }
         });
         self.switch.hurry(|device| links.contains_key(device), now_ms);
         self.switch.refresh_mtus();
@@ -107,16 +111,16 @@ impl Control {
 }
 
 /// The devices that changes are about; `None` when any may be meant.
-fn named(changes: &[Change]) -> Option<HashSet<&str>> {
-    let mut names = HashSet::new();
+fn named(changes: &[Change]) -> Option<HashMap<&str, &Link>> {
+    let mut links = HashMap::new();
     for change in changes {
         match change {
-            Change::Link(link) => drop(names.insert(link.name.as_str())),
+            Change::Link(link) => drop(links.insert(link.name.as_str(), link)),
             Change::LinkGone(_) | Change::Cleared => return None,
             _ => {}
         }
     }
-    Some(names)
+    Some(links)
 }
 
 /// Devices that bridges have.
@@ -131,13 +135,16 @@ fn own_devices(state: &DesiredState) -> HashSet<&str> {
 
 /// Devices of the host by which tunnels leave and arrive.
 fn carriers(state: &DesiredState, host: &Tables) -> BTreeSet<String> {
-    let ours = own_devices(state);
     let tunnels = state.bridges.iter().flat_map(|b| &b.ports).filter_map(|p| match &p.kind {
         PortKind::Vxlan(vxlan) => Some(vxlan),
         _ => None,
     });
     let mut links: BTreeSet<u32> = BTreeSet::new();
     tunnels.for_each(|tunnel| links.extend(exits(tunnel, host)));
+    if links.is_empty() {
+        return BTreeSet::new();
+    }
+    let ours = own_devices(state);
     let names = links.iter().filter_map(|l| host.link(*l)).map(|l| l.name.as_str());
     names.filter(|name| *name != "lo" && !ours.contains(name)).map(str::to_string).collect()
 }

@@ -4,7 +4,7 @@
 //! Invariant: what is not known is left empty, never invented.
 //! Deliberately does not know: what was written before (the writer's part).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sluice_openflow::message::Role;
 use sluice_ovsdb_bridge::database::{Datum, Schema, Uuid};
@@ -120,9 +120,11 @@ impl Control {
                 row.into_iter().for_each(|id| writer.want(schema, "Port", *id, [("bond_active_slave", text(active.as_deref()))]));
             }
         }
+        let bonds = self.switch.bridges().flat_map(|b| &b.wanted.bonds);
+        let bonded: HashSet<&str> = bonds.flat_map(|b| &b.members).map(String::as_str).collect();
         for (name, origin) in &reading.origins.interfaces {
             let columns = match (&origin.refused, ports.get(name.as_str())) {
-                (None, Some(port)) => self.interface(port, &links, counters, reading.unpaired.get(name)),
+                (None, Some(port)) => self.interface(port, &links, counters, reading.unpaired.get(name), bonded.contains(name.as_str())),
                 (Some(why), _) => nothing(why),
                 (None, None) => nothing("it was not made; see the log"),
             };
@@ -142,7 +144,7 @@ impl Control {
         }
     }
 
-    fn interface(&self, port: &PortState, links: &HashMap<&str, &Link>, counters: &HashMap<u32, LinkCounters>, unpaired: Option<&String>) -> Columns {
+    fn interface(&self, port: &PortState, links: &HashMap<&str, &Link>, counters: &HashMap<u32, LinkCounters>, unpaired: Option<&String>, bonded: bool) -> Columns {
         let link = port.device_name().and_then(|name| links.get(name));
         let missing = port.error.as_deref().filter(|_| !matches!(port.attachment, Attachment::Device { open: true, .. }));
         if let Some(why) = missing {
@@ -168,7 +170,7 @@ impl Control {
         let counted = link.and_then(|l| counters.get(&l.index));
         columns.push(("statistics", self.interface_statistics(port, counted)));
         columns.push(("status", self.interface_status(port)));
-        columns.push(("lacp_current", Datum::optional(self.switch.lacp_current(&port.name))));
+        columns.push(("lacp_current", Datum::optional(bonded.then(|| self.switch.lacp_current(&port.name)).flatten())));
         columns
     }
 

@@ -29,6 +29,8 @@ const IDLE_TURNS: u32 = 64;
 /// News that the control thread has not taken yet, beyond which packets and wishes stay in the worker,
 /// which bounds them and counts what it drops.
 const PENDING: usize = 4;
+/// How long packets may wait while devices are opened and closed.
+const PATIENCE_MS: u64 = 5;
 const WAKE: Token = Token(usize::MAX);
 /// Bytes of one buffer, headroom included.
 const CHUNK: usize = 2048;
@@ -100,6 +102,7 @@ impl Body {
     fn run(&mut self) {
         let mut events = Events::with_capacity(64);
         let mut idle = 0;
+        let mut turn_ms = 0;
         let mut since = sluice_port::ticks();
         loop {
             while let Ok(command) = self.inbox.pop() {
@@ -108,12 +111,13 @@ impl Body {
                 if !self.obey(command) {
                     return self.end();
                 }
-                if slow {
+                if slow && self.clock.now_ms() >= turn_ms + PATIENCE_MS {
                     idle = 0;
                     break;
                 }
             }
-            let work = self.worker.turn(self.clock.now_ms());
+            turn_ms = self.clock.now_ms();
+            let work = self.worker.turn(turn_ms);
             self.tell();
             let now = sluice_port::ticks();
             let spent = now.wrapping_sub(since);
