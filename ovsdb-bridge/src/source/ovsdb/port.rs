@@ -45,6 +45,9 @@ impl Reader<'_> {
                 self.complain(name, format!("mac \"{text}\" is not a unicast MAC address; it is ignored"));
             }
         }
+        if row.references("qos").next().is_some() {
+            self.complain(name, "QoS has no effect yet: packets leave in the order in which they came");
+        }
         port.qos = row.references("qos").find_map(|id| self.tables.row("QoS", id)).map(|qos| self.qos(qos));
     }
 
