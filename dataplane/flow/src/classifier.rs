@@ -9,10 +9,11 @@
 //! Invariant: groups are sorted by falling `max_priority`; no group is empty.
 //! Deliberately does not know: what actions do, counters, other tables.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::hash::FoldBuild;
+use crate::hash::{FoldBuild, Seeds};
 use crate::key::{slot, Key, WORDS};
 use crate::rule::{Rule, RuleId, SparseMask};
 
@@ -29,7 +30,10 @@ struct Group {
     mask: Arc<SparseMask>,
     max_priority: u16,
     priorities: BTreeMap<u16, u32>,
-    rules: HashMap<Box<[u64]>, Chain, FoldBuild>,
+    /// By a hash of the values, which stand in the rules themselves: once is enough.
+    rules: HashMap<u64, Chain, FoldBuild>,
+    /// Chains whose hash is another one's too.
+    clashing: Vec<Chain>,
 }
 
 /// Rules with the same match, by falling priority.
@@ -46,6 +50,12 @@ impl Chain {
             Chain::One(r) => std::slice::from_ref(r),
             Chain::Many(v) => v,
         }
+    }
+
+    /// Are these the values of its rules?
+    #[inline]
+    fn is_of(&self, values: &[u64]) -> bool {
+        self.as_slice().first().is_some_and(|r| *r.matching.values == *values)
     }
 
     fn insert(&mut self, rule: Arc<Rule>) {
@@ -67,18 +77,33 @@ impl Chain {
 
 impl Group {
     fn new(mask: Arc<SparseMask>) -> Self {
-        Group { mask, max_priority: 0, priorities: BTreeMap::new(), rules: HashMap::default() }
+        Group { mask, max_priority: 0, priorities: BTreeMap::new(), rules: HashMap::default(), clashing: Vec::new() }
     }
 
     fn insert(&mut self, rule: Arc<Rule>) {
         *self.priorities.entry(rule.priority).or_insert(0) += 1;
         self.max_priority = self.max_priority.max(rule.priority);
-        match self.rules.get_mut(&*rule.matching.values) {
-            Some(chain) => chain.insert(rule),
-            None => {
-                self.rules.insert(rule.matching.values.clone(), Chain::One(rule));
-            }
+        let values = &rule.matching.values;
+        if let Some(chain) = self.chain_mut(values) {
+            return chain.insert(rule);
         }
+        match self.rules.entry(hash(values)) {
+            Entry::Vacant(place) => {
+                place.insert(Chain::One(rule));
+            }
+            Entry::Occupied(_) => self.clashing.push(Chain::One(rule)),
+        }
+    }
+
+    fn chain_mut(&mut self, values: &[u64]) -> Option<&mut Chain> {
+        match self.rules.get_mut(&hash(values)) {
+            Some(chain) if chain.is_of(values) => Some(chain),
+            _ => self.clashing.iter_mut().find(|c| c.is_of(values)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.clashing.is_empty()
     }
 
     fn remove(&mut self, rule: &Rule) {
@@ -89,11 +114,15 @@ impl Group {
             }
         }
         self.max_priority = self.priorities.keys().next_back().copied().unwrap_or(0);
-        if let Some(chain) = self.rules.get_mut(&*rule.matching.values) {
-            chain.remove(rule.id);
-            if chain.as_slice().is_empty() {
-                self.rules.remove(&*rule.matching.values);
+        let values = &rule.matching.values;
+        let Some(chain) = self.chain_mut(values) else { return };
+        chain.remove(rule.id);
+        if chain.as_slice().is_empty() {
+            let hash = hash(values);
+            if self.rules.get(&hash).is_some_and(|c| c.as_slice().is_empty()) {
+                self.rules.remove(&hash);
             }
+            self.clashing.retain(|c| !c.as_slice().is_empty());
         }
     }
 
@@ -101,8 +130,18 @@ impl Group {
     fn probe(&self, key: &Key) -> &[Arc<Rule>] {
         let mut out = [0; WORDS];
         let values = self.mask.project(key, &mut out);
-        self.rules.get(values).map_or(&[], Chain::as_slice)
+        match self.rules.get(&hash(values)) {
+            Some(chain) if chain.is_of(values) => chain.as_slice(),
+            _ if self.clashing.is_empty() => &[],
+            _ => self.clashing.iter().find(|c| c.is_of(values)).map_or(&[], Chain::as_slice),
+        }
     }
+}
+
+/// Of the values of a match.
+#[inline]
+fn hash(values: &[u64]) -> u64 {
+    Seeds::FIXED.hash(values)
 }
 
 impl Classifier {
@@ -129,7 +168,7 @@ impl Classifier {
         let rule = self.by_id.remove(&id)?;
         let at = self.groups.iter().position(|g| g.mask == rule.matching.mask)?;
         self.groups[at].remove(&rule);
-        if self.groups[at].rules.is_empty() {
+        if self.groups[at].is_empty() {
             self.groups.remove(at);
         } else {
             self.resort(at);

@@ -171,9 +171,9 @@ fn by_share<'a>(hash: u64, live: impl Iterator<Item = (usize, &'a Bucket)>) -> O
     costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, i)| i)
 }
 
-/// The highest of hash times weight, of equals the last.
+/// The highest of hash times weight, of equals the last; a bucket without weight is never chosen.
 fn by_score<'a>(basis: u32, live: impl Iterator<Item = (usize, &'a Bucket)>) -> Option<usize> {
-    live.max_by_key(|(_, b)| score(basis, b)).map(|(i, _)| i)
+    live.filter(|(_, b)| b.weight != 0).max_by_key(|(_, b)| score(basis, b)).map(|(i, _)| i)
 }
 
 /// A bucket's score for a packet, as traces show it.

@@ -137,9 +137,8 @@ impl Frame {
         self.labels.remove(0);
         self.set_type(eth_type);
         if !is_mpls(eth_type) {
-            // Labels that are left are bytes like others now.
-            let left: Vec<u8> = self.labels.drain(..).flat_map(u32::to_be_bytes).collect();
-            self.rest.splice(self.net..self.net, left);
+            // What is not MPLS has no labels: all of them go, as in Open vSwitch.
+            self.labels.clear();
         }
         true
     }

@@ -188,5 +188,5 @@ pub fn bucket(packet: &Match, group: &GroupMod) -> Option<Bucket> {
         basis = murmur_end(h, value.len() as u32);
     }
     let score = |b: &Bucket| (pair(b.id, basis) & 0xffff) * u32::from(b.weight);
-    group.buckets.iter().max_by_key(|b| score(b)).cloned()
+    group.buckets.iter().filter(|b| b.weight != 0).max_by_key(|b| score(b)).cloned()
 }

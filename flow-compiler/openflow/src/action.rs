@@ -57,7 +57,7 @@ pub const CONTROLLER_WHOLE_PACKET: u16 = 0xffff;
 ///
 /// Instructions of OpenFlow 1.1+ (`goto_table`, `write_actions`, `meter`, …) are values of the same
 /// type, as in `ovs-ofctl`'s text: a rule has one list, and `wire` splits it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Action {
     /// `output:PORT`. `max_len` only matters for CONTROLLER.
@@ -184,7 +184,7 @@ pub enum Action {
 }
 
 /// Options of `controller(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Controller {
     /// Bytes of the packet to send, at most.
     pub max_len: u16,
@@ -201,7 +201,7 @@ pub struct Controller {
 }
 
 /// Which word a `set_field` was written with: it decides how it is printed and encoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SetForm {
     /// `set_field:V[/M]->F`, OXM set-field or its NX equivalent.
     SetField,
@@ -212,7 +212,7 @@ pub enum SetForm {
 }
 
 /// `set_field` / `load`. `value` and `mask` are right-aligned in the field's width.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SetField {
     /// Field that is written.
     pub field: Field,
@@ -235,7 +235,7 @@ pub enum WideValue {
 }
 
 /// `learn(...)`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Learn {
     /// Seconds, 0 for none.
     pub idle_timeout: u16,
@@ -264,7 +264,7 @@ pub struct Learn {
 }
 
 /// Where a learned value comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum LearnSource {
     /// A field of the packet that learns.
@@ -274,7 +274,7 @@ pub enum LearnSource {
 }
 
 /// One part of `learn(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum LearnSpec {
     /// `DST=SRC`, `DST=VALUE`, or just `FIELD`.
@@ -286,7 +286,7 @@ pub enum LearnSpec {
 }
 
 /// Fields that a hash is made of (`multipath`, `bundle`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HashFields {
     /// `eth_src`.
     EthSrc,
@@ -305,7 +305,7 @@ pub enum HashFields {
 }
 
 /// `multipath(fields, basis, algorithm, n_links, arg, dst)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Multipath {
     /// What is hashed.
     pub fields: HashFields,
@@ -322,7 +322,7 @@ pub struct Multipath {
 }
 
 /// `bundle(...)` and, with `dst`, `bundle_load(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Bundle {
     /// What is hashed.
     pub fields: HashFields,
@@ -337,7 +337,7 @@ pub struct Bundle {
 }
 
 /// Direction of a `sample`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SampleDirection {
     /// Not given.
     Default,
@@ -348,7 +348,7 @@ pub enum SampleDirection {
 }
 
 /// `sample(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sample {
     /// Out of 65535.
     pub probability: u16,
@@ -365,7 +365,7 @@ pub struct Sample {
 }
 
 /// The zone of a `ct`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CtZone {
     /// A number.
     Number(u16),
@@ -374,7 +374,7 @@ pub enum CtZone {
 }
 
 /// `ct(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ct {
     /// `commit`.
     pub commit: bool,
@@ -391,7 +391,7 @@ pub struct Ct {
 }
 
 /// `nat(...)`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Nat {
     /// `src`.
     pub src: bool,
@@ -410,7 +410,7 @@ pub struct Nat {
 }
 
 /// `encap(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Encap {
     /// Name space and type, as in the `packet_type` field.
     pub new_packet_type: u32,
@@ -421,7 +421,7 @@ pub struct Encap {
 }
 
 /// Where an action list came from: some actions are only legal in one place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Place {
     /// A rule.
     Rule,
@@ -432,7 +432,7 @@ pub enum Place {
 }
 
 /// What a flow-mod does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FlowModCommand {
     /// Add, replacing one with the same match and priority.
     Add,
@@ -447,7 +447,7 @@ pub enum FlowModCommand {
 }
 
 /// Flags of a rule.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct FlowFlags {
     /// `send_flow_rem`.
     pub send_flow_rem: bool,

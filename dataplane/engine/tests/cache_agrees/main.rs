@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use random::Random;
 use sluice_engine::{Settings, Worker};
+use sluice_flow::group::{Bucket, Choice, Group, Kind};
 use sluice_flow::action::LOCAL;
 use sluice_flow::fdb::{Fdb, Versions};
 use sluice_flow::hash::Seeds;
@@ -22,7 +23,7 @@ use sluice_frame::Pool;
 use sluice_port::pcap::{Captured, Output, PcapPort, Repeat};
 
 const SEEDS: u64 = 10;
-const STEPS: u64 = 400;
+const STEPS: u64 = 250;
 /// Devices 0 to 2 are ports 1 to 3 of bridge 0, 3 is port 1 of bridge 1, 4 its LOCAL, 5 serves tunnels.
 const DEVICES: u16 = 6;
 /// Clauses have these priorities, plain rules all others, each once per table.
@@ -123,8 +124,9 @@ struct Installed {
 
 impl Installed {
     fn change(&mut self, r: &mut Random) -> Change {
-        match r.below(20) {
-            0 => port_change(r),
+        match r.below(24) {
+            0 | 20 => port_change(r),
+            21..=23 => group_change(r),
             1 => underlay(r),
             2 => Change::SetMiss {
                 bridge: r.below(2) as u16,
@@ -193,8 +195,28 @@ fn trunk(kind: PortKind) -> Port {
 fn port_change(r: &mut Random) -> Change {
     let vlan = r.pick(&[VlanMode::Trunk(None), VlanMode::Trunk(Some([0, 1].into_iter().collect())), VlanMode::Access(1), VlanMode::Access(2)]);
     let n = r.below(3) as u16;
-    let port = Port { vlan, no_flood: r.one_in(4), no_forward: r.one_in(6), no_receive: r.one_in(8), ..Port::device(n) };
+    let port = Port { vlan, live: !r.one_in(3), no_flood: r.one_in(4), no_forward: r.one_in(6), no_receive: r.one_in(8), ..Port::device(n) };
     Change::SetPort { bridge: 0, port: u32::from(n) + 1, to: (!r.one_in(8)).then_some(port) }
+}
+
+fn group_change(r: &mut Random) -> Change {
+    let (bridge, id, serial) = (r.below(2) as u16, r.below(4) as u32, r.below(1 << 30) as u32);
+    let kind = match r.below(4) {
+        0 => Kind::All,
+        1 => Kind::Indirect,
+        2 => Kind::Select(Choice::AnyHeader),
+        _ => Kind::FastFailover,
+    };
+    let bucket = |r: &mut Random, id: u32| Bucket {
+        id,
+        weight: r.below(3) as u16,
+        watch_port: r.one_in(2).then(|| r.below(4) as u32),
+        watch_group: r.one_in(3).then(|| r.below(4) as u32),
+        actions: random::actions(r, 3, 1).into(),
+    };
+    let n = 1 + r.below(3) as u32;
+    let buckets = (0..n).map(|id| bucket(r, id)).collect();
+    Change::SetGroup { bridge, id, to: (!r.one_in(4)).then(|| Arc::new(Group::new(serial, kind, buckets))) }
 }
 
 fn underlay(r: &mut Random) -> Change {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use sluice_flow::action::{Action, Learn, LearnSpec, Need, Punt, Source};
+use sluice_flow::action::{Action, Learn, LearnSpec, LengthCheck, Need, Punt, Source, Target};
 use sluice_flow::key::{slot, Slot};
+use sluice_flow::spread::{Algorithm, Bundle, Headers, Multipath};
 use sluice_flow::Key;
 
 /// Any sequence of numbers does, as long as a seed gives the same one again.
@@ -206,6 +207,7 @@ fn output(r: &mut Random) -> Action {
         5 => Action::OutputFrom(slot::reg(0)),
         6 => Action::OutputFrom(slot::TP_SRC),
         7 => Action::OutputTruncated { port: 2, max_len: 20 },
+        9 | 10 => Action::Group(r.below(4) as u32),
         8 => Action::Punt(Arc::new(Punt { max_len: 30, ..Punt::default() })),
         _ => Action::Output(r.pick(&[1, 2, 3, 10, 10, 20, u32::MAX - 1])),
     }
@@ -229,8 +231,28 @@ fn write(r: &mut Random) -> Action {
     }
 }
 
+fn register() -> Target {
+    Target { parts: Box::new([(slot::reg(0), 0)]), need: Need::Nothing }
+}
+
+fn headers(r: &mut Random) -> Headers {
+    let udp = r.one_in(2);
+    let all = [Headers::EthSrc, Headers::SymmetricL4, Headers::SymmetricL3L4 { udp }, Headers::SymmetricL3, Headers::NwSrc, Headers::NwDst];
+    r.pick(&all)
+}
+
+fn multipath(r: &mut Random) -> Multipath {
+    let algorithm = r.pick(&[Algorithm::Modulo, Algorithm::Threshold, Algorithm::HighestWeight, Algorithm::Iterate { modulo: 0 }]);
+    Multipath { headers: headers(r), basis: 7, algorithm, links: 1 + r.below(4) as u32, dst: register() }
+}
+
+fn bundle(r: &mut Random) -> Bundle {
+    let by = (!r.one_in(3)).then(|| (headers(r), 7));
+    Bundle { by, members: Box::new([1, 2, 3]), dst: r.one_in(3).then(register) }
+}
+
 fn action(r: &mut Random, table: u8, depth: u32) -> Action {
-    match r.below(22) {
+    match r.below(28) {
         0..=5 => write(r),
         6 => Action::SetVlanVid { vid: r.below(3) as u16, push: r.one_in(2) },
         7 => Action::SetVlanPcp { pcp: r.below(2) as u8, push: r.one_in(2) },
@@ -243,6 +265,12 @@ fn action(r: &mut Random, table: u8, depth: u32) -> Action {
         }
         13 if depth < 2 => Action::WriteActions(actions(r, table, depth + 1).into()),
         14 if depth < 2 => Action::Clone(actions(r, table, depth + 1).into()),
+        21 => Action::PushMpls(r.pick(&[0x8847, 0x8848])),
+        22 => Action::PopMpls(r.pick(&[0x8847, 0x0800, 0x86dd])),
+        23 => r.pick(&[Action::DecMplsTtl, Action::CopyTtlOut, Action::CopyTtlIn]),
+        24 => Action::Multipath(Arc::new(multipath(r))),
+        25 => Action::Bundle(Arc::new(bundle(r))),
+        26 => Action::IfLonger(Arc::new(LengthCheck { than: 60, dst: register() })),
         15 => Action::StackPush(r.pick(FIELDS).0),
         16 => Action::StackPop(r.pick(FIELDS).0),
         17 if r.one_in(3) => Action::Exit,

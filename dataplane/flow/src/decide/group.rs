@@ -33,6 +33,10 @@ impl Walk<'_> {
         let Some(group) = group else {
             return self.depends(Use::Group { bridge, id, serial: 0, chosen: Chosen::None });
         };
+        // Groups that name groups twice over would double with each step.
+        if !self.may_look_up() {
+            return;
+        }
         let outside = std::mem::replace(&mut self.in_group, true);
         let chosen = match &group.kind {
             Kind::All | Kind::Indirect => Chosen::All,

@@ -20,6 +20,7 @@ const DEFAULT_TTL: u64 = 64;
 const IPV6_NULL: u64 = 2;
 /// Words of the key above the link layer, one bit each.
 const NETWORK_WORDS: u64 = 0b111_1111_1111_1100;
+const MPLS: u16 = 0x8847;
 const IPV4: u64 = 0x0800;
 const IPV6: u64 = 0x86dd;
 
@@ -85,8 +86,24 @@ impl Walk<'_> {
         if n == LABELS.len() && key.get(slot::MPLS_LSE2) & BOTTOM == 0 {
             return self.stop(DropReason::TooManyLabels);
         }
-        let rest = [key.get(slot::MPLS_LSE1), key.get(slot::MPLS_LSE2), 0];
-        LABELS.iter().zip(rest).for_each(|(s, v)| key.set(*s, v));
+        if is_mpls(u64::from(eth_type)) {
+            let rest = [key.get(slot::MPLS_LSE1), key.get(slot::MPLS_LSE2), 0];
+            LABELS.iter().zip(rest).for_each(|(s, v)| key.set(*s, v));
+            key.set(slot::ETH_TYPE, u64::from(eth_type));
+        } else {
+            // What is not MPLS has no labels: all of them go, as in Open vSwitch.
+            let inner = LABELS.iter().take(n - 1).map(|_| Op::PopMpls { eth_type: MPLS });
+            self.pending.extend(inner);
+            self.leave_labels(eth_type);
+        }
+        self.wrote_labels();
+        self.pending.push(Op::PopMpls { eth_type });
+    }
+
+    /// No label is left: what was under them is seen, where it is what the type says.
+    fn leave_labels(&mut self, eth_type: u16) {
+        let key = &mut self.view.key;
+        LABELS.iter().for_each(|s| key.set(*s, 0));
         let under = key.get(slot::UNDER_LABELS);
         let wanted = match u64::from(eth_type) {
             IPV4 => slot::UNDER_IPV4,
@@ -94,21 +111,16 @@ impl Walk<'_> {
             _ => u64::MAX,
         };
         key.set(slot::ETH_TYPE, u64::from(eth_type));
-        if !is_mpls(u64::from(eth_type)) {
-            LABELS.iter().for_each(|s| key.set(*s, 0));
-            if n != 1 || under != wanted {
-                self.view.hidden = (n == 1 && under != 0).then(|| Box::new(*key));
-                key.hide_network();
-            }
-            key.set(slot::UNDER_LABELS, 0);
-            let expiring = satisfies(key, Need::Ip) && key.get(slot::NW_TTL) <= 1;
-            key.set(slot::TTL_EXPIRING, u64::from(expiring));
-            self.view.decremented = false;
-            // Everything above Ethernet is another packet's now.
-            self.view.written |= NETWORK_WORDS;
+        if under != wanted {
+            self.view.hidden = (under != 0).then(|| Box::new(*key));
+            key.hide_network();
         }
-        self.wrote_labels();
-        self.pending.push(Op::PopMpls { eth_type });
+        key.set(slot::UNDER_LABELS, 0);
+        let expiring = satisfies(key, Need::Ip) && key.get(slot::NW_TTL) <= 1;
+        key.set(slot::TTL_EXPIRING, u64::from(expiring));
+        self.view.decremented = false;
+        // Everything above Ethernet is another packet's now.
+        self.view.written |= NETWORK_WORDS;
     }
 
     fn wrote_labels(&mut self) {

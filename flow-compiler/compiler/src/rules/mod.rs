@@ -11,6 +11,7 @@ mod meters;
 mod news;
 mod outputs;
 mod query;
+mod recent;
 mod table;
 mod timeouts;
 mod transaction;
@@ -58,6 +59,7 @@ pub struct RuleSet {
     groups: groups::Groups,
     meters: meters::Meters,
     users: users::Users,
+    recent: recent::Recent,
 }
 
 /// One message of a bundle.

@@ -125,8 +125,13 @@ impl<'a> Transaction<'a> {
     }
 
     fn doing(&mut self, actions: &[Action]) -> Doing {
+        if let Some((given, actions)) = self.rules.recent.find(actions) {
+            return Doing { given, lowered: Lowered { actions, conjunctions: Box::new([]), learns: Vec::new() } };
+        }
         let lowered = lower(actions, &mut self.rules.next_learn_id);
-        Doing { given: actions.into(), lowered }
+        let given: Arc<[Action]> = actions.into();
+        self.rules.recent.keep(&given, &lowered);
+        Doing { given, lowered }
     }
 
     fn new_entry(&self, table: u8, fm: &FlowMod, doing: Doing) -> Entry {
