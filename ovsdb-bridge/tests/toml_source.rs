@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_ovsdb_bridge::{
-    diff, parse_toml, Address, ControllerTarget, DesiredState, FailMode, Io, Key, PortKind, Step, Tos,
-    Ttl, Version,
+    diff, parse_toml, Address, BondMode, ControllerTarget, DesiredState, FailMode, Io, Key, Lacp, PortKind, Step, Tos,
+    Ttl, Version, VlanMode,
 };
 
 fn parse(text: &str) -> DesiredState {
@@ -48,7 +48,7 @@ fn the_documented_example_is_read_whole() {
 fn an_error_names_file_line_column_and_what_was_expected() {
     let cases = [
         ("[[bridge]]\nname = 5\n", "node.toml:2:8: expected a name of 1 to 15 characters without blanks, slash or colon, found the number 5"),
-        ("[[bridge]]\nnam = \"x\"\n", "node.toml:2:1: expected one of name, datapath_id, hwaddr, fail_mode, protocols, controllers, mac_table_size, mac_ageing, mtu, port, found \"nam\""),
+        ("[[bridge]]\nnam = \"x\"\n", "node.toml:2:1: expected one of name, datapath_id, hwaddr, fail_mode, protocols, controllers, mac_table_size, mac_ageing, mtu, port, flood_vlans, forward_bpdu, mcast_snooping, bond, mirror, found \"nam\""),
         ("[[bridge]]\n", "node.toml:1:1: expected \"name = …\" in this table, found none"),
         ("bridge = 1", "node.toml:1:10: expected tables written as [[bridge]], found the number 1"),
         ("[[bridge]]\nname=\"b\"\nfail_mode=\"x\"", "node.toml:3:11: expected \"standalone\" or \"secure\", found \"x\""),
@@ -112,4 +112,47 @@ fn a_bridge_goes_after_its_ports() {
     let steps = diff(&parse(TWO_PORTS), &DesiredState::default());
     assert!(matches!(steps.last(), Some(Step::RemoveBridge { name }) if name == "b"), "{steps:?}");
     assert_eq!(steps.len(), 3);
+}
+
+#[test]
+fn vlans_bonds_and_mirrors_are_read_and_their_mistakes_named() {
+    let text = "[[bridge]]
+name = \"br0\"
+flood_vlans = [7]
+mcast_snooping = true
+[[bridge.port]]
+name = \"p1\"
+tag = 5
+vlan_mode = \"native-untagged\"
+trunks = [5, 6]
+priority_tags = \"always\"
+protected = true
+ingress_policing_rate = 1000
+[[bridge.port]]
+name = \"p2\"
+[[bridge.bond]]
+name = \"b\"
+members = [\"p1\", \"p2\"]
+mode = \"balance-tcp\"
+lacp = \"active\"
+updelay = 200
+[[bridge.mirror]]
+name = \"m\"
+select_src = [\"p1\"]
+output_port = \"p2\"
+snaplen = 64
+";
+    let state = parse_toml(text, "t").unwrap();
+    let bridge = &state.bridges[0];
+    let s = &bridge.ports[0].switching;
+    assert_eq!((s.vlan_mode, &s.trunks[..], s.protected), (Some(VlanMode::NativeUntagged), &[5, 6][..], true));
+    assert_eq!((bridge.ports[0].policing.rate_kbps, bridge.normal.mcast_snooping.is_some()), (1000, true));
+    let bond = &bridge.bonds[0];
+    assert_eq!((bond.mode, bond.lacp, bond.updelay_ms, bond.rebalance_ms), (BondMode::BalanceTcp, Lacp::Active, 200, 10_000));
+    assert_eq!((bridge.mirrors[0].output_port.as_deref(), bridge.mirrors[0].snaplen), (Some("p2"), Some(64)));
+    let wrong = |from: &str, to: &str| parse_toml(&text.replace(from, to), "t").unwrap_err().to_string();
+    assert!(wrong("native-untagged", "hybrid").contains("native-untagged"));
+    assert!(wrong("members = [\"p1\", \"p2\"]", "members = [\"p1\"]").contains("two names"));
+    assert!(wrong("output_port = \"p2\"", "").contains("output_vlan"));
+    assert!(wrong("trunks = [5, 6]", "trunks = [5000]").contains("VLAN"));
 }

@@ -5,4 +5,5 @@
 mod addresses;
 mod reader;
 pub mod ovsdb;
+mod switching;
 pub mod toml;

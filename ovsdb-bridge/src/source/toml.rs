@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::addresses;
+use super::switching;
 use super::reader::{Item, Source, Table};
 use crate::error::ConfigError;
 use crate::state::{
@@ -73,10 +74,12 @@ fn underlay(table: &Table<'_>) -> Result<Underlay, ConfigError> {
 }
 
 fn bridge(table: &Table<'_>) -> Result<Bridge, ConfigError> {
-    table.only(&[
+    let own = [
         "name", "datapath_id", "hwaddr", "fail_mode", "protocols", "controllers",
         "mac_table_size", "mac_ageing", "mtu", "port",
-    ])?;
+    ];
+    let words: Vec<&str> = own.into_iter().chain(switching::BRIDGE_WORDS).collect();
+    table.only(&words)?;
     let mut bridge = Bridge::new(name(&table.need("name")?)?);
     if let Some(item) = table.get("datapath_id") {
         let id = item.parsed("16 hexadecimal digits, not all zero", addresses::datapath_id)?;
@@ -101,6 +104,9 @@ fn bridge(table: &Table<'_>) -> Result<Bridge, ConfigError> {
     bridge.mtu = mtu(table)?;
     bridge.protocols = protocols(table)?;
     bridge.controllers = controllers(table)?;
+    bridge.normal = switching::of_bridge(table)?;
+    bridge.bonds = switching::bonds(table)?;
+    bridge.mirrors = switching::mirrors(table)?;
     bridge.ports = table.tables("port")?.iter().map(port).collect::<Result<_, _>>()?;
     Ok(bridge)
 }
@@ -131,7 +137,14 @@ fn port(table: &Table<'_>) -> Result<Port, ConfigError> {
         .map(|i| i.number16(1, MAX_OFPORT, "an OpenFlow port number"))
         .transpose()?;
     let tag = table.get("tag").map(|i| i.number16(0, 4095, "a VLAN id")).transpose()?;
-    Ok(Port { ofport_request, tag, mtu: mtu(table)?, ..Port::new(port_name, kind) })
+    Ok(Port {
+        ofport_request,
+        tag,
+        mtu: mtu(table)?,
+        switching: switching::of_port(table)?,
+        policing: switching::policing(table)?,
+        ..Port::new(port_name, kind)
+    })
 }
 
 /// Words that every port has.
@@ -146,7 +159,7 @@ fn port_kind(table: &Table<'_>, port_name: &str) -> Result<PortKind, ConfigError
         })?,
     };
     let allow = |more: &[&str]| {
-        let words: Vec<&str> = PORT_WORDS.iter().chain(more).copied().collect();
+        let words: Vec<&str> = PORT_WORDS.iter().chain(&switching::PORT_WORDS).chain(more).copied().collect();
         table.only(&words)
     };
     match kind {
