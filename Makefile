@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance
+.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance soak-conntrack
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
@@ -61,3 +61,7 @@ fuzz-vhost:
 thousand:
 	@scripts/need.sh test
 	$(CARGO) test --release --locked -p sluice --test database thousand -- --ignored --nocapture
+
+# 10^8 connections come and go: the table's memory stays flat. Some minutes.
+soak-conntrack:
+	SLUICE_BIRTHS=100000000 $(CARGO) test --release --locked -p sluice-conntrack --test table memory -- --nocapture

@@ -274,3 +274,78 @@ fn fragments_in_every_order_are_tracked_alike() {
 fn translated_fragments_are_alike() {
     fragments_alike("ct-frag-nat", &translating("src=10.0.0.100"), [10, 0, 0, 100].into());
 }
+
+/// What a connection's packets cost, without another switch beside.
+mod alone {
+    use super::*;
+    use sluice_openflow::version::Version;
+
+    fn established(engine: &mut Engine) -> [Input; 2] {
+        let (client, server): (std::net::IpAddr, std::net::IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 11].into());
+        let packet = |port, src, dst, ports| {
+            let l4 = packets::udp(src, dst, ports, 20);
+            Input { bridge: 0, port, bytes: packets::frame(&packets::ip(src, dst, 17, 0, &l4)) }
+        };
+        let both = [packet(1, client, server, (1000, 53)), packet(2, server, client, (53, 1000))];
+        for input in both.iter().cycle().take(6) {
+            assert_eq!(engine.packet(input, 0).unwrap().len(), 1);
+        }
+        both
+    }
+
+    fn plain() -> Vec<String> {
+        lines(
+            "table=0,priority=10,FAMILY,actions=ct(table=1,zone=5)
+             table=1,priority=10,FAMILY,ct_state=+trk+new,in_port=1,actions=ct(commit,zone=5),output:2
+             table=1,priority=10,ct_state=+trk+est,in_port=1,actions=output:2
+             table=1,priority=10,ct_state=+trk+est,in_port=2,actions=output:1",
+        )
+    }
+
+    #[test]
+    fn a_packet_of_an_established_connection_costs_one_look_up() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        let both = established(&mut engine);
+        let before = engine.switch().worker().counters().clone();
+        for i in 0..100 {
+            assert_eq!(engine.packet(&both[i % 2], 5).unwrap().len(), 1);
+        }
+        let after = engine.switch().worker().counters();
+        assert_eq!((after.hits - before.hits, after.misses - before.misses), (100, 0));
+        assert!(after.conserved());
+    }
+
+    #[test]
+    fn a_rule_that_goes_takes_the_established_connections_that_it_allowed() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        let both = established(&mut engine);
+        let gone = "table=1,priority=10,ct_state=+trk+est,in_port=2";
+        let mut del = parse_flow_line(&format!("{gone},actions=drop"), &Names::new()).unwrap().0;
+        del.command = sluice_openflow::FlowModCommand::DeleteStrict;
+        engine.switch().flow_mod(0, &del, Version::V10).unwrap();
+        assert_eq!(engine.packet(&both[1], 5).unwrap().len(), 0, "the answer's rule is gone");
+        assert_eq!(engine.packet(&both[0], 5).unwrap().len(), 1, "the other direction has its own");
+    }
+
+    #[test]
+    fn a_connection_that_is_forgotten_is_not_remembered_by_a_flow() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        let both = established(&mut engine);
+        engine.switch().worker().tracker().flush(|_| true);
+        assert_eq!(engine.packet(&both[1], 5).unwrap().len(), 0, "new, and only port 1 may open");
+        assert_eq!(engine.packet(&both[0], 5).unwrap().len(), 1);
+        assert_eq!(engine.packet(&both[1], 5).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn silence_ends_a_connection_also_for_its_flows() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        let both = established(&mut engine);
+        assert_eq!(engine.packet(&both[1], 29_999).unwrap().len(), 1);
+        assert_eq!(engine.packet(&both[1], 29_999 + 30_000).unwrap().len(), 0);
+    }
+}

@@ -120,6 +120,12 @@ impl Engine {
         switch.worker().tracker().stats.reopened.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// The switch under test.
+    #[allow(dead_code)]
+    pub fn switch(&mut self) -> &mut Inline {
+        self.switch.as_mut().expect("rules were loaded")
+    }
+
     /// The table of connections, as text with both peers' states.
     #[allow(dead_code)] // not every test binary tracks connections
     pub fn dump_connections(&mut self, now: u64) -> String {
