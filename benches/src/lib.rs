@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod answers;
+pub mod attack;
 pub mod cell;
+pub mod classbench;
 pub mod clock;
 pub mod traffic;
 pub mod vary;

@@ -15,6 +15,7 @@ pub mod classify;
 pub mod count;
 pub mod decide;
 pub mod encap;
+pub mod fair;
 pub mod labels;
 pub mod fragments;
 pub mod joined;

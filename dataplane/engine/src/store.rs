@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sluice_flow::hash::{FoldBuild, KeyedBuild, Seeds};
 use sluice_flow::program::Note;
 use sluice_flow::group::GroupId;
 use sluice_flow::meter::MeterId;
@@ -44,6 +45,8 @@ static COLD: Hot =
 struct Stored {
     verdict: Arc<Verdict>,
     flows: u32,
+    /// What it depends on, in order, and its place in the list of each.
+    topics: Box<[(Topic, u32)]>,
 }
 
 /// Something whose change may change a verdict.
@@ -60,27 +63,32 @@ enum Topic {
 pub struct Store {
     hot: Vec<Hot>,
     cold: Vec<Option<Stored>>,
-    ids: HashMap<Arc<Verdict>, u32>,
+    ids: HashMap<Arc<Verdict>, u32, KeyedBuild>,
     free: Vec<u32>,
     /// Verdicts that each table, group, meter and bridge's links had a part in.
-    by_topic: HashMap<Topic, Vec<u32>>,
+    by_topic: HashMap<Topic, Vec<u32>, FoldBuild>,
     folded: Report,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store {
-            hot: vec![Hot::default()],
-            cold: vec![None],
-            ids: HashMap::new(),
-            free: Vec::new(),
-            by_topic: HashMap::new(),
-            folded: Report::default(),
-        }
+        Store::new(Seeds::FIXED)
     }
 }
 
 impl Store {
+    /// An empty one. The seeds keep traffic from choosing verdicts that are hard to tell apart.
+    pub fn new(seeds: Seeds) -> Self {
+        Store {
+            hot: vec![Hot::default()],
+            cold: vec![None],
+            ids: HashMap::with_hasher(KeyedBuild::new(seeds)),
+            free: Vec::new(),
+            by_topic: HashMap::default(),
+            folded: Report::default(),
+        }
+    }
+
     /// Part that every hit touches.
     #[inline(always)]
     pub fn hot(&self, id: u32) -> &Hot {
@@ -143,7 +151,6 @@ impl Store {
             ..Hot::default()
         };
         let verdict = Arc::new(verdict);
-        let stored = Stored { verdict: verdict.clone(), flows: 1 };
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
@@ -152,12 +159,15 @@ impl Store {
                 self.hot.len() as u32 - 1
             }
         };
+        let topics = topics_of(&verdict).into_iter().map(|topic| {
+            let list = self.by_topic.entry(topic).or_default();
+            list.push(id);
+            (topic, list.len() as u32 - 1)
+        });
+        let stored = Stored { verdict: verdict.clone(), flows: 1, topics: topics.collect() };
         if let (Some(h), Some(c)) = (self.hot.get_mut(id as usize), self.cold.get_mut(id as usize)) {
             *h = hot;
             *c = Some(stored);
-        }
-        for topic in topics_of(&verdict) {
-            self.by_topic.entry(topic).or_default().push(id);
         }
         self.ids.insert(verdict, id);
         id
@@ -186,7 +196,7 @@ impl Store {
 
     /// Lets go of every verdict: the cache was emptied.
     pub fn release_all(&mut self) {
-        // At once: taking each verdict out of a long list would cost the square of their number.
+        // At once: no list need be kept in order.
         self.by_topic.clear();
         for id in 1..self.cold.len() as u32 {
             if self.cold.get(id as usize).is_some_and(Option::is_some) {
@@ -199,14 +209,21 @@ impl Store {
         self.fold(id);
         let Some(stored) = self.cold.get_mut(id as usize).and_then(Option::take) else { return };
         self.ids.remove(&stored.verdict);
-        for topic in topics_of(&stored.verdict) {
-            if let Some(list) = self.by_topic.get_mut(&topic) {
-                if let Some(at) = list.iter().position(|i| *i == id) {
-                    list.swap_remove(at);
-                }
-            }
+        for &(topic, at) in &stored.topics {
+            self.take_out(topic, at);
         }
         self.free.push(id);
+    }
+
+    /// Takes a verdict out of a topic's list; the last one of the list moves to its place.
+    fn take_out(&mut self, topic: Topic, at: u32) {
+        let Some(list) = self.by_topic.get_mut(&topic).filter(|l| (at as usize) < l.len()) else { return };
+        list.swap_remove(at as usize);
+        let Some(&moved) = list.get(at as usize) else { return };
+        let Some(Some(stored)) = self.cold.get_mut(moved as usize) else { return };
+        if let Ok(i) = stored.topics.binary_search_by_key(&topic, |(t, _)| *t) {
+            stored.topics[i].1 = at;
+        }
     }
 
     /// Adds a verdict's counts to its rules, tables and crossings.
@@ -393,6 +410,14 @@ mod tests {
         s.release_all();
         assert!(s.is_empty());
         assert_eq!(s.take_folded().rules.len(), 100_000);
+        // One by one, from the middle outwards, costs no more.
+        let ids: Vec<u32> = (1..=100_000).map(|rule| s.intern(verdict(rule, 2), false, 1)).collect();
+        let (low, high) = ids.split_at(50_000);
+        low.iter().rev().zip(high).for_each(|(a, b)| {
+            s.release(*a);
+            s.release(*b);
+        });
+        assert!(s.is_empty() && s.by_topic.values().all(Vec::is_empty));
         let id = s.intern(verdict(1, 2), false, 1);
         assert!(s.verdict(id).is_some() && s.len() == 1);
     }

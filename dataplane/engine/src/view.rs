@@ -126,6 +126,8 @@ pub struct Views {
     tracked: HashMap<(Arc<Continuation>, [u64; CT_LEN]), u32, FoldBuild>,
     /// The bits of connection state that matter, per bridge, when those stages were made.
     masks: HashMap<BridgeIdx, [u64; CT_LEN]>,
+    /// Key set of each bridge when the views were made.
+    key_sets: Vec<Key>,
     /// The last one looked up: packets of one peer come in a row.
     last: Option<(Unwrapped, u32)>,
     /// Stages by outer headers under the present program: the search among all tunnels is for the first
@@ -150,6 +152,12 @@ impl Views {
         self.devices = (0..devices)
             .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), Key::ZERO))
             .collect();
+        let key_sets: Vec<Key> = program.bridges().map(|b| b.map_or(Key::ZERO, |b| *b.key_set())).collect();
+        if key_sets == self.key_sets {
+            // All else that a peer's view is made of never changes.
+            return;
+        }
+        self.key_sets = key_sets;
         for (i, view) in self.continuations.iter_mut().enumerate() {
             *view = View::new(FIRST_CONTINUATION + i as u32, program, view.entry.clone(), view.base);
         }

@@ -24,6 +24,7 @@ use crate::apply::{Exits, Route};
 use crate::classify::Caches;
 use crate::count::{PortCounters, RuleUse};
 use crate::decide::Outbox;
+use crate::fair::{Fair, Work};
 use crate::police::Policer;
 use crate::store::Store;
 use crate::joined::{Carried, Way};
@@ -101,6 +102,7 @@ pub struct Worker {
     decider: Decider,
     outbox: Outbox,
     versions: Arc<Versions>,
+    fair: Fair,
     now_ms: u64,
     received: Vec<Frame>,
     batch: Batch,
@@ -130,11 +132,12 @@ impl Worker {
             ports: Vec::new(),
             exits: Exits::new(pool),
             caches: Caches::new(settings.flows, settings.seeds),
-            store: Store::default(),
+            store: Store::new(settings.seeds),
             views: Views::default(),
             decider: Decider::default(),
             outbox: Outbox::default(),
             versions: settings.versions,
+            fair: Fair::default(),
             now_ms: 0,
             received: Vec::with_capacity(BATCH),
             batch: Batch::default(),
@@ -148,14 +151,9 @@ impl Worker {
     /// One turn: a batch from each port, through all stations. Returns the frames received.
     pub fn turn(&mut self, now_ms: u64) -> usize {
         self.now_ms = now_ms;
-        let mut work = 0;
-        for device in 0..self.ports.len() {
-            let mut frames = std::mem::take(&mut self.received);
-            work += self.receive(device as PortIdx, &mut frames);
-            self.process(device as u32, &mut frames);
-            self.received = frames;
-            self.process_unwrapped();
-            self.flush();
+        let mut work = self.serve();
+        if work == 0 && self.fair.forgive() {
+            work = self.serve();
         }
         self.tracker.expire(now_ms);
         self.exits.expire_fragments(now_ms);
@@ -166,6 +164,30 @@ impl Worker {
             self.views.forget_continuations();
         }
         work
+    }
+
+    /// A batch from each port that owes nothing.
+    fn serve(&mut self) -> usize {
+        self.fair.begin();
+        let mut work = 0;
+        for device in 0..self.ports.len() {
+            if !self.fair.may_serve(device) {
+                continue;
+            }
+            let before = self.work_done();
+            let mut frames = std::mem::take(&mut self.received);
+            work += self.receive(device as PortIdx, &mut frames);
+            self.process(device as u32, &mut frames);
+            self.received = frames;
+            self.process_unwrapped();
+            self.flush();
+            self.fair.charge(device, before, self.work_done());
+        }
+        work
+    }
+
+    fn work_done(&self) -> Work {
+        Work { misses: self.exits.counters.misses, copied: self.exits.counters.copied }
     }
 
     fn receive(&mut self, device: PortIdx, frames: &mut Vec<Frame>) -> usize {

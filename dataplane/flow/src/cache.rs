@@ -9,6 +9,7 @@
 
 use crate::hash::Seeds;
 use crate::prefetch::prefetch;
+use sluice_frame::Words;
 
 /// Words of an entry for narrow keys: one memory line.
 pub const NARROW_ENTRY: usize = 8;
@@ -49,9 +50,7 @@ pub enum Displaced {
 /// Flows by `K` words of key, in entries of `E` words.
 #[derive(Debug)]
 pub struct FlowCache<const K: usize, const E: usize> {
-    cells: Vec<u64>,
-    /// First word that lies on a line.
-    base: usize,
+    cells: Words,
     mask: usize,
     live: usize,
     max: usize,
@@ -65,16 +64,14 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     pub fn new(max: usize, seeds: Seeds) -> Self {
         const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0) };
         let max = max.next_power_of_two().max(START);
-        let mut cache = FlowCache { cells: Vec::new(), base: 0, mask: 0, live: 0, max, turn: 0, seeds };
+        let mut cache = FlowCache { cells: Words::zeroed(0), mask: 0, live: 0, max, turn: 0, seeds };
         cache.resize(START);
         cache
     }
 
     fn resize(&mut self, entries: usize) {
         // Zeroed memory comes from the kernel page by page as it is touched.
-        self.cells = vec![0; entries * E + WORDS_PER_LINE];
-        let misaligned = self.cells.as_ptr() as usize / size_of::<u64>() % WORDS_PER_LINE;
-        self.base = (WORDS_PER_LINE - misaligned) % WORDS_PER_LINE;
+        self.cells = Words::zeroed(entries * E);
         self.mask = entries - 1;
         self.live = 0;
     }
@@ -131,13 +128,13 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
 
     #[inline(always)]
     fn entry(&self, slot: usize) -> Option<&[u64; E]> {
-        let at = self.base + slot * E;
+        let at = slot * E;
         self.cells.get(at..at + E)?.try_into().ok()
     }
 
     #[inline(always)]
     fn entry_mut(&mut self, slot: usize) -> Option<&mut [u64; E]> {
-        let at = self.base + slot * E;
+        let at = slot * E;
         self.cells.get_mut(at..at + E)?.try_into().ok()
     }
 

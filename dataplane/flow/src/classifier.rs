@@ -1,191 +1,116 @@
 //! One table's rules, looked up by priority.
 //!
-//! Purpose: find the rule of highest priority that a key matches. Rules are grouped by mask, each
-//! group is a hash table, groups are probed from the highest priority down and the search stops
-//! when no later group can win. The number of probes is bounded by the number of *masks that the
-//! operator installed*; traffic cannot add one.
+//! Purpose: find the rule of highest priority that a key matches, with few probes whatever masks the
+//! rules have. Rules lie in groups. A group is a hash table over some of the bits that all of its
+//! rules look at; rules that agree in those bits form a chain by falling priority, and each rule of
+//! a chain is compared in full. The first rules of a table share a group that hashes nothing: a
+//! short list. A chain that becomes too long is split: a new group takes what tells its rules apart
+//! (see [`split`]). So the structure follows the rules: a list, a hash table for each mask, or a few
+//! tables of many masks merged. Groups are probed from the highest priority down until no later one
+//! can win.
 //! Conjunctions follow Open vSwitch: rules with clauses only contribute; when all clauses of one
 //! conjunction matched at one priority, the key is looked up again with that `conj_id`.
-//! Invariant: groups are sorted by falling `max_priority`; no group is empty.
+//! Invariant: a rule is in exactly one group, whose mask is part of its own; no group is empty; only
+//! rules of a group's very own mask, or that nothing tells apart, may lie in a chain above its limit.
+//! The number of probes is bounded by what the operator installed; traffic cannot add one.
 //! Deliberately does not know: what actions do, counters, other tables.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+mod entries;
+mod group;
+mod masks;
+mod shape;
+mod soft;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::hash::{FoldBuild, Seeds};
-use crate::key::{slot, Key, WORDS};
+use crate::hash::FoldBuild;
+use crate::key::{slot, Key};
 use crate::rule::{Rule, RuleId, SparseMask};
+use entries::{Entries, NONE};
+use group::{covers, Group};
+use masks::Masks;
+pub use shape::Shape;
+pub use soft::Soft;
+
+/// Rules that a chain may have before it is split.
+const CHAIN_MAX: usize = 32;
+/// The same for the list that every look-up in a table walks.
+const LIST_MAX: usize = 12;
 
 /// The rules of one table.
 #[derive(Clone, Debug, Default)]
 pub struct Classifier {
-    groups: Vec<Group>,
-    by_id: HashMap<RuleId, Arc<Rule>, FoldBuild>,
+    masks: Masks,
+    entries: Entries,
+    groups: Vec<Option<Group>>,
+    /// Groups by falling highest priority: what is probed, in this order.
+    order: Vec<Probe>,
+    /// Where each rule is.
+    by_id: HashMap<RuleId, Place, FoldBuild>,
 }
 
-/// Rules with the same mask.
-#[derive(Clone, Debug)]
-struct Group {
-    mask: Arc<SparseMask>,
+#[derive(Clone, Copy, Debug)]
+struct Probe {
     max_priority: u16,
-    priorities: BTreeMap<u16, u32>,
-    /// By a hash of the values, which stand in the rules themselves: once is enough.
-    rules: HashMap<u64, Chain, FoldBuild>,
-    /// Chains whose hash is another one's too.
-    clashing: Vec<Chain>,
+    group: u32,
 }
 
-/// Rules with the same match, by falling priority.
-#[derive(Clone, Debug)]
-enum Chain {
-    One(Arc<Rule>),
-    Many(Vec<Arc<Rule>>),
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    group: u32,
+    entry: u32,
 }
 
-impl Chain {
-    #[inline]
-    fn as_slice(&self) -> &[Arc<Rule>] {
-        match self {
-            Chain::One(r) => std::slice::from_ref(r),
-            Chain::Many(v) => v,
-        }
-    }
-
-    /// Are these the values of its rules?
-    #[inline]
-    fn is_of(&self, values: &[u64]) -> bool {
-        self.as_slice().first().is_some_and(|r| *r.matching.values == *values)
-    }
-
-    fn insert(&mut self, rule: Arc<Rule>) {
-        let mut all: Vec<_> = self.as_slice().to_vec();
-        let at = all.partition_point(|r| r.priority > rule.priority);
-        all.insert(at, rule);
-        *self = Chain::Many(all);
-    }
-
-    fn remove(&mut self, id: RuleId) {
-        let mut all: Vec<_> = self.as_slice().to_vec();
-        all.retain(|r| r.id != id);
-        *self = match <[_; 1]>::try_from(all) {
-            Ok([one]) => Chain::One(one),
-            Err(all) => Chain::Many(all),
-        };
-    }
-}
-
-impl Group {
-    fn new(mask: Arc<SparseMask>) -> Self {
-        Group { mask, max_priority: 0, priorities: BTreeMap::new(), rules: HashMap::default(), clashing: Vec::new() }
-    }
-
-    fn insert(&mut self, rule: Arc<Rule>) {
-        *self.priorities.entry(rule.priority).or_insert(0) += 1;
-        self.max_priority = self.max_priority.max(rule.priority);
-        let values = &rule.matching.values;
-        if let Some(chain) = self.chain_mut(values) {
-            return chain.insert(rule);
-        }
-        match self.rules.entry(hash(values)) {
-            Entry::Vacant(place) => {
-                place.insert(Chain::One(rule));
-            }
-            Entry::Occupied(_) => self.clashing.push(Chain::One(rule)),
-        }
-    }
-
-    fn chain_mut(&mut self, values: &[u64]) -> Option<&mut Chain> {
-        match self.rules.get_mut(&hash(values)) {
-            Some(chain) if chain.is_of(values) => Some(chain),
-            _ => self.clashing.iter_mut().find(|c| c.is_of(values)),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.clashing.is_empty()
-    }
-
-    fn remove(&mut self, rule: &Rule) {
-        if let Some(n) = self.priorities.get_mut(&rule.priority) {
-            *n -= 1;
-            if *n == 0 {
-                self.priorities.remove(&rule.priority);
-            }
-        }
-        self.max_priority = self.priorities.keys().next_back().copied().unwrap_or(0);
-        let values = &rule.matching.values;
-        let Some(chain) = self.chain_mut(values) else { return };
-        chain.remove(rule.id);
-        if chain.as_slice().is_empty() {
-            let hash = hash(values);
-            if self.rules.get(&hash).is_some_and(|c| c.as_slice().is_empty()) {
-                self.rules.remove(&hash);
-            }
-            self.clashing.retain(|c| !c.as_slice().is_empty());
-        }
-    }
-
-    #[inline]
-    fn probe(&self, key: &Key) -> &[Arc<Rule>] {
-        let mut out = [0; WORDS];
-        let values = self.mask.project(key, &mut out);
-        match self.rules.get(&hash(values)) {
-            Some(chain) if chain.is_of(values) => chain.as_slice(),
-            _ if self.clashing.is_empty() => &[],
-            _ => self.clashing.iter().find(|c| c.is_of(values)).map_or(&[], Chain::as_slice),
-        }
-    }
-}
-
-/// Of the values of a match.
-#[inline]
-fn hash(values: &[u64]) -> u64 {
-    Seeds::FIXED.hash(values)
+/// Where a rule may go.
+enum Room {
+    /// A group whose chain for it is short enough.
+    In(u32),
+    /// Every group that could take it has a long chain there; the one of the finest mask.
+    Full(u32),
+    /// No group can take it.
+    Nowhere,
 }
 
 impl Classifier {
     /// Adds a rule. One with the same id must not be present.
     pub fn insert(&mut self, rule: Arc<Rule>) {
         debug_assert!(!self.by_id.contains_key(&rule.id));
-        self.by_id.insert(rule.id, rule.clone());
-        let mask = &rule.matching.mask;
-        let at = match self.groups.iter().position(|g| Arc::ptr_eq(&g.mask, mask) || g.mask == *mask) {
-            Some(at) => at,
-            None => {
-                self.groups.push(Group::new(mask.clone()));
-                self.groups.len() - 1
+        let key = rule.matching.value_key();
+        let mask = self.masks.intern(&rule.matching.mask);
+        let entry = self.entries.add(rule, mask);
+        match self.room(entry, &key) {
+            Room::In(group) => self.link(group, entry, &key),
+            Room::Full(group) => self.split(group, entry, &key),
+            Room::Nowhere => {
+                // The first rule of a table: nothing need be looked at to find it.
+                let group = self.add_group(SparseMask { words: Box::new([]) });
+                self.link(group, entry, &key);
             }
-        };
-        if let Some(group) = self.groups.get_mut(at) {
-            group.insert(rule);
         }
-        self.resort(at);
     }
 
     /// Removes a rule by id; `None` when it is not here.
     pub fn remove(&mut self, id: RuleId) -> Option<Arc<Rule>> {
-        let rule = self.by_id.remove(&id)?;
-        let at = self.groups.iter().position(|g| g.mask == rule.matching.mask)?;
-        self.groups[at].remove(&rule);
-        if self.groups[at].is_empty() {
-            self.groups.remove(at);
+        let place = self.by_id.remove(&id)?;
+        let key = self.entries.rule(place.entry)?.matching.value_key();
+        self.unlink(place.group, place.entry, &key);
+        if self.group(place.group).is_some_and(Group::is_empty) {
+            self.remove_group(place.group);
         } else {
-            self.resort(at);
+            self.resort(place.group);
         }
+        let (rule, mask) = self.entries.remove(place.entry)?;
+        self.masks.release(mask);
         Some(rule)
-    }
-
-    /// Moves the one group whose highest priority may have changed to its place.
-    fn resort(&mut self, at: usize) {
-        let group = self.groups.remove(at);
-        let to = self.groups.partition_point(|g| g.max_priority >= group.max_priority);
-        self.groups.insert(to, group);
     }
 
     /// The rule with this id.
     pub fn get(&self, id: RuleId) -> Option<&Arc<Rule>> {
-        self.by_id.get(&id)
+        self.entries.rule(self.by_id.get(&id)?.entry)
     }
 
     /// Number of rules.
@@ -198,218 +123,219 @@ impl Classifier {
         self.by_id.is_empty()
     }
 
-    /// Number of hash tables that a lookup may have to probe.
+    /// Number of groups: hash tables that a look-up may have to probe.
     pub fn groups(&self) -> usize {
-        self.groups.len()
+        self.order.len()
     }
 
     /// Every mask in use.
     pub fn masks(&self) -> impl Iterator<Item = &Arc<SparseMask>> {
-        self.groups.iter().map(|g| &g.mask)
+        self.masks.iter()
+    }
+
+    /// Every bit that some rule looks at. May hold bits that only rules which went looked at.
+    pub fn looks_at(&self) -> &Key {
+        self.masks.looks_at()
     }
 
     /// Every rule, in no particular order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.by_id.values()
+        self.by_id.values().filter_map(|p| self.entries.rule(p.entry))
+    }
+
+    /// What structure this table has, and how well it fits.
+    pub fn shape(&self) -> Shape {
+        shape::of(self)
     }
 
     /// The rule of highest priority that `key` matches.
     pub fn lookup(&self, key: &Key, scratch: &mut Soft) -> Option<&Arc<Rule>> {
-        scratch.candidates.clear();
-        let hard = self.search(key, &mut |chain, at| scratch.candidates.push((chain, at)));
-        if scratch.candidates.is_empty() {
+        scratch.clear();
+        let hard = self.search(key, |entry| scratch.push(entry));
+        if scratch.is_empty() {
             return hard;
         }
         self.resolve_conjunctions(key, hard, scratch)
     }
 
-    /// Best rule without conjunctions; `soft` hears of each group whose first match has clauses.
-    fn search(&self, key: &Key, soft: &mut dyn FnMut(usize, usize)) -> Option<&Arc<Rule>> {
-        let mut best: Option<&Arc<Rule>> = None;
-        for (g, group) in self.groups.iter().enumerate() {
-            if best.is_some_and(|b| b.priority >= group.max_priority) {
+    /// Best rule without clauses; `soft` hears of matching rules that have some, perhaps also below it.
+    #[inline(always)]
+    fn search(&self, key: &Key, mut soft: impl FnMut(u32)) -> Option<&Arc<Rule>> {
+        let mut best = NONE;
+        let mut floor = -1;
+        for probe in &self.order {
+            if i32::from(probe.max_priority) <= floor {
                 break;
             }
-            let Some(rule) = group.probe(key).first() else { continue };
-            if !rule.conjunctions.is_empty() {
-                soft(g, 0);
-            } else if best.is_none_or(|b| rule.priority > b.priority) {
-                best = Some(rule);
+            let Some(Some(group)) = self.groups.get(probe.group as usize) else { continue };
+            let mut at = group.first(group.hash(key));
+            while let Some(e) = self.entries.get(at) {
+                if i32::from(e.priority) <= floor {
+                    break;
+                }
+                if e.matches(key, &self.masks) {
+                    if !e.soft {
+                        (best, floor) = (at, i32::from(e.priority));
+                        break;
+                    }
+                    soft(at);
+                }
+                at = e.next;
             }
         }
-        best
+        self.entries.rule(best)
     }
 
-    /// Tries the clauses that matched, highest priority first; each that leads nowhere gives way to
-    /// the next rule with the same match.
+    /// Tries the clauses that matched, highest priority first.
     fn resolve_conjunctions<'a>(
         &'a self,
         key: &Key,
-        mut hard: Option<&'a Arc<Rule>>,
+        hard: Option<&'a Arc<Rule>>,
         scratch: &mut Soft,
     ) -> Option<&'a Arc<Rule>> {
-        let mut soft: Vec<&'a [Arc<Rule>]> =
-            scratch.candidates.iter().map(|&(g, at)| &self.groups[g].probe(key)[at..]).collect();
+        let floor = hard.map_or(-1, |h| i32::from(h.priority));
+        let mut below = i32::from(u16::MAX) + 1;
         loop {
-            let top = soft.iter().filter_map(|c| c.first()).map(|r| r.priority).max()?;
-            if hard.is_some_and(|h| h.priority >= top) {
-                return hard;
-            }
-            if let Some(id) = scratch.complete(soft.iter().filter_map(|c| c.first()).filter(|r| r.priority == top)) {
+            let priorities = scratch.entries().filter_map(|e| Some(i32::from(self.entries.get(e)?.priority)));
+            let Some(top) = priorities.filter(|p| *p > floor && *p < below).max() else { return hard };
+            if let Some(id) = scratch.complete(|e| self.entries.rule(e).filter(|r| i32::from(r.priority) == top)) {
                 let mut again = *key;
-                again.set(slot::CONJ_ID, id as u64);
-                if let Some(rule) = self.lookup_without_clauses(&again) {
+                again.set(slot::CONJ_ID, u64::from(id));
+                if let Some(rule) = self.search(&again, |_| {}) {
                     return Some(rule);
                 }
             }
-            for chain in &mut soft {
-                if chain.first().is_some_and(|r| r.priority == top) {
-                    *chain = &chain[1..];
-                }
-                if let Some(rule) = chain.first().filter(|r| r.conjunctions.is_empty()) {
-                    if hard.is_none_or(|h| rule.priority > h.priority) {
-                        hard = Some(rule);
-                    }
-                    *chain = &[];
-                }
-            }
-            soft.retain(|c| !c.is_empty());
-            if soft.is_empty() {
-                return hard;
-            }
+            below = top;
         }
     }
 
-    fn lookup_without_clauses(&self, key: &Key) -> Option<&Arc<Rule>> {
-        let mut best: Option<&Arc<Rule>> = None;
-        for group in &self.groups {
-            if best.is_some_and(|b| b.priority >= group.max_priority) {
-                break;
+    fn group(&self, group: u32) -> Option<&Group> {
+        self.groups.get(group as usize)?.as_ref()
+    }
+
+    /// The group of the finest mask that can take this rule and has a short chain for it.
+    fn room(&self, entry: u32, key: &Key) -> Room {
+        let Some(mask) = self.entries.get(entry).and_then(|e| self.masks.get(e.mask)) else { return Room::Nowhere };
+        let (mut free, mut full) = (None, None);
+        for probe in &self.order {
+            let Some(group) = self.group(probe.group) else { continue };
+            let better = |old: Option<(u32, u32)>| old.is_none_or(|(bits, _)| group.bits > bits);
+            if !better(free) || !covers(mask, &group.mask) {
+                continue;
             }
-            let rule = group.probe(key).iter().find(|r| r.conjunctions.is_empty());
-            if let Some(rule) = rule.filter(|r| best.is_none_or(|b| r.priority > b.priority)) {
-                best = Some(rule);
+            let first = group.first(group.hash(key));
+            let most = if group.bits == 0 { LIST_MAX } else { CHAIN_MAX };
+            if self.entries.chain(first).take(most).count() < most {
+                free = Some((group.bits, probe.group));
+            } else if better(full) {
+                full = Some((group.bits, probe.group));
             }
         }
-        best
+        match (free, full) {
+            (Some((_, group)), _) => Room::In(group),
+            (None, Some((_, group))) => Room::Full(group),
+            (None, None) => Room::Nowhere,
+        }
     }
-}
 
-/// Scratch memory of a lookup, kept by the caller so that lookups do not allocate without conjunctions.
-#[derive(Debug, Default)]
-pub struct Soft {
-    candidates: Vec<(usize, usize)>,
-    clauses: HashMap<u32, u64, FoldBuild>,
-}
-
-impl Soft {
-    /// The lowest id of a conjunction all of whose clauses are among these rules.
-    fn complete<'a>(&mut self, rules: impl Iterator<Item = &'a Arc<Rule>>) -> Option<u32> {
-        self.clauses.clear();
-        let mut found: Option<u32> = None;
-        for c in rules.flat_map(|r| r.conjunctions.iter()) {
-            let all = if c.n_clauses >= 64 { u64::MAX } else { (1u64 << c.n_clauses) - 1 };
-            let seen = self.clauses.entry(c.id).or_insert(0);
-            *seen |= 1u64 << (c.clause & 63);
-            if *seen & all == all {
-                found = Some(found.map_or(c.id, |f| f.min(c.id)));
+    /// Makes a group that takes rules out of the chain that became too long.
+    fn split(&mut self, from: u32, entry: u32, key: &Key) {
+        let Some(group) = self.group(from) else { return };
+        let mut members: Vec<u32> = self.entries.chain(group.first(group.hash(key))).collect();
+        members.push(entry);
+        let described: Vec<split::Member> = members
+            .iter()
+            .filter_map(|e| {
+                let rule = self.entries.rule(*e)?;
+                Some(split::Member { mask: &rule.matching.mask, key: rule.matching.value_key() })
+            })
+            .collect();
+        let taken: Vec<&SparseMask> = self.order.iter().filter_map(|p| Some(&self.group(p.group)?.mask)).collect();
+        let Some(mask) = split::choose(&described, &group.mask, &taken) else {
+            return self.link_to_own_mask(from, entry, key);
+        };
+        let moves: Vec<(u32, Key)> =
+            members.iter().zip(&described).filter(|(_, m)| covers(m.mask, &mask)).map(|(e, m)| (*e, m.key)).collect();
+        let new = self.add_group(mask);
+        let mut linked = false;
+        for (e, key) in moves {
+            if e == entry {
+                linked = true;
+            } else {
+                self.unlink(from, e, &key);
             }
+            self.link(new, e, &key);
         }
-        found
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::Slot;
-    use crate::rule::{Conjunction, MaskedKey};
-
-    fn rule(id: RuleId, priority: u16, conditions: &[(Slot, u128, u128)]) -> Rule {
-        let (mut value, mut mask) = (Key::ZERO, Key::ZERO);
-        for &(s, v, m) in conditions {
-            value.set_masked(s, v, m);
-            mask.set_masked(s, m, m);
+        if !linked {
+            self.link(from, entry, key);
         }
-        Rule { id, priority, matching: MaskedKey::new(&value, &mask), actions: Arc::new([]), conjunctions: Box::new([]) }
-    }
-
-    fn clause(id: RuleId, priority: u16, on: (Slot, u128), conj: u32, clause: u8, n_clauses: u8) -> Rule {
-        let mut r = rule(id, priority, &[(on.0, on.1, on.0.ones())]);
-        r.conjunctions = Box::new([Conjunction { id: conj, clause, n_clauses }]);
-        r
-    }
-
-    fn found(c: &Classifier, key: &Key) -> Option<RuleId> {
-        c.lookup(key, &mut Soft::default()).map(|r| r.id)
-    }
-
-    fn key(fields: &[(Slot, u64)]) -> Key {
-        let mut k = Key::ZERO;
-        for &(s, v) in fields {
-            k.set(s, v);
+        if self.group(from).is_some_and(Group::is_empty) {
+            self.remove_group(from);
+        } else {
+            self.resort(from);
         }
-        k
     }
 
-    #[test]
-    fn the_highest_priority_wins_whatever_its_mask() {
-        let mut c = Classifier::default();
-        c.insert(Arc::new(rule(1, 10, &[(slot::NW_DST, 0x0a000000, 0xff000000)])));
-        c.insert(Arc::new(rule(2, 20, &[(slot::NW_DST, 0x0a010000, 0xffff0000)])));
-        c.insert(Arc::new(rule(3, 5, &[])));
-        assert_eq!(found(&c, &key(&[(slot::NW_DST, 0x0a010203)])), Some(2));
-        assert_eq!(found(&c, &key(&[(slot::NW_DST, 0x0a020203)])), Some(1));
-        assert_eq!(found(&c, &key(&[(slot::NW_DST, 0x0b020203)])), Some(3));
-        c.remove(3);
-        assert_eq!(found(&c, &key(&[(slot::NW_DST, 0x0b020203)])), None);
-        c.remove(2);
-        assert_eq!(found(&c, &key(&[(slot::NW_DST, 0x0a010203)])), Some(1));
-        assert_eq!(c.groups(), 1);
+    /// Nothing tells the rules of the chain apart: a group of the rule's very own mask takes it, or the full one.
+    fn link_to_own_mask(&mut self, full: u32, entry: u32, key: &Key) {
+        let own = self.entries.rule(entry).map(|r| r.matching.mask.clone());
+        let group = match own {
+            Some(mask) if self.group(full).is_some_and(|g| g.mask != *mask) => {
+                let known = self.order.iter().find(|p| self.group(p.group).is_some_and(|g| g.mask == *mask));
+                known.map(|p| p.group).unwrap_or_else(|| self.add_group((*mask).clone()))
+            }
+            _ => full,
+        };
+        self.link(group, entry, key);
     }
 
-    #[test]
-    fn the_same_match_at_two_priorities_is_two_rules() {
-        let mut c = Classifier::default();
-        for (id, p) in [(1, 10), (2, 30), (3, 20)] {
-            c.insert(Arc::new(rule(id, p, &[(slot::TP_DST, 80, 0xffff)])));
+    fn add_group(&mut self, mask: SparseMask) -> u32 {
+        let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        if free == self.groups.len() {
+            self.groups.push(None);
         }
-        let k = key(&[(slot::TP_DST, 80)]);
-        assert_eq!(found(&c, &k), Some(2));
-        c.remove(2);
-        assert_eq!(found(&c, &k), Some(3));
-        c.remove(3);
-        assert_eq!(found(&c, &k), Some(1));
+        self.groups[free] = Some(Group::new(mask));
+        self.order.push(Probe { max_priority: 0, group: free as u32 });
+        free as u32
     }
 
-    #[test]
-    fn a_conjunction_needs_a_match_in_every_clause() {
-        let mut c = Classifier::default();
-        c.insert(Arc::new(rule(1, 10, &[(slot::CONJ_ID, 7, u32::MAX as u128)])));
-        c.insert(Arc::new(clause(2, 10, (slot::NW_SRC, 1), 7, 0, 2)));
-        c.insert(Arc::new(clause(3, 10, (slot::TP_DST, 80), 7, 1, 2)));
-        c.insert(Arc::new(rule(4, 1, &[])));
-        assert_eq!(found(&c, &key(&[(slot::NW_SRC, 1), (slot::TP_DST, 80)])), Some(1));
-        assert_eq!(found(&c, &key(&[(slot::NW_SRC, 1), (slot::TP_DST, 81)])), Some(4));
-        assert_eq!(found(&c, &key(&[(slot::NW_SRC, 2), (slot::TP_DST, 80)])), Some(4));
+    fn remove_group(&mut self, group: u32) {
+        if let Some(g) = self.groups.get_mut(group as usize) {
+            *g = None;
+        }
+        self.order.retain(|p| p.group != group);
     }
 
-    #[test]
-    fn an_incomplete_conjunction_gives_way_to_a_lower_rule_with_the_same_match() {
-        let mut c = Classifier::default();
-        c.insert(Arc::new(clause(2, 20, (slot::NW_SRC, 1), 7, 0, 2)));
-        c.insert(Arc::new(rule(5, 15, &[(slot::NW_SRC, 1, slot::NW_SRC.ones())])));
-        c.insert(Arc::new(rule(4, 1, &[])));
-        assert_eq!(found(&c, &key(&[(slot::NW_SRC, 1)])), Some(5));
+    fn link(&mut self, group: u32, entry: u32, key: &Key) {
+        let (Some(Some(g)), Some(rule)) = (self.groups.get_mut(group as usize), self.entries.rule(entry)) else { return };
+        let (id, priority) = (rule.id, rule.priority);
+        let hash = g.hash(key);
+        let first = self.entries.insert_into(g.first(hash), entry);
+        g.set_first(hash, first);
+        g.count(priority);
+        self.by_id.insert(id, Place { group, entry });
+        self.resort(group);
     }
 
-    #[test]
-    fn a_hard_rule_above_the_clauses_wins() {
-        let mut c = Classifier::default();
-        c.insert(Arc::new(rule(1, 10, &[(slot::CONJ_ID, 7, u32::MAX as u128)])));
-        c.insert(Arc::new(clause(2, 10, (slot::NW_SRC, 1), 7, 0, 2)));
-        c.insert(Arc::new(clause(3, 10, (slot::TP_DST, 80), 7, 1, 2)));
-        c.insert(Arc::new(rule(9, 11, &[(slot::TP_DST, 80, 0xffff)])));
-        assert_eq!(found(&c, &key(&[(slot::NW_SRC, 1), (slot::TP_DST, 80)])), Some(9));
+    /// Takes an entry out of its chain. The group may be empty then.
+    fn unlink(&mut self, group: u32, entry: u32, key: &Key) {
+        let (Some(Some(g)), Some(rule)) = (self.groups.get_mut(group as usize), self.entries.rule(entry)) else { return };
+        let priority = rule.priority;
+        let hash = g.hash(key);
+        let first = self.entries.take_out_of(g.first(hash), entry);
+        g.set_first(hash, first);
+        g.discount(priority);
+    }
+
+    /// Moves the one group whose highest priority may have changed to its place.
+    fn resort(&mut self, group: u32) {
+        let Some(max_priority) = self.group(group).map(Group::max_priority) else { return };
+        let Some(at) = self.order.iter().position(|p| p.group == group) else { return };
+        if self.order[at].max_priority == max_priority {
+            return;
+        }
+        self.order.remove(at);
+        let to = self.order.partition_point(|p| p.max_priority >= max_priority);
+        self.order.insert(to, Probe { max_priority, group });
     }
 }

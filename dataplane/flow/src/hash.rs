@@ -58,6 +58,12 @@ fn fold(a: u64, b: u64) -> u64 {
     (p as u64) ^ ((p >> 64) as u64)
 }
 
+/// Takes one more word into a hash of the operator's rules.
+#[inline(always)]
+pub(crate) fn step(hash: u64, word: u64) -> u64 {
+    fold(hash ^ word ^ Seeds::FIXED.words[0], Seeds::FIXED.words[1])
+}
+
 /// `std` hasher over [`fold`], for maps keyed by the operator's rules.
 #[derive(Clone, Copy, Default)]
 pub struct FoldHasher(u64);
@@ -74,7 +80,7 @@ impl std::hash::Hasher for FoldHasher {
         }
     }
     fn write_u64(&mut self, w: u64) {
-        self.0 = fold(self.0 ^ w ^ Seeds::FIXED.words[0], Seeds::FIXED.words[1]);
+        self.0 = step(self.0, w);
     }
     fn write_u32(&mut self, w: u32) {
         self.write_u64(w as u64);
@@ -87,6 +93,31 @@ impl std::hash::Hasher for FoldHasher {
     }
     fn write_usize(&mut self, w: usize) {
         self.write_u64(w as u64);
+    }
+}
+
+/// Builds [`FoldHasher`]s that begin with a secret: for maps keyed by what traffic may have a part in.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyedBuild(u64);
+
+impl KeyedBuild {
+    /// With the secret of these seeds.
+    pub fn new(seeds: Seeds) -> Self {
+        KeyedBuild(fold(seeds.words[0] ^ seeds.words[3], seeds.words[1]))
+    }
+}
+
+impl Default for KeyedBuild {
+    fn default() -> Self {
+        KeyedBuild::new(Seeds::FIXED)
+    }
+}
+
+impl std::hash::BuildHasher for KeyedBuild {
+    type Hasher = FoldHasher;
+
+    fn build_hasher(&self) -> FoldHasher {
+        FoldHasher(self.0)
     }
 }
 

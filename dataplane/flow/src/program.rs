@@ -292,6 +292,11 @@ impl Program {
         self.bridges.get(bridge as usize)?.as_ref()
     }
 
+    /// Every place for a bridge, by number.
+    pub fn bridges(&self) -> impl Iterator<Item = Option<&Bridge>> {
+        self.bridges.iter().map(Option::as_ref)
+    }
+
     /// Where a device's frames enter.
     #[inline]
     pub fn ingress(&self, device: PortIdx) -> Option<Ingress> {
@@ -418,18 +423,18 @@ impl Program {
 
     fn add(&mut self, bridge: BridgeIdx, table: u8, rule: &Arc<Rule>, epoch: u64) -> bool {
         let Some(t) = self.table_mut(bridge, table) else { return false };
-        let groups = t.rules.groups();
+        let looked_at = *t.rules.looks_at();
         let new_reads = t.insert(rule);
-        let reshaped = new_reads || t.rules.groups() != groups;
+        let reshaped = new_reads || *t.rules.looks_at() != looked_at;
         self.note(epoch, Note::Rule { bridge, table, rule: rule.clone(), added: true });
         reshaped
     }
 
     fn remove(&mut self, bridge: BridgeIdx, table: u8, id: RuleId, epoch: u64) -> bool {
         let Some(t) = self.table_mut(bridge, table) else { return false };
-        let groups = t.rules.groups();
+        let looked_at = *t.rules.looks_at();
         let Some((rule, fewer_reads)) = t.remove(id) else { return false };
-        let reshaped = fewer_reads || t.rules.groups() != groups;
+        let reshaped = fewer_reads || *t.rules.looks_at() != looked_at;
         self.note(epoch, Note::Rule { bridge, table, rule, added: false });
         reshaped
     }
@@ -494,8 +499,9 @@ impl Program {
 
     /// What a bridge's own tables and ports look at.
     fn own_key_set(&self, b: &Bridge) -> Key {
-        let mut all = Key::ZERO;
-        let of_tables = b.tables.iter().flat_map(|t| t.rules.masks().map(|m| &**m).chain(t.reads.keys()));
+        let used = b.tables.iter().filter(|t| !t.rules.is_empty());
+        let mut all = used.fold(Key::ZERO, |all, t| all.or(t.rules.looks_at()));
+        let of_tables = b.tables.iter().flat_map(|t| t.reads.keys());
         for m in of_tables.chain(b.referred.reads()) {
             for (i, bits) in m.words.iter() {
                 all.words[*i as usize] |= bits;

@@ -8,8 +8,10 @@
 
 mod copy;
 mod pool;
+mod words;
 
 pub use pool::{Pool, PoolError, Region};
+pub use words::Words;
 
 use std::ptr::NonNull;
 

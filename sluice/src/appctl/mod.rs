@@ -47,6 +47,18 @@ pub fn main(program: &str, words: &[String]) -> ExitCode {
     }
 }
 
+/// `explain tables [-t TARGET] [BRIDGE]`: what a running daemon made of its rules.
+pub fn explain(program: &str, words: &[String]) -> ExitCode {
+    let Some(("tables", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) else {
+        return fail(program, "usage: sluice explain tables [-t TARGET] [BRIDGE]", 1);
+    };
+    let options = rest.iter().position(|w| w == "-t").map_or(0, |at| at + 2).min(rest.len());
+    let mut asked = rest[..options].to_vec();
+    asked.push("sluice/explain-tables".into());
+    asked.extend_from_slice(&rest[options..]);
+    main(program, &asked)
+}
+
 fn ask(program: &str, options: &Options) -> ExitCode {
     let socket = match target::socket(&options.target) {
         Ok(socket) => socket,

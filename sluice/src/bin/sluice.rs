@@ -10,6 +10,7 @@ usage: sluice COMMAND [ARG...]
   replay   runs the engine from capture to capture, and measures it
   ofctl    programs and asks a switch over OpenFlow; also when called as ovs-ofctl
   appctl   asks a running daemon over its control socket; also when called as ovs-appctl
+  explain  tables: which structure each table of a running daemon has, and why
 
 Each command explains itself with --help.
 ";
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "replay" => sluice::replay::main(&words),
         "ofctl" => sluice::ofctl::main("sluice ofctl", &words),
         "appctl" => sluice::appctl::main("sluice appctl", &words),
+        "explain" => sluice::appctl::explain("sluice explain", &words),
         "--help" | "-h" | "help" => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -3,7 +3,7 @@
 //! Deliberately does not know: what they do.
 
 use super::absent::ABSENT;
-use super::{basic, bonds, conntrack, datapath, explain, pmd, switching, tunnels, workers, Command, Need};
+use super::{basic, bonds, conntrack, datapath, explain, pmd, switching, tables, tunnels, workers, Command, Need};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
 
@@ -77,6 +77,7 @@ static COMMANDS: &[Command] = &[
     now("ovs/route/show", "", 0, 0, tunnels::routes),
     counted("revalidator/purge", "", 0, 0, workers::nothing),
     counted("revalidator/wait", "", 0, 0, workers::nothing),
+    now("sluice/explain-tables", "[bridge]", 0, 1, tables::explain),
     now("tnl/arp/aging", "[SECS]", 0, 1, tunnels::ageing),
     now("tnl/arp/flush", "", 0, 0, tunnels::flush_neighbours),
     now("tnl/arp/set", "BRIDGE IP MAC", 3, 3, tunnels::set_neighbour),

@@ -13,6 +13,7 @@ mod explain;
 mod list;
 mod pmd;
 mod switching;
+mod tables;
 mod tunnels;
 mod workers;
 
