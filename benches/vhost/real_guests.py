@@ -258,6 +258,7 @@ class Test:
             a.pings(b.address)
             channel = f"unix:{self.dir}/migrate.sock"
             c = Qemu(self.box, self.dir, "moveC", 2, sockets[2], image, kernel, incoming=channel)
+            until("the other QEMU to listen", lambda: os.path.exists(f"{self.dir}/migrate.sock"))
             b.serial.sendall(f"ping {a.address} > /dev/null &\n".encode())
             answer = b.monitor({"execute": "migrate", "arguments": {"uri": channel}})[0]
             if "error" in answer:

@@ -249,7 +249,8 @@ impl Device {
     fn set_status(&mut self, status: u64) {
         self.status = status as u8;
         if self.status == 0 {
-            self.reset_rings();
+            // Fronts ask where rings stopped after they reset the device: that is kept.
+            self.rings.iter_mut().for_each(|r| r.started = false);
         }
     }
 
