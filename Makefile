@@ -9,6 +9,7 @@ help:
 	@echo "make test        every test"
 	@echo "make build       release binaries in target/release"
 	@echo "make conformance independent suites against sluiced, beside Open vSwitch's score (root, network)"
+	@echo "make bench-openflow  rule changes, dumps and bundles beside ovs-vswitchd (root)"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
@@ -33,6 +34,12 @@ conformance:
 	@scripts/need.sh conformance
 	$(CARGO) build --release --locked -p sluice
 	@conformance/run.sh
+
+.PHONY: bench-openflow
+bench-openflow:
+	@scripts/need.sh conformance
+	$(CARGO) build --release --locked -p sluice
+	@SLUICE_BIN=$${CARGO_TARGET_DIR:-target}/release python3 benches/openflow.py
 
 bench:
 	@scripts/need.sh bench

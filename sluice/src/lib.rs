@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod appctl;
+pub mod compatibility;
 pub mod daemon;
 pub mod inline;
 pub mod ofctl;

@@ -40,6 +40,7 @@ reasons! {
     TooManyResubmits, "too_many_resubmits", "more than 4096 table look-ups for one packet";
     TooDeep, "too_deep", "resubmits or patch ports nested more than 64 deep";
     StackOverflow, "stack_overflow", "the action stack grew or shrank beyond its bounds";
+    FragmentRefused, "fragment_refused", "a piece of an IP packet, which the bridge does not take (set-frags drop)";
     Metered, "metered", "above the rate of a meter";
     TooManyLabels, "too_many_labels", "MPLS: more than three labels to push or pop";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";

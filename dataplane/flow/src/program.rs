@@ -172,12 +172,14 @@ pub struct Bridge {
     /// Settings for NORMAL.
     pub normal: Arc<Normal>,
     /// Every packet field that a packet entering here may be judged by.
+    /// What becomes of the pieces of IP packets.
+    pub fragments: Fragments,
     key_set: Key,
 }
 
 impl Bridge {
     fn new(fdb: Arc<Fdb>) -> Self {
-        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), normal: Arc::default(), key_set: Key::ZERO }
+        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), normal: Arc::default(), fragments: Fragments::Alike, key_set: Key::ZERO }
     }
 
     /// Tables and groups that decrement the TTL.
@@ -190,6 +192,18 @@ impl Bridge {
     pub fn key_set(&self) -> &Key {
         &self.key_set
     }
+}
+
+/// What becomes of the pieces of IP packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fragments {
+    /// They meet the same rules: all with ports 0.
+    #[default]
+    Alike,
+    /// They are dropped.
+    Dropped,
+    /// The first one shows its ports, the others have ports 0.
+    FirstShows,
 }
 
 /// A change of the program.
@@ -208,6 +222,8 @@ pub enum Change {
     Replace { bridge: BridgeIdx, table: u8, rule: Arc<Rule> },
     /// Sets what happens without a match.
     SetMiss { bridge: BridgeIdx, table: u8, miss: Miss },
+    /// Sets what becomes of the pieces of IP packets.
+    SetFragments { bridge: BridgeIdx, to: Fragments },
     /// Adds or changes a port; `None` removes it.
     SetPort { bridge: BridgeIdx, port: OfPort, to: Option<Port> },
     /// Adds or changes a group; `None` removes it.
@@ -406,6 +422,11 @@ impl Program {
                     t.miss = *miss;
                 }
             }
+            Change::SetFragments { bridge, to } => {
+                if let Some(Some(b)) = self.bridges.get_mut(*bridge as usize) {
+                    b.fragments = *to;
+                }
+            }
             Change::SetPort { bridge, port, to } => self.set_port(*bridge, *port, to),
             Change::SetNormal { bridge, to } => {
                 if let Some(b) = self.bridges.get_mut(*bridge as usize).and_then(Option::as_mut) {
@@ -507,7 +528,7 @@ impl Program {
                 all.words[*i as usize] |= bits;
             }
         }
-        if all.get(slot::TP_SRC) | all.get(slot::TP_DST) != 0 {
+        if b.fragments == Fragments::Dropped || all.get(slot::TP_SRC) | all.get(slot::TP_DST) != 0 {
             // Whether the ports are hidden from the rules.
             all.cover(slot::NW_FRAG);
         }

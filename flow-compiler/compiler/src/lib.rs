@@ -15,5 +15,5 @@ pub mod rules;
 
 pub use error::OfError;
 pub use rules::{
-    outputs_to, uses_group, Applied, BundleError, Filter, FlowStats, Mod, Reference, Removed, RemovedReason, RuleNews, RuleSet,
+    outputs_to, uses_group, Applied, BundleError, Filter, FlowStats, Mod, Overflow, Reference, Removed, RemovedReason, RuleNews, RuleSet,
 };

@@ -48,6 +48,10 @@ pub const ANY_GROUP: u32 = 0xffff_ffff;
 /// A counter that the switch does not keep.
 pub const UNKNOWN_COUNT: u64 = u64::MAX;
 
+/// Requests that a switch answers with an error, by a part of their names, and why.
+pub const UNSUPPORTED_MESSAGES: [(&str, &str); 1] =
+    [("IPFIX", "answered with NXST_NOT_CONFIGURED: nothing is exported by IPFIX")];
+
 /// An error message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ErrorMessage {

@@ -102,6 +102,9 @@ pub fn send(run: &Run, fms: Vec<FlowMod>, usable: Formats) -> Result<(), Failure
     Ok(run.refused(client.send_all(&messages)?)?)
 }
 
+/// Bytes of a bundle's messages that are written at once.
+const AT_ONCE: usize = 64 << 10;
+
 /// Sends messages that take effect together or not at all.
 pub fn bundle(run: &Run, client: &mut Client, messages: &[Message]) -> Result<(), Failure> {
     const BUNDLE: u32 = 0;
@@ -116,9 +119,15 @@ pub fn bundle(run: &Run, client: &mut Client, messages: &[Message]) -> Result<()
     let opened = client.bundle_control(BUNDLE, BundleKind::OpenRequest)?;
     errors.take(&opened);
     if !errors.failed {
+        let mut bytes = Vec::new();
         for (xid, _, add) in &parts {
-            client.send(add, *xid)?;
+            bytes.extend(add.encode(client.protocol, *xid).map_err(|e| Fatal(e.to_string()))?);
+            if bytes.len() >= AT_ONCE {
+                client.send_raw(&bytes)?;
+                bytes.clear();
+            }
         }
+        client.send_raw(&bytes)?;
         let barrier = next_xid();
         client.send(&Message::BarrierRequest, barrier)?;
         loop {

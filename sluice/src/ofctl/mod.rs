@@ -125,6 +125,24 @@ static COMMANDS: [Command; 76] = [
     command("version", "", 0, usize::MAX, version),
 ];
 
+/// Every subcommand: its name, its arguments, and whether it does something here.
+pub fn subcommands() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    COMMANDS.iter().map(|c| (c.name, c.arguments, !LIBRARY_TESTS.contains(&c.name)))
+}
+
+/// Commands of the original that test its own libraries.
+const LIBRARY_TESTS: [&str; 9] = [
+    "parse-nx-match",
+    "parse-nxm",
+    "parse-oxm",
+    "parse-ofp10-match",
+    "parse-ofp11-match",
+    "parse-pcap",
+    "check-vlan",
+    "parse-key-value",
+    "compose-packet",
+];
+
 /// Runs the command line behind the program's name. `program` is what errors begin with.
 pub fn main(program: &str, words: &[String]) -> ExitCode {
     match attempt(program, words) {

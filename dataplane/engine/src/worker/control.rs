@@ -69,6 +69,20 @@ impl Worker {
         &self.tracker
     }
 
+    /// Goes on with a program that was let go of, or with a newer one.
+    pub fn take_program_back(&mut self, program: Arc<Program>) {
+        if program.epoch() == self.epoch {
+            self.program = program;
+        } else {
+            self.adopt(program);
+        }
+    }
+
+    /// Epoch of the program that it runs.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Lets go of the program, so that the control side may change it; adopt one before the next turn.
     pub fn release_program(&mut self) -> Arc<Program> {
         std::mem::take(&mut self.program)

@@ -8,8 +8,8 @@ use crate::action::{Action, OfPort, Punt};
 use crate::classifier::Soft;
 use crate::drop::DropReason;
 use crate::fdb::Deps;
-use crate::key::{slot, Key};
-use crate::program::{Bridge, Miss, Program};
+use crate::key::{slot, Key, FRAG_LATER};
+use crate::program::{Bridge, Fragments, Miss, Program};
 use crate::rule::{Rule, RuleId};
 use crate::verdict::{BridgeIdx, Crossing, Effect, Op, Step, Use, Verdict};
 
@@ -146,6 +146,10 @@ impl<'a> Walk<'a> {
     pub fn accepts_input(&mut self) -> bool {
         let Some(bridge) = self.bridge() else { return true };
         let in_port = self.in_port();
+        if bridge.fragments == Fragments::Dropped && self.view.key.get(slot::NW_FRAG) != 0 {
+            self.hint(DropReason::FragmentRefused);
+            return false;
+        }
         if bridge.ports.get(&in_port).is_some_and(|p| p.no_receive) {
             self.hint(DropReason::InputPortDown);
             return false;
@@ -249,7 +253,11 @@ impl<'a> Walk<'a> {
         }
         // The pieces of a packet meet the same rules: ports are hidden, also where the first has them.
         let ports = (self.view.key.get(slot::TP_SRC), self.view.key.get(slot::TP_DST));
-        if self.view.key.get(slot::NW_FRAG) != 0 {
+        let hidden = match self.bridge()?.fragments {
+            Fragments::FirstShows => FRAG_LATER,
+            _ => u64::MAX,
+        };
+        if self.view.key.get(slot::NW_FRAG) & hidden != 0 {
             self.view.key.set(slot::TP_SRC, 0);
             self.view.key.set(slot::TP_DST, 0);
         }

@@ -79,6 +79,8 @@ pub enum RemovedReason {
     GroupDelete,
     /// Its meter was deleted.
     MeterDelete,
+    /// It made room for another.
+    Eviction,
     /// Another rule took its place: nobody is told.
     Replaced,
 }

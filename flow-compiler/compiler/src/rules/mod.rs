@@ -6,6 +6,7 @@
 //! Deliberately does not know: messages, connections, workers.
 
 pub(crate) mod entry;
+mod eviction;
 mod groups;
 mod meters;
 mod news;
@@ -31,6 +32,7 @@ use crate::error::OfError;
 pub use entry::{FlowStats, Removed, RemovedReason};
 pub use groups::GROUP_ALL;
 pub use meters::{METER_ALL, METER_FEATURES};
+pub use eviction::Overflow;
 pub use news::RuleNews;
 pub use outputs::{outputs_to, uses_group, GROUP_ANY};
 pub use query::{Aggregate, Filter, Shown, TableStats, VISIBLE_TABLES};
@@ -196,11 +198,36 @@ impl RuleSet {
         }
     }
 
+    /// What happens to rules that are too many for a table. Those that are too many now go at once
+    /// where another may go for a new one.
+    pub fn set_overflow(&mut self, bridge: BridgeIdx, table: u8, overflow: Overflow, now: u64) -> Applied {
+        self.grow(bridge);
+        if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
+            t.overflow = overflow;
+        }
+        let mut t = transaction::Transaction::new(self, bridge, now);
+        t.shrink(table);
+        t.finish()
+    }
+
+    /// Whether a controller lets rules of a table go for new ones.
+    pub fn set_eviction(&mut self, bridge: BridgeIdx, table: u8, evicts: bool) {
+        self.grow(bridge);
+        if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
+            t.evicts = evicts;
+        }
+    }
+
+    /// Most rules that a table may hold; `None` for no limit.
+    pub fn limit(&self, bridge: BridgeIdx, table: u8) -> Option<u32> {
+        self.tables(bridge).get(usize::from(table))?.overflow.limit
+    }
+
     /// Most rules that a table may hold; `None` for no limit. More are refused.
     pub fn set_limit(&mut self, bridge: BridgeIdx, table: u8, limit: Option<u32>) {
         self.grow(bridge);
         if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
-            t.limit = limit;
+            t.overflow.limit = limit;
         }
     }
 

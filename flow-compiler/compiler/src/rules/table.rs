@@ -16,6 +16,7 @@ use sluice_flow::rule::SparseMask;
 use sluice_flow::{Key, RuleId, WORDS};
 use sluice_openflow::Match;
 
+use super::eviction::Overflow;
 use super::entry::{Entry, NIL};
 
 /// Rules by id; the position is the id.
@@ -62,7 +63,9 @@ pub(crate) struct Table {
     /// Rules that are visible.
     pub count: u32,
     /// Most rules it may hold.
-    pub limit: Option<u32>,
+    pub overflow: Overflow,
+    /// A controller lets rules go for new ones.
+    pub evicts: bool,
     pub lookups: u64,
     pub matched: u64,
     rising: i64,

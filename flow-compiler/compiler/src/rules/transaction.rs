@@ -15,6 +15,7 @@ use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
 use super::groups::GroupEntry;
+use super::eviction::victim;
 use super::query::{Filter, VISIBLE_TABLES};
 use super::table::{entry, entry_mut};
 use super::{Applied, RuleSet};
@@ -91,11 +92,25 @@ impl<'a> Transaction<'a> {
             let what = format!("table {table} has a rule of priority {} that overlaps", fm.priority);
             return Err(OfError::new(OfpError::OFPFMFC_OVERLAP, what));
         }
-        if t.limit.is_some_and(|most| t.count >= most) {
-            return Err(OfError::new(OfpError::OFPFMFC_TABLE_FULL, format!("table {table} holds {} rules", t.count)));
+        if t.overflow.limit.is_some_and(|most| t.count >= most) {
+            let (count, evicts) = (t.count, t.evicts || t.overflow.evicts);
+            let victim = if evicts { victim(t, entries) } else { None };
+            let Some(id) = victim else {
+                return Err(OfError::new(OfpError::OFPFMFC_TABLE_FULL, format!("table {table} holds {count} rules")));
+            };
+            self.remove(id, RemovedReason::Eviction);
         }
         let learns = doing.lowered.learns.clone();
         self.insert(self.new_entry(table, fm, doing), &learns)
+    }
+
+    /// Lets rules go until a table is within its limit, where any may.
+    pub fn shrink(&mut self, table: u8) {
+        while let Some((t, entries)) = self.rules.table_mut(self.bridge, table) {
+            let full = t.overflow.limit.is_some_and(|most| t.count > most) && (t.evicts || t.overflow.evicts);
+            let Some(id) = full.then(|| victim(t, entries)).flatten() else { return };
+            self.remove(id, RemovedReason::Eviction);
+        }
     }
 
     fn modify(&mut self, fm: &FlowMod) -> Result<(), OfError> {

@@ -131,11 +131,11 @@ pub(crate) fn read_partial(version: Version, bytes: &[u8]) -> Result<Announced<'
 }
 
 fn vendor_number(r: &mut Reader<'_>) -> Result<(Space, u32), OfpError> {
-    let vendor = r.u32()?;
+    let (vendor, subtype) = (r.u32()?, r.u32()?);
     if vendor != NICIRA && vendor != ONF {
         return Err(OfpError::OFPBRC_BAD_VENDOR);
     }
-    Ok((Space::Vendor(vendor), r.u32()?))
+    Ok((Space::Vendor(vendor), subtype))
 }
 
 fn stats_number(

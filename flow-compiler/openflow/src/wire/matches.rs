@@ -192,6 +192,9 @@ pub(super) fn decode11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
     const BAD_LEN: OfpError = OfpError::OFPBMC_BAD_LEN;
     let mut r2 = Reader::new(r.rest(), BAD_LEN);
     let (kind, length) = (r2.u16()?, r2.u16()?);
+    if kind != STANDARD.0 && kind != OXM {
+        return Err(OfpError::OFPBMC_BAD_TYPE);
+    }
     let body = length.checked_sub(4).ok_or(BAD_LEN)? as usize;
     let m = match kind {
         k if k == STANDARD.0 => {

@@ -84,10 +84,11 @@ fn decode_standard(version: Version, r: &mut Reader<'_>) -> Result<PacketIn, Ofp
 fn decode_metadata(r: &mut Reader<'_>) -> Result<Match, OfpError> {
     const BAD_LEN: OfpError = OfpError::OFPBMC_BAD_LEN;
     let (kind, len) = (r.u16()?, r.u16()? as usize);
+    let body = len.checked_sub(4).filter(|body| *body <= r.len()).ok_or(BAD_LEN)?;
     if kind != 1 {
         return Err(OfpError::OFPBMC_BAD_TYPE);
     }
-    let fields = r.take(len.checked_sub(4).ok_or(BAD_LEN)?)?;
+    let fields = r.take(body)?;
     r.skip(len.next_multiple_of(8) - len)?;
     Ok(nxm::decode(fields, false, false)?.0)
 }

@@ -352,14 +352,14 @@ pub(super) fn decode_bundle_add(
     let inner_version = inner.u8()?;
     inner.skip(1)?;
     let (len, inner_xid) = (inner.u16()? as usize, inner.u32()?);
+    if inner_version != version.wire() {
+        return Err(OfpError::OFPBFC_BAD_VERSION);
+    }
     // What follows the message, up to the padding, belongs to properties that nobody defined.
     let message = match r.rest().get(..len) {
         Some(m) if len >= 8 => m,
         _ => return Err(OfpError::OFPBFC_MSG_BAD_LEN),
     };
-    if inner_version != version.wire() {
-        return Err(OfpError::OFPBFC_BAD_VERSION);
-    }
     if inner_xid != xid {
         return Err(OfpError::OFPBFC_MSG_BAD_XID);
     }

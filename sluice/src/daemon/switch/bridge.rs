@@ -16,6 +16,7 @@ use sluice_openflow::{PortNo, VersionSet};
 use sluice_ovsdb_bridge as desired;
 
 use super::link::LinkFacts;
+use super::tables::TableSettings;
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +157,10 @@ pub struct Bridge {
     pub ports: BTreeMap<PortNo, PortState>,
     /// It goes on by itself, for its controllers are gone.
     pub fails_open: bool,
+    /// Tables whose limits the configuration sets.
+    pub limited: Vec<u8>,
+    /// What controllers set of tables.
+    pub table_settings: BTreeMap<u8, TableSettings>,
     /// Learned addresses.
     pub fdb: Arc<Fdb>,
     /// What the program says of NORMAL, mirrors and bonds.

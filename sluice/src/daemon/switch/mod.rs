@@ -16,6 +16,7 @@ mod ports;
 mod reports;
 mod retire;
 mod rules;
+mod tables;
 mod switching;
 pub mod overrides;
 mod underlay;
@@ -101,6 +102,8 @@ pub struct Switch {
     rule_changes: Vec<RuleChange>,
     /// The connection whose message is being obeyed.
     acting: Option<usize>,
+    /// Some table's room is watched.
+    vacancy_watched: bool,
 }
 
 impl Switch {
@@ -134,6 +137,7 @@ impl Switch {
             watched: false,
             rule_changes: Vec::new(),
             acting: None,
+            vacancy_watched: false,
         }
     }
 
@@ -206,6 +210,8 @@ impl Switch {
             config: Default::default(),
             generation: None,
             fails_open: false,
+            limited: Vec::new(),
+            table_settings: BTreeMap::new(),
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             normal: Arc::default(),
@@ -221,6 +227,7 @@ impl Switch {
         self.add_local(index, now_ms);
         self.refresh_bonds(index, now_ms);
         self.refresh_normal(index);
+        self.refresh_limits(index, now_ms);
         if self.bridge(index).is_some_and(|b| rules::is_on_its_own(&b.wanted)) {
             self.set_default_rule(index, true, now_ms);
         }
@@ -240,6 +247,7 @@ impl Switch {
         self.refresh_address(index);
         self.change_local(index);
         self.refresh_normal(index);
+        self.refresh_limits(index, now_ms);
         if was != is {
             self.set_default_rule(index, is, now_ms);
         }
@@ -267,7 +275,11 @@ impl Switch {
         if let Some(program) = self.publisher.publish() {
             let epoch = program.epoch();
             match &mut self.worker {
-                Some(worker) => worker.tell(Command::Adopt(program)),
+                Some(worker) => {
+                    if worker.adopt(program) {
+                        self.adopted = epoch;
+                    }
+                }
                 None => self.adopted = epoch,
             }
         }

@@ -71,6 +71,7 @@ pub(super) fn reason(reason: RemovedReason) -> Option<FlowRemovedReason> {
         RemovedReason::Delete => Some(FlowRemovedReason::Delete),
         RemovedReason::GroupDelete => Some(FlowRemovedReason::GroupDelete),
         RemovedReason::MeterDelete => Some(FlowRemovedReason::MeterDelete),
+        RemovedReason::Eviction => Some(FlowRemovedReason::Eviction),
         RemovedReason::Replaced => None,
     }
 }

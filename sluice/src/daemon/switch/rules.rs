@@ -4,9 +4,10 @@
 //! Deliberately does not know: how a flow-mod was spelled.
 
 use sluice_compiler::{Applied, BundleError, Mod, OfError};
-use sluice_flow::program::Miss;
+use sluice_flow::program::{Fragments, Miss};
 use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
+use sluice_openflow::message::FragMode;
 use sluice_openflow::message::{GroupMod, MeterMod};
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
 use sluice_ovsdb_bridge::{Bridge, Controller, ControllerTarget, FailMode};
@@ -68,6 +69,16 @@ impl Switch {
         self.publisher.submit(changes);
     }
 
+    /// Sets what becomes of the pieces of IP packets.
+    pub fn set_fragments(&mut self, bridge: BridgeIdx, mode: FragMode) {
+        let to = match mode {
+            FragMode::Drop => Fragments::Dropped,
+            FragMode::NxMatch => Fragments::FirstShows,
+            FragMode::Normal | FragMode::Reassemble => Fragments::Alike,
+        };
+        self.publisher.submit([Change::SetFragments { bridge, to }]);
+    }
+
     /// Whether a claim to a role is older than one that was granted.
     pub fn is_stale(&self, bridge: BridgeIdx, generation: u64) -> bool {
         let granted = self.bridge(bridge).and_then(|b| b.generation);
@@ -91,6 +102,7 @@ impl Switch {
         self.publisher.submit(applied.changes);
         let epoch = self.publisher.target_epoch();
         self.retiring.add(epoch, applied.removed);
+        self.watch_vacancy();
     }
 
     /// A bridge whose controllers have been gone for long behaves like a learning switch, above all rules

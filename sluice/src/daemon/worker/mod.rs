@@ -5,6 +5,7 @@
 //! a queue of the sender that is bounded by what was asked for.
 //! Deliberately does not know: OpenFlow, rules.
 
+mod berth;
 mod open;
 mod thread;
 
@@ -194,6 +195,7 @@ pub struct Worker {
     injections: usize,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
+    berth: berth::Berth,
 }
 
 impl Worker {
@@ -210,8 +212,21 @@ impl Worker {
         let (outbox, news) = rtrb::RingBuffer::new(RING);
         let (tell_fronts, fronts) = std::sync::mpsc::sync_channel(RING);
         let fronts_end = Fronts { news: tell_fronts, control: control.clone() };
-        let (thread, waker) = thread::spawn(settings, tracker, buffers, cpu, clock, inbox, outbox, control, fronts_end)?;
-        Ok(Worker { commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+        let berth = berth::Berth::default();
+        let (thread, waker) = thread::spawn(settings, tracker, buffers, cpu, clock, inbox, outbox, control, fronts_end, berth.clone())?;
+        Ok(Worker { berth, commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+    }
+
+    /// Hands over a program: true when the worker will look at no frame before it has it, else the
+    /// worker tells when it has.
+    pub fn adopt(&mut self, program: Arc<Program>) -> bool {
+        match self.berth.replace(program) {
+            Ok(()) => true,
+            Err(program) => {
+                self.tell(Command::Adopt(program));
+                false
+            }
+        }
     }
 
     /// Tells the worker.

@@ -19,6 +19,7 @@ use sluice_flow::PortIdx;
 use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
+use super::berth::Berth;
 use super::open;
 use super::{Command, Fronts, News, Time, RING};
 use crate::daemon::clock::Clock;
@@ -46,6 +47,7 @@ pub fn spawn(
     outbox: rtrb::Producer<News>,
     control: Arc<Waker>,
     fronts: Fronts,
+    berth: Berth,
 ) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
@@ -67,6 +69,7 @@ pub fn spawn(
         origins: HashMap::new(),
         told: false,
         time: Time::default(),
+        berth,
     };
     let thread = std::thread::Builder::new().name("worker".to_string()).spawn(move || {
         if let Some(cpu) = cpu {
@@ -96,6 +99,8 @@ struct Body {
     /// The control side was given something that it was not woken for yet.
     told: bool,
     time: Time,
+    /// Where the program lies while we sleep.
+    berth: Berth,
 }
 
 impl Body {
@@ -136,7 +141,12 @@ impl Body {
                 }
                 // News that found no room are offered again soon.
                 let timeout = (!self.kept.is_empty()).then(|| std::time::Duration::from_millis(5));
-                if let Err(e) = self.poll.poll(&mut events, timeout) {
+                self.berth.leave(self.worker.release_program());
+                let woken = self.poll.poll(&mut events, timeout);
+                if let Some(program) = self.berth.take() {
+                    self.worker.take_program_back(program);
+                }
+                if let Err(e) = woken {
                     if e.kind() != io::ErrorKind::Interrupted {
                         return self.end();
                     }
@@ -151,7 +161,10 @@ impl Body {
         match command {
             Command::Adopt(program) => {
                 let epoch = program.epoch();
-                self.worker.adopt(program);
+                // One that came while we slept may be newer than one that was sent before.
+                if epoch > self.worker.epoch() {
+                    self.worker.adopt(program);
+                }
                 self.give(News::Adopted(epoch));
             }
             Command::Open { device, spec } => self.open(device, spec),

@@ -117,9 +117,13 @@ impl Session {
     }
 
     pub(super) fn table_mod(&mut self, tm: &TableMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        if self.protocol.version >= Version::V14 && (tm.config & 0xc != 0 || tm.vacancy.is_some()) {
-            crate::log!(Info, "openflow", "eviction and vacancy events are not supported yet: refused");
-            return Err(OfpError::OFPTMFC_BAD_CONFIG);
+        if tm.table.is_some_and(|t| t >= super::features::TABLES) {
+            return Err(OfpError::OFPTMFC_BAD_TABLE);
+        }
+        if self.protocol.version >= Version::V14 {
+            let tables = tm.table.map_or(0..=super::features::TABLES - 1, |t| t..=t);
+            tables.for_each(|table| turn.switch.set_table(self.bridge, table, tm));
+            return Ok(Effect::None);
         }
         if !matches!(self.protocol.version, Version::V11 | Version::V12) {
             return Ok(Effect::None);

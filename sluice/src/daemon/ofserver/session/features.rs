@@ -1,7 +1,7 @@
 //! What the switch says of itself.
 
 use sluice_flow::BridgeIdx;
-use sluice_openflow::message::{capabilities, Features, SwitchConfig, SwitchDesc, TlvTable};
+use sluice_openflow::message::{capabilities, FragMode, Features, SwitchConfig, SwitchDesc, TlvTable};
 use sluice_openflow::{Message, OfpError};
 
 use super::{Effect, Session, Turn};
@@ -52,8 +52,10 @@ impl Session {
         self.miss_send_len = config.miss_send_len;
         self.set_invalid_ttl(config.invalid_ttl_to_controller);
         if let Some(bridge) = turn.switch.bridge_mut(self.bridge) {
-            if bridge.config.frags != config.frags {
-                crate::log!(Warn, &bridge.name, "treating fragments as {:?} is not supported yet; they stay {:?}", config.frags, bridge.config.frags);
+            // Nobody puts pieces together for the tables: the bridge stays as it is, and says so when asked.
+            if bridge.config.frags != config.frags && config.frags != FragMode::Reassemble {
+                bridge.config.frags = config.frags;
+                turn.switch.set_fragments(self.bridge, config.frags);
             }
         }
         Ok(Effect::None)

@@ -216,6 +216,16 @@ impl Session {
             turn.output.push(&error);
             return Effect::None;
         }
+        if sluice_openflow::wire::is_only_sent(self.protocol.version, bytes) {
+            // What is in it does not matter; an error among them is at least told to the log.
+            let told = Message::decode(self.protocol, bytes);
+            if let Ok((_, Message::Error(error))) = &told {
+                crate::log!(Info, "openflow", "peer reports {:?} {:?}", error.error, error.code);
+            }
+            let xid = bytes.get(4..8).and_then(|x| x.try_into().ok()).map_or(0, u32::from_be_bytes);
+            self.refuse(OfpError::OFPBRC_BAD_TYPE, xid, bytes, turn);
+            return Effect::None;
+        }
         match Message::decode(self.protocol, bytes) {
             Ok((xid, message)) => self.obey(message, xid, bytes, turn),
             Err(e) => {

@@ -53,6 +53,7 @@ impl Session {
             | StatsRequest::GroupFeatures
             | StatsRequest::MeterConfig(_)
             | StatsRequest::MeterFeatures => self.describe_referred(&request, xid, turn),
+            StatsRequest::IpfixBridge | StatsRequest::IpfixFlow => Err(OfpError::NXST_NOT_CONFIGURED),
             _ => Err(OfpError::OFPBRC_BAD_STAT),
         }
     }
@@ -113,9 +114,7 @@ impl Session {
     }
 
     fn describe_tables(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        const ANY_REASON: u32 = 7;
-        let describe = |table| TableDesc { table, config: 0, eviction: Some(ANY_REASON), vacancy: None };
-        let all: Vec<TableDesc> = (0..TABLES).map(describe).collect();
+        let all: Vec<TableDesc> = (0..TABLES).map(|table| turn.switch.describe_table(self.bridge, table)).collect();
         self.answer_stats(StatsReply::TableDesc { more: false, tables: all }, xid, turn)
     }
 

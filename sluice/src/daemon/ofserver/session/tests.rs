@@ -212,3 +212,54 @@ fn a_rule_times_out_and_its_number_is_free_again() {
     let second = talk.switch.rules.dump(talk.session.bridge, &Default::default()).next().map(|r| r.id);
     assert_eq!(first, second);
 }
+
+#[test]
+fn every_message_that_is_said_to_be_taken_is_understood() {
+    use sluice_openflow::wire::{blank_message, message_types};
+    let refusals = [OfpError::OFPBRC_BAD_TYPE, OfpError::OFPBRC_BAD_STAT, OfpError::OFPBRC_BAD_SUBTYPE, OfpError::OFPBRC_BAD_VENDOR];
+    for m in message_types().filter(|m| crate::compatibility::taken(m.name, m.is_reply) == "taken" && m.name != "OFPT_HELLO") {
+        for version in Version::ALL.into_iter().filter(|v| m.first <= *v && *v <= m.last) {
+            let mut talk = Talk::new();
+            talk.session = Session::new(talk.session.bridge, VersionSet::only(version), true);
+            talk.hear_bytes(&Message::hello(VersionSet::only(version)).encode(version, 1).expect("a hello"));
+            let bytes = blank_message(version, m.name, 5).expect("a message of this version");
+            talk.hear_bytes(&bytes);
+            while talk.output.waiting() > 0 {
+                let next = talk.output.next();
+                let length = usize::from(u16::from_be_bytes([next[2], next[3]]));
+                if let Ok((_, Message::Error(e))) = Message::decode(version, &next[..length]) {
+                    assert!(e.error.is_none_or(|e| !refusals.contains(&e)), "{} {version:?}: {e:?}", m.name);
+                }
+                talk.output.advance(length);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_that_fills_is_told_once_and_again_when_it_has_room() {
+    use sluice_openflow::message::{SwitchConfig, TableMod, Vacancy};
+    let mut talk = Talk::new();
+    talk.switch.rules.set_limit(talk.session.bridge, 0, Some(10));
+    talk.hear(&Message::SetConfig(SwitchConfig { miss_send_len: 100, ..SwitchConfig::default() }), 2);
+    let mut masks = sluice_openflow::message::AsyncConfig::default();
+    masks.primary.table_status = 0x18;
+    assert_eq!(talk.hear(&Message::SetAsync(masks), 3), []);
+    let vacancy = Some(Vacancy { down: 20, up: 50, current: 0 });
+    assert_eq!(talk.hear(&Message::TableMod(TableMod { table: Some(0), config: 8, eviction: None, vacancy }), 4), []);
+    let mut told = Vec::new();
+    let mut next = |talk: &mut Talk| {
+        while let Some(notice) = talk.switch.next_notice() {
+            if let crate::daemon::switch::Notice::TableStatus(_, status) = notice {
+                told.push((status.vacancy_down, status.desc.vacancy.map(|v| v.current)));
+            }
+        }
+    };
+    for priority in 0..10 {
+        talk.flow_mod(&format!("priority={priority},actions=drop"));
+        next(&mut talk);
+    }
+    talk.flow_mod("delete");
+    next(&mut talk);
+    assert_eq!(told, [(true, Some(10)), (false, Some(100))]);
+}
