@@ -156,7 +156,9 @@ fn symmetric_l3l4(key: &Key, basis: u32, udp: bool) -> u32 {
     let proto = key.get(slot::NW_PROTO);
     let mut hash = words(&tail(addresses, len)).fold(basis, murmur::add);
     hash = murmur::add(hash, proto as u32);
-    if proto == TCP || proto == SCTP || udp && proto == UDP {
+    // The pieces of a packet stay together: only the first has ports.
+    let whole = key.get(slot::NW_FRAG) == 0;
+    if whole && (proto == TCP || proto == SCTP || udp && proto == UDP) {
         hash = murmur::add(hash, u32::from(ports(key).swap_bytes()));
     }
     murmur::finish(hash, basis)
@@ -239,6 +241,19 @@ mod tests {
         ];
         fields.into_iter().for_each(|(s, v)| k.set(s, v));
         k
+    }
+
+    #[test]
+    fn the_pieces_of_a_packet_take_one_link() {
+        let mut first = key();
+        first.set(slot::NW_FRAG, 1);
+        let mut later = first;
+        later.set(slot::NW_FRAG, 3);
+        later.set(slot::TP_SRC, 0);
+        later.set(slot::TP_DST, 0);
+        let l3l4 = Headers::SymmetricL3L4 { udp: true };
+        assert_eq!(l3l4.hash(&first, 53), l3l4.hash(&later, 53));
+        assert_ne!(l3l4.hash(&first, 53), l3l4.hash(&key(), 53));
     }
 
     #[test]

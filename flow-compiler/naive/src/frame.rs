@@ -41,6 +41,11 @@ pub struct Frame {
     /// A tag of another type than 802.1Q was cleared bit by bit: Open vSwitch would give its type to
     /// the next tag.
     pub odd_tag_cleared: bool,
+    /// Labels were popped that rules had pushed, to another type than was there before: Open vSwitch
+    /// leaves the old one.
+    pub odd_pop: bool,
+    /// The type under the labels that rules pushed.
+    pushed_on: Option<u16>,
     /// The tag that the frame came with, and whether its drop eligibility bit was set.
     arrived: Option<(Tag, bool)>,
 }
@@ -81,7 +86,7 @@ impl Frame {
             labels.push(wide(&rest[net..net + 4]) as u32);
             rest.drain(net..net + 4);
         }
-        Some(Frame { labels, macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, arrived })
+        Some(Frame { labels, macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, odd_pop: false, pushed_on: None, arrived })
     }
 
     /// Puts the frame together.
@@ -106,6 +111,7 @@ impl Frame {
         let Some(outer) = self.labels.first().copied() else {
             let entry = self.first_entry();
             self.labels.push(entry);
+            self.pushed_on = Some(self.eth_type);
             self.set_type(eth_type);
             return true;
         };
@@ -135,6 +141,7 @@ impl Frame {
             return false;
         }
         self.labels.remove(0);
+        self.odd_pop |= !is_mpls(eth_type) && self.pushed_on.is_some_and(|t| t != eth_type);
         self.set_type(eth_type);
         if !is_mpls(eth_type) {
             // What is not MPLS has no labels: all of them go, as in Open vSwitch.

@@ -128,7 +128,7 @@ fn hash(key: &Key, fields: HashFields, basis: u16) -> u32 {
             };
             let mut h = ip.chunks(4).fold(basis, |h, w| murmur(h, little(w)));
             h = murmur(h, proto as u32);
-            if matches!(proto, 6 | 132) || udp && proto == 17 {
+            if key.get(slot::NW_FRAG) == 0 && (matches!(proto, 6 | 132) || udp && proto == 17) {
                 h = murmur(h, little(&bytes(u128::from(ports), 2)));
             }
             murmur_end(h, basis)

@@ -251,7 +251,12 @@ impl<'a> Walk<'a> {
             Action::CopyTtlIn => self.frame.copy_ttl(false),
             Action::CtClear | Action::Conjunction { .. } | Action::FinTimeout { .. } => {}
             Action::PushMpls(eth_type) => self.label_failed |= !self.frame.push_label(*eth_type),
-            Action::PopMpls(eth_type) => self.label_failed |= !self.frame.pop_label(*eth_type),
+            Action::PopMpls(eth_type) => {
+                self.label_failed |= !self.frame.pop_label(*eth_type);
+                if self.frame.odd_pop {
+                    self.doubtful = Some("labels popped to another type than they were pushed on");
+                }
+            }
             Action::SetMplsLabel(label) => self.set_bits(Field::MPLS_LABEL, u128::from(*label), 0xfffff),
             Action::SetMplsTc(tc) => self.set_bits(Field::MPLS_TC, u128::from(*tc), 7),
             Action::SetMplsTtl(ttl) => self.set_bits(Field::MPLS_TTL, u128::from(*ttl), 0xff),
