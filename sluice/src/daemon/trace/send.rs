@@ -4,9 +4,9 @@
 
 use sluice_flow::key::slot;
 use sluice_openflow::message::port_config;
-use sluice_openflow::action::Bundle;
+use sluice_openflow::action::{Bundle, HashFields, Multipath};
 use sluice_openflow::text::Names;
-use sluice_openflow::{PortNo, SubField};
+use sluice_openflow::{Action, PortNo, SubField};
 use sluice_ovsdb_bridge as desired;
 
 use super::odp::Odp;
@@ -19,7 +19,7 @@ use crate::daemon::switch::bridge::PortState;
 /// Reasons for which controllers get packets.
 mod reason {
     pub const ACTION: u8 = 1;
-    pub const EXPLICIT_MISS: u8 = 200;
+    pub const EXPLICIT_MISS: u8 = 6;
     pub const ACTION_SET: u8 = 3;
     pub const GROUP: u8 = 4;
     pub const PACKET_OUT: u8 = 5;
@@ -182,12 +182,14 @@ impl Walk<'_> {
     }
 
     pub(super) fn bundle(&mut self, bundle: &Bundle, last: bool, in_bucket: bool) {
-        let alive = |port: &&PortNo| self.port(**port).is_some_and(|p| p.link.up && p.link.carrier);
-        let chosen = match bundle.algorithm {
-            0 => bundle.members.iter().find(alive).copied(),
-            _ => return self.say(Kind::Warn, "which member a hash chooses is only known where packets are forwarded"),
-        };
-        let port = chosen.unwrap_or(PortNo::NONE);
+        let lowered = lower_one(&Action::Bundle(Box::new(bundle.clone())));
+        let Some(sluice_flow::action::Action::Bundle(compiled)) = lowered.first() else { return };
+        if compiled.by.is_some() {
+            self.mark_hashed(bundle.fields);
+        }
+        let lives = |i: usize| bundle.members.get(i).and_then(|n| self.port(*n)).is_some_and(|p| p.link.up && p.link.carrier);
+        let chosen = compiled.choose(&self.packet.key, lives);
+        let port = chosen.and_then(|i| bundle.members.get(i).copied()).unwrap_or(PortNo::NONE);
         match bundle.dst {
             Some(dst) => {
                 self.wc.mark_part(dst);
@@ -198,10 +200,61 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn multipath(&mut self, m: &sluice_openflow::action::Multipath) {
-        let dst = sluice_openflow::text::format_subfield(m.dst);
-        self.say(Kind::Warn, format!("which link a hash chooses for {dst} is only known where packets are forwarded"));
+    pub(super) fn multipath(&mut self, m: &Multipath) {
+        let lowered = lower_one(&Action::Multipath(Box::new(m.clone())));
+        let Some(sluice_flow::action::Action::Multipath(compiled)) = lowered.first() else { return };
+        self.mark_hashed(m.fields);
+        let hash = compiled.headers.hash(&self.packet.key, compiled.basis);
+        let link = compiled.algorithm.link(hash, compiled.links);
+        self.wc.mark_part(m.dst);
+        self.packet.write(m.dst, u128::from(link));
+        self.say_now(m.dst);
     }
+
+    /// What a hash is made of.
+    fn mark_hashed(&mut self, fields: HashFields) {
+        let (v4, v6) = (self.packet.eth_type() == 0x0800, self.packet.eth_type() == 0x86dd);
+        let protocol = self.packet.protocol();
+        let mut marks = Vec::new();
+        let addresses: &[sluice_flow::Slot] = match (v4, v6) {
+            (true, _) => &[slot::NW_SRC, slot::NW_DST],
+            (_, true) => &[slot::IPV6_SRC, slot::IPV6_DST],
+            _ => &[],
+        };
+        match fields {
+            HashFields::EthSrc => marks.push(slot::ETH_SRC),
+            HashFields::NwSrc => marks.extend(addresses.first()),
+            HashFields::NwDst => marks.extend(addresses.last()),
+            HashFields::SymmetricL3 => marks.extend(addresses),
+            HashFields::SymmetricL4 => {
+                marks.extend([slot::ETH_SRC, slot::ETH_DST]);
+                marks.extend(addresses);
+                if v4 || v6 {
+                    marks.push(slot::NW_PROTO);
+                    if protocol != 17 {
+                        marks.extend([slot::TP_SRC, slot::TP_DST]);
+                    }
+                }
+                self.wc.mark(slot::VLAN_TCI, 0x1fff);
+            }
+            HashFields::SymmetricL3L4 | HashFields::SymmetricL3L4Udp if v4 || v6 => {
+                marks.extend(addresses);
+                marks.push(slot::NW_PROTO);
+                let counted = matches!(protocol, 6 | 132) || protocol == 17 && fields == HashFields::SymmetricL3L4Udp;
+                if counted && !self.packet.is_later_fragment() {
+                    marks.extend([slot::TP_SRC, slot::TP_DST]);
+                }
+            }
+            _ => {}
+        }
+        marks.into_iter().for_each(|place| self.wc.mark_all(place));
+    }
+}
+
+/// One action as the program has it.
+fn lower_one(action: &Action) -> std::sync::Arc<[sluice_flow::action::Action]> {
+    let mut learns = 0;
+    sluice_compiler::lower::lower(std::slice::from_ref(action), &mut learns).actions
 }
 
 /// Ports that need no device.

@@ -190,9 +190,20 @@ fn decode_controller2(mut r: Reader<'_>) -> Result<Action, OfpError> {
     while !r.is_empty() {
         let (kind, mut p) = super::super::prop::pull(&mut r)?;
         match kind {
-            0 => c.max_len = p.u16()?,
-            1 => c.id = p.u16()?,
-            2 => c.reason = p.u8()?,
+            // Short numbers may fill the property up to eight bytes.
+            0 | 1 => {
+                let value = p.u16()?;
+                p.skip(p.len())?;
+                if kind == 0 {
+                    c.max_len = value;
+                } else {
+                    c.id = value;
+                }
+            }
+            2 => {
+                c.reason = p.u8()?;
+                p.skip(p.len())?;
+            }
             3 => c.userdata = p.take(p.len())?.to_vec(),
             4 => c.pause = p.skip(p.len()).is_ok(),
             5 => c.meter_id = Some(p.u32()?),

@@ -112,10 +112,10 @@ fn put_controller(out: &mut Vec<u8>, c: &Controller) -> Result<(), EncodeError> 
     let start = begin_nicira(out, 37);
     out.zeros(6);
     if c.max_len != 0xffff {
-        prop::put(out, 0, |o| o.u16(c.max_len))?;
+        prop::put(out, 0, |o| padded_u16(o, c.max_len))?;
     }
     if c.id != 0 {
-        prop::put(out, 1, |o| o.u16(c.id))?;
+        prop::put(out, 1, |o| padded_u16(o, c.id))?;
     }
     if c.reason != 1 {
         prop::put(out, 2, |o| o.u8(c.reason))?;
@@ -130,6 +130,12 @@ fn put_controller(out: &mut Vec<u8>, c: &Controller) -> Result<(), EncodeError> 
         prop::put(out, 5, |o| o.u32(id))?;
     }
     end(out, start)
+}
+
+/// A short number that fills its property's eight bytes.
+fn padded_u16(out: &mut Vec<u8>, value: u16) {
+    out.u16(value);
+    out.zeros(2);
 }
 
 fn put_dec_ttl(out: &mut Vec<u8>, ids: &[u16], with_ids: bool) -> Result<(), EncodeError> {
