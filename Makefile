@@ -2,11 +2,12 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance soak-conntrack
+.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance soak-conntrack corpus
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
 	@echo "make test        every test"
+	@echo "make corpus      every recorded command and answer, through a database, with both command lines (root)"
 	@echo "make build       release binaries in target/release"
 	@echo "make conformance independent suites against sluiced, beside Open vSwitch's score (root, network)"
 	@echo "make bench-openflow  rule changes, dumps and bundles beside ovs-vswitchd (root)"
@@ -24,6 +25,10 @@ build:
 test:
 	@scripts/need.sh test
 	$(CARGO) test --locked --workspace
+
+corpus:
+	@scripts/need.sh test
+	$(CARGO) test --locked -p sluice --test corpus -- --include-ignored --nocapture
 
 demo:
 	@scripts/need.sh demo

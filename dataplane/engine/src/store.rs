@@ -47,6 +47,8 @@ struct Stored {
     flows: u32,
     /// What it depends on, in order, and its place in the list of each.
     topics: Box<[(Topic, u32)]>,
+    /// Packets and bytes that were folded.
+    folded: (u64, u64),
 }
 
 /// Something whose change may change a verdict.
@@ -117,6 +119,13 @@ impl Store {
         }
     }
 
+    /// Packets and bytes that met a verdict since it was made, and when the last one did.
+    pub fn total(&self, id: u32) -> (u64, u64, u64) {
+        let hot = self.hot(id);
+        let (packets, bytes) = self.cold.get(id as usize).and_then(Option::as_ref).map_or((0, 0), |s| s.folded);
+        (packets + hot.packets, bytes + hot.bytes, hot.last_ms)
+    }
+
     /// Number of verdicts.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -164,7 +173,7 @@ impl Store {
             list.push(id);
             (topic, list.len() as u32 - 1)
         });
-        let stored = Stored { verdict: verdict.clone(), flows: 1, topics: topics.collect() };
+        let stored = Stored { verdict: verdict.clone(), flows: 1, topics: topics.collect(), folded: (0, 0) };
         if let (Some(h), Some(c)) = (self.hot.get_mut(id as usize), self.cold.get_mut(id as usize)) {
             *h = hot;
             *c = Some(stored);
@@ -231,7 +240,8 @@ impl Store {
         let Some(hot) = self.hot.get_mut(id as usize) else { return };
         let used = RuleUse { packets: hot.packets, bytes: hot.bytes, last_ms: hot.last_ms };
         (hot.packets, hot.bytes) = (0, 0);
-        let Some(Some(stored)) = self.cold.get(id as usize) else { return };
+        let Some(Some(stored)) = self.cold.get_mut(id as usize) else { return };
+        stored.folded = (stored.folded.0 + used.packets, stored.folded.1 + used.bytes);
         fold_into(&mut self.folded, &stored.verdict, used);
     }
 

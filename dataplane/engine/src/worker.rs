@@ -4,6 +4,7 @@
 //! Deliberately does not know: threads, sleeping, where time comes from.
 
 pub mod control;
+pub mod flows;
 mod judge;
 
 use std::sync::Arc;

@@ -138,6 +138,14 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         self.cells.get_mut(at..at + E)?.try_into().ok()
     }
 
+    /// Every flow with its key, in no order.
+    pub fn flows(&self) -> impl Iterator<Item = ([u64; K], Flow)> + '_ {
+        (0..self.capacity()).filter_map(|place| {
+            let entry = self.entry(place).filter(|e| e[K] >> 32 != 0)?;
+            Some((std::array::from_fn(|i| entry[i]), self.flow(place)))
+        })
+    }
+
     /// Starts loading where the key would be first.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {

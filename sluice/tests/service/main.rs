@@ -181,3 +181,33 @@ fn a_client_that_takes_nothing_and_one_that_talks_nonsense_hold_up_nobody() {
         assert_eq!(asked(&place, &tool, "-T 5 version").2, Some(0));
     }
 }
+
+#[test]
+fn the_start_and_stop_script_finds_starts_and_stops_the_daemon() {
+    if !can_make_namespaces("start and stop script") {
+        return;
+    }
+    let place = Place::new();
+    let config = place.write("node.toml", BRIDGE);
+    std::fs::create_dir_all(place.rundir()).expect("a run directory");
+    // The script looks for a database; the file takes its place here.
+    let _database = std::os::unix::net::UnixListener::bind(place.rundir().join("db.sock")).expect("a socket");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/sluicectl");
+    let run = |words: &str| {
+        let mut command = place.in_namespace("sh");
+        command.args(["-c", &format!("{script} {words}")]).env("OVS_LOGDIR", &place.directory);
+        command.env("SLUICED", env!("CARGO_BIN_EXE_sluiced")).env("SLUICE", env!("CARGO_BIN_EXE_sluice"));
+        let output = command.env("SLUICED_OPTS", format!("--config {}", config.display())).output().expect("the script");
+        (String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr), output.status.code())
+    };
+    let _service = Service { place: &place };
+    assert_eq!(run("status"), ("sluiced is not running\n".to_string(), Some(3)));
+    let (text, code) = run("start");
+    assert!(text.starts_with("Started sluiced with pid ") && code == Some(0), "{text}");
+    assert!(run("start").0.starts_with("sluiced is already running with pid "));
+    assert_eq!(run("status").1, Some(0));
+    let (text, code) = run("restart");
+    assert!(text.contains("Stopped sluiced") && text.contains("Started sluiced") && code == Some(0), "{text}");
+    assert!(run("stop --cleanup").0.starts_with("Stopped sluiced"));
+    assert!(!place.try_sh("ip link show br0").status.success());
+}

@@ -329,6 +329,7 @@ impl Switch {
                 self.settle();
             }
             News::Report { ticket, report, time } => self.take_report(ticket, &report, time),
+            News::Flows { ticket, flows } => self.reports.take_flows(ticket, flows),
             News::Events(events) => self.wishes.extend(events),
             News::Protocols(all) => self.take_protocols(all, now_ms),
             News::Punts(punts) => {
@@ -384,6 +385,11 @@ impl Switch {
     /// Frames by fate, as of the last report.
     pub fn counters(&self) -> &Counters {
         self.reports.counters()
+    }
+
+    /// What the worker has cached, as of the last time that it was asked.
+    pub fn cached_flows(&self) -> &[sluice_engine::worker::flows::CachedFlows] {
+        self.reports.flows()
     }
 
     /// Cached flows and verdicts, as of the last report.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use sluice_engine::worker::flows::CachedFlows;
 use sluice_engine::{Counters, PortCounters, Report};
 use sluice_flow::PortIdx;
 use sluice_openflow::PortNo;
@@ -28,11 +29,21 @@ pub(super) struct Reports {
     folded_ms: u64,
     time: Time,
     cached: (usize, usize),
+    flows: Vec<CachedFlows>,
 }
 
 impl Reports {
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(super) fn flows(&self) -> &[CachedFlows] {
+        &self.flows
+    }
+
+    pub(super) fn take_flows(&mut self, ticket: u64, flows: Vec<CachedFlows>) {
+        self.flows = flows;
+        self.answered = self.answered.max(ticket);
     }
 
     pub(super) fn cached(&self) -> (usize, usize) {
@@ -55,6 +66,17 @@ impl Switch {
         let ticket = self.reports.asked;
         match &mut self.worker {
             Some(worker) => worker.tell(Command::Report { ticket }),
+            None => self.reports.answered = ticket,
+        }
+        ticket
+    }
+
+    /// Asks the worker what it has cached. The ticket tells when the answer has come.
+    pub fn request_flows(&mut self) -> u64 {
+        self.reports.asked += 1;
+        let ticket = self.reports.asked;
+        match &mut self.worker {
+            Some(worker) => worker.tell(Command::Flows { ticket }),
             None => self.reports.answered = ticket,
         }
         ticket

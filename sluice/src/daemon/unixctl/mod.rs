@@ -168,8 +168,11 @@ impl Talking {
     fn begin(&mut self, request: Request, console: &mut Console<'_>) {
         match commands::find(&request.method, request.params.len()) {
             Err(e) => self.connection.answer(&request, &Err(e)),
-            Ok(command) if command.need == Need::Counts => {
-                let ticket = console.switch.request_report();
+            Ok(command) if command.need != Need::Nothing => {
+                let ticket = match command.need {
+                    Need::Flows => console.switch.request_flows(),
+                    _ => console.switch.request_report(),
+                };
                 if console.switch.has_reported(ticket) {
                     return self.run(command, request, console);
                 }

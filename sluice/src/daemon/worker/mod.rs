@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 
 use mio::Waker;
 use sluice_conntrack::Tracker;
+use sluice_engine::worker::flows::CachedFlows;
 use sluice_engine::{Punted, Received, Report, Settings};
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
@@ -77,6 +78,11 @@ pub enum Command {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Say what is cached.
+    Flows {
+        /// Comes back with the answer.
+        ticket: u64,
+    },
     /// Say what was counted.
     Report {
         /// Comes back with the answer.
@@ -123,6 +129,13 @@ pub enum News {
         report: Box<Report>,
         /// How long the worker was busy and idle until then.
         time: Time,
+    },
+    /// What is cached.
+    Flows {
+        /// As given.
+        ticket: u64,
+        /// The flows.
+        flows: Vec<CachedFlows>,
     },
     /// Deciding asks for something.
     Events(Vec<Event>),

@@ -178,6 +178,10 @@ impl Body {
             }
             Command::Police { device, rates } => self.worker.police(device, rates),
             Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
+            Command::Flows { ticket } => {
+                let flows = self.worker.cached_flows();
+                self.give(News::Flows { ticket, flows });
+            }
             Command::Report { ticket } => {
                 let report = Box::new(self.worker.report());
                 self.give(News::Report { ticket, report, time: self.time });

@@ -3,7 +3,8 @@
 //! Deliberately does not know: what they do.
 
 use super::absent::ABSENT;
-use super::{basic, bonds, conntrack, datapath, explain, pmd, switching, tables, tunnels, workers, Command, Need};
+use super::{basic, bonds, conntrack, datapath, explain, flows, pmd, switching, tables, tunnels, workers};
+use super::{Command, Need};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
 
@@ -16,6 +17,11 @@ const fn now(name: &'static str, usage: &'static str, min: usize, max: usize, ru
 /// A command that tells counts.
 const fn counted(name: &'static str, usage: &'static str, min: usize, max: usize, run: Run) -> Command {
     Command { name, usage, arguments: (min, max), need: Need::Counts, run: Some(run) }
+}
+
+/// A command that tells what is cached.
+const fn cached(name: &'static str, usage: &'static str, min: usize, max: usize, run: Run) -> Command {
+    Command { name, usage, arguments: (min, max), need: Need::Flows, run: Some(run) }
 }
 
 /// Every command that does something, by name.
@@ -45,12 +51,14 @@ static COMMANDS: &[Command] = &[
     now("dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, conntrack::stats),
     now("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, conntrack::show),
     now("dpctl/dump-dps", "", 0, 0, datapath::list_datapaths),
+    cached("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, flows::dump),
     now("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, conntrack::flush),
     now("dpctl/list-commands", "", 0, MANY, basic::list_datapath_commands),
     counted("dpctl/show", "[-s] [dp...]", 0, MANY, datapath::show_datapath),
     counted("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, workers::queues),
     counted("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, pmd::stats_show),
     now("dpif/dump-dps", "", 0, 0, datapath::list_bridges),
+    cached("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, flows::dump_bridge),
     now("dpif/set-dp-features", "bridge", 1, 3, datapath::set_features),
     counted("dpif/show", "", 0, 0, datapath::show_bridges),
     now("dpif/show-dp-features", "bridge", 1, 1, datapath::features),

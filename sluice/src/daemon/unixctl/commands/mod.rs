@@ -10,6 +10,7 @@ mod conntrack;
 mod bonds;
 mod datapath;
 mod explain;
+mod flows;
 mod list;
 mod pmd;
 mod switching;
@@ -56,6 +57,8 @@ pub enum Need {
     Nothing,
     /// What the workers have counted until now.
     Counts,
+    /// What the workers have cached.
+    Flows,
 }
 
 /// What a command gives.
