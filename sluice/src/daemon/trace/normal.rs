@@ -47,7 +47,7 @@ impl Walk<'_> {
         }
         self.look_at_gratuitous_arp(dst);
         if self.side_effects && src & MULTICAST_BIT == 0 {
-            self.effects.push(Effect::Seen { bridge: self.bridge, vlan, mac: src, port: in_port });
+            self.see(port, vlan, src);
         }
         match self.known(vlan, dst) {
             Some(out) if out == in_port || self.are_one(out, in_port) => self.say(Kind::Detail, "learned port is input port, dropping"),
@@ -63,6 +63,23 @@ impl Walk<'_> {
         }
     }
 
+    /// The source of a real packet is learned.
+    fn see(&mut self, port: &PortState, vlan: u16, src: u64) {
+        let Some(bridge) = self.bridge().filter(|b| !b.wanted.normal.flood_vlans.contains(&vlan)) else { return };
+        let index = self.bridge;
+        let seen = |e: &Effect| match e {
+            Effect::Seen { bridge, vlan: v, mac, port } if (*bridge, *v, *mac) == (index, vlan, src) => Some(*port),
+            _ => None,
+        };
+        let now = self.effects.iter().rev().find_map(seen);
+        let known = || bridge.fdb.entries().into_iter().find(|e| (e.vlan, e.mac) == (vlan, src)).map(|e| PortNo(e.port));
+        if now.or_else(known) != Some(port.number) {
+            let mac = super::commit::mac(src);
+            self.say(Kind::Detail, format!("learned that {mac} is on port {} in VLAN {vlan}", port.name));
+        }
+        self.effects.push(Effect::Seen { bridge: index, vlan, mac: src, port: port.number });
+    }
+
     fn came_with(&self) -> Tags {
         let mut tags = Tags::default();
         for (tag, (tpid, tci)) in tags.iter_mut().zip(self.packet.tags()) {
@@ -73,6 +90,14 @@ impl Walk<'_> {
 
     fn known(&self, vlan: u16, dst: u64) -> Option<PortNo> {
         let bridge = self.bridge()?;
+        // What this very packet has taught counts.
+        let now = self.effects.iter().rev().find_map(|e| match e {
+            Effect::Seen { bridge, vlan: v, mac, port } if (*bridge, *v, *mac) == (self.bridge, vlan, dst) => Some(*port),
+            _ => None,
+        });
+        if now.is_some() {
+            return now;
+        }
         let floods = dst & MULTICAST_BIT != 0 || bridge.wanted.normal.flood_vlans.contains(&vlan);
         let entries = if floods { Vec::new() } else { bridge.fdb.entries() };
         entries.iter().find(|e| e.vlan == vlan && e.mac == dst).map(|e| PortNo(e.port))
