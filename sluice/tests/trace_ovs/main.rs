@@ -69,19 +69,26 @@ impl Subject {
 
     fn load(&self, world: &World) {
         for (b, bridge) in world.bridges.iter().enumerate() {
-            let mut command = self.node.place.in_namespace("sh");
-            let socket = self.node.file(&format!("br{b}.mgmt"));
-            let script = format!(
-                "ovs-ofctl -O OpenFlow10,OpenFlow13,OpenFlow15 del-flows unix:{s} && \
-                 ovs-ofctl -O OpenFlow10,OpenFlow13,OpenFlow15 add-flows unix:{s} -",
-                s = socket.display()
-            );
-            let mut child = command.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ovs-ofctl");
-            child.stdin.take().expect("a pipe").write_all(bridge.text.join("\n").as_bytes()).expect("written");
-            let output = child.wait_with_output().expect("ovs-ofctl");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let versions = "ovs-ofctl -O OpenFlow10,OpenFlow13,OpenFlow15";
+            let target = format!("unix:{}", self.node.file(&format!("br{b}.mgmt")).display());
+            // Rules first: 3.1 stops when a group goes that a rule names twice.
+            self.feed(&format!("{versions} del-flows {target} && {versions} del-groups {target}"), "");
+            let groups: Vec<&str> = bridge.groups.iter().map(|(line, _)| line.as_str()).collect();
+            if !groups.is_empty() {
+                self.feed(&format!("ovs-ofctl -O OpenFlow15 add-groups {target} -"), &groups.join("\n"));
+            }
+            self.feed(&format!("{versions} add-flows {target} -"), &bridge.text.join("\n"));
         }
         let _ = self.node.place.try_sh(&format!("ovs-appctl -t {} fdb/flush", self.node.file("switch.ctl").display()));
+    }
+
+    fn feed(&self, script: &str, text: &str) {
+        let mut command = self.node.place.in_namespace("sh");
+        let command = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("ovs-ofctl");
+        child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("ovs-ofctl");
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn trace(&mut self, input: &Input) -> String {
