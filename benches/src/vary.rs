@@ -94,8 +94,9 @@ impl Port for Vary {
     }
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) -> SendOutcome {
+        let sent = frames.len() as u32;
         frames.drain(..).for_each(|f| pool.free(f));
-        SendOutcome::default()
+        SendOutcome { sent, ..SendOutcome::default() }
     }
 
     fn poll_fd(&self) -> Option<RawFd> {

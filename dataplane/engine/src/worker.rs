@@ -113,6 +113,8 @@ pub struct Worker {
     pub(crate) tracker: Arc<Tracker>,
     /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
     carried: Vec<Carried>,
+    /// Some flow remembers its connection.
+    remembers: bool,
 }
 
 /// What the stations hand on for each frame of a batch.
@@ -146,6 +148,7 @@ impl Worker {
             released: Vec::new(),
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings::default())),
             carried: Vec::new(),
+            remembers: false,
         }
     }
 

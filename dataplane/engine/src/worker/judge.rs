@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluice_conntrack::Tuple;
 use sluice_flow::cache::{Displaced, Flow};
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
+use sluice_flow::prefetch::prefetch;
 use sluice_flow::Program;
 use sluice_frame::Frame;
 use sluice_wire::PackedHeaders;
@@ -35,6 +36,9 @@ impl Worker {
             b.headers.push(headers);
             b.hashes.push(hash);
         }
+        if self.remembers {
+            self.bring_connections(b);
+        }
         for (i, f) in frames.iter().enumerate() {
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
             let verdict = if view.width == Width::Wide && headers.has_wide_fields() {
@@ -44,6 +48,17 @@ impl Worker {
                 self.judge(program, view, f, *headers, words, hash)
             };
             b.verdicts.push(verdict);
+        }
+    }
+
+    /// Starts loading the connections that the batch's flows remember.
+    fn bring_connections(&self, b: &Batch) {
+        for (words, &hash) in b.words.iter().zip(&b.hashes) {
+            let Some(place) = self.caches.narrow.find(hash, words) else { continue };
+            let connection = self.caches.narrow.flow(place).connection;
+            if let Some(line) = connection.checked_sub(1).and_then(|id| self.tracker.line(id)) {
+                prefetch(line);
+            }
         }
     }
 
@@ -159,6 +174,7 @@ impl Worker {
             .then(|| parse::wide(f, &headers.unpack(), &words, first));
         let (epoch, second) = (program.epoch(), (self.now_ms / 1000) as u32);
         let id = self.store.intern(whole, deps.0 != 0, epoch);
+        self.remembers = true;
         let flow = Flow {
             verdict: id,
             epoch: epoch as u32,
