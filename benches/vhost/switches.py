@@ -8,6 +8,7 @@ Deliberately does not know: cells.
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -24,6 +25,12 @@ def counts(text):
     text = text.split("main thread")[0]
     found = [re.search(rf"{what}: (\d+)", text) for what in ("packets received", "processing cycles", "idle cycles")]
     return [int(f.group(1)) if f else 0 for f in found]
+
+
+def answers(path):
+    """Does someone listen at a socket?"""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
 
 
 class Window:
@@ -45,13 +52,13 @@ class Sluice:
         self.box, self.program, self.dir, self.core = box, program, os.path.abspath(folder), core
         self.child = None
 
-    def start(self, sockets):
+    def start(self, guests):
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
         lines = ["[workers]", f"cpus = [{self.core}]", "[[bridge]]", 'name = "vhbr0"', 'fail_mode = "secure"']
-        for i, socket in enumerate(sockets):
+        for i, guest in enumerate(guests):
             lines += ["[[bridge.port]]", f'name = "v{chr(65 + i)}"', 'kind = "dpdkvhostuserclient"',
-                      f'vhost_server_path = "{socket}"', f"ofport_request = {i + 1}"]
+                      f'vhost_server_path = "{guest}"', f"ofport_request = {i + 1}"]
         with open(f"{self.dir}/config.toml", "w") as f:
             f.write("\n".join(lines) + "\n")
         log = open(f"{self.dir}/log", "wb")
@@ -59,7 +66,7 @@ class Sluice:
         self.child = self.box.start(words, stdout=log, stderr=log)
         self.bridge = f"unix:{self.dir}/vhbr0.mgmt"
         deadline = time.time() + 10
-        while not os.path.exists(f"{self.dir}/vhbr0.mgmt"):
+        while not answers(f"{self.dir}/vhbr0.mgmt"):
             if self.child.poll() is not None or time.time() > deadline:
                 raise SwitchError(f"sluiced did not start; see {self.dir}/log")
             time.sleep(0.05)
