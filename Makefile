@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help build test demo bench bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance soak-conntrack corpus
+.PHONY: help build test demo bench bench-peers bench-attack bench-gate bench-vhost test-vhost fuzz-vhost thousand clean conformance soak-conntrack corpus
 
 help:
 	@echo "make demo        three hosts, VXLAN, security groups: the whole product in two minutes (root)"
@@ -12,6 +12,8 @@ help:
 	@echo "make conformance independent suites against sluiced, beside Open vSwitch's score (root, network)"
 	@echo "make bench-openflow  rule changes, dumps and bundles beside ovs-vswitchd (root)"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
+	@echo "make bench-peers the same, then ClassBench rule sets of 10,000 rules (SHORT=1: fewer windows) (root)"
+	@echo "make bench-attack what victims keep while a neighbour attacks"
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
@@ -50,6 +52,16 @@ bench:
 	@scripts/need.sh bench
 	$(CARGO) build --release --locked -p sluice -p sluice-benches
 	@benches/run.sh
+
+bench-peers:
+	@scripts/need.sh bench
+	$(CARGO) build --release --locked -p sluice -p sluice-benches
+	@benches/run.sh $(if $(SHORT),--short)
+	@PYTHONDONTWRITEBYTECODE=1 benches/peers/classbench.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench --only 10000
+
+bench-attack:
+	$(CARGO) build --release --locked -p sluice-benches
+	@$${CARGO_TARGET_DIR:-target}/release/attack
 
 # The default base is where this branch left main.
 bench-gate:
