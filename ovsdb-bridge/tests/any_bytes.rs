@@ -114,6 +114,22 @@ fn a_deep_message_is_refused() {
 }
 
 #[test]
+fn a_value_that_no_column_can_have_is_told_and_leaves_the_column_as_it_was() {
+    let mut bytes = conversation();
+    let before = listen([&bytes[..]]).2;
+    let garbage = json!({
+        "Interface": {INTERFACE: {"modify": {"options": 5.5, "type": {"x": 1}}}, "no uuid": {"delete": null}},
+        "Bridge": 7,
+    });
+    let message = json!({"id": null, "method": "update2", "params": ["sluice", garbage]});
+    bytes.extend_from_slice(message.to_string().as_bytes());
+    let (heard, news, state, _) = listen([&bytes[..]]);
+    assert_eq!((heard, state), (Ok(()), before));
+    let told = news.iter().filter(|n| matches!(n, News::Complaint(_))).count();
+    assert_eq!(told, 4, "{news:?}");
+}
+
+#[test]
 fn a_silent_server_is_asked_and_then_left() {
     let mut session = Session::begin(Memory::default(), 5000, 0);
     session.output().clear();
