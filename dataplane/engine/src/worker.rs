@@ -115,6 +115,8 @@ pub struct Worker {
     carried: Vec<Carried>,
     /// Some flow remembers its connection.
     remembers: bool,
+    /// Room for the same of the batch that is being gathered.
+    carrying: Vec<Carried>,
 }
 
 /// What the stations hand on for each frame of a batch.
@@ -149,6 +151,7 @@ impl Worker {
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings::default())),
             carried: Vec::new(),
             remembers: false,
+            carrying: Vec::new(),
         }
     }
 
@@ -321,7 +324,7 @@ impl Worker {
             let mut waiting = std::mem::take(&mut self.exits.again);
             let mut frames = std::mem::take(&mut self.received);
             let mut stage = 0;
-            let mut carried = Vec::new();
+            let mut carried = std::mem::take(&mut self.carrying);
             for (s, frame, carries, uncached) in waiting.drain(..).map(Again::split) {
                 if let Some(at) = uncached {
                     self.resume_uncached(&at, frame, carries.md);
@@ -335,6 +338,7 @@ impl Worker {
                 carried.push(carries);
             }
             self.process_carried(stage, &mut frames, &mut carried);
+            self.carrying = carried;
             self.received = frames;
             if self.exits.again.is_empty() {
                 self.exits.again = waiting;
