@@ -11,22 +11,17 @@ use crate::support::{can_make_namespaces, links, shared};
 use crate::{canon, cases, Case};
 
 /// Cases that differ, and why.
-const DIFFERENT: [(&str, &str); 4] = [
+const DIFFERENT: [(&str, &str); 3] = [
     (
         "e-bundle-ok",
         "Open vSwitch 3.1 does not see every rule that a bundle added when a later message of the same bundle changes or deletes without --strict; we see all",
     ),
     ("d-trace-act-48", "encap is not executed yet"),
     ("e-tablemiss-drop", "a warning of ovs-ofctl about a bit in Open vSwitch's own answer"),
-    ("e-table-name", "tables have no names yet"),
 ];
 
 /// What a case needs that does not exist yet, by a word in its commands.
-const LATER: [(&str, &str); 3] = [
-    ("tlv-map", "tunnel option maps come later"),
-    ("evict", "eviction comes later"),
-    ("flow_limit", "limits of tables come later"),
-];
+const LATER: [(&str, &str); 1] = [("tlv-map", "tunnel option maps come later")];
 
 const SHELL: &str = "exec 2>&1; \
     ovs-vsctl() { command ovs-vsctl --timeout=10 --db=unix:$OVS_RUNDIR/db.sock \"$@\"; }; \

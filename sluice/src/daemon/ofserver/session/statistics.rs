@@ -3,6 +3,8 @@
 //! Purpose: what the workers count is asked of them first, so that an answer is as of the question.
 //! Invariant: what does not fit a message is told in parts (encoding sees to it).
 
+use std::collections::BTreeMap;
+
 use sluice_openflow::message::{
     Aggregate, FlowStatsRequest, PortStats, QueueStatsRequest, StatsReply,
     StatsRequest, TableDesc, TableStats, UNKNOWN_COUNT,
@@ -79,12 +81,13 @@ impl Session {
 
     fn tables(&mut self, xid: u32, turn: &mut Turn<'_>) {
         let rules = &turn.switch.rules;
+        let names = self.table_names(turn);
         let all: Vec<TableStats> = (0..TABLES)
             .map(|table| {
                 let stats = rules.table_stats(self.bridge, table);
                 TableStats {
                     table,
-                    name: String::new(),
+                    name: names.get(&table).cloned().unwrap_or_default(),
                     max_entries: MAX_ENTRIES,
                     active: stats.active,
                     lookups: stats.lookups,
@@ -119,13 +122,19 @@ impl Session {
     }
 
     fn table_features(&mut self, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        let parts = table_features::parts(self.protocol.version, TABLES);
+        let parts = table_features::parts(self.protocol.version, TABLES, &self.table_names(turn));
         let last = parts.len().saturating_sub(1);
         for (i, body) in parts.into_iter().enumerate() {
             let reply = StatsReply::TableFeatures { more: i < last, body };
             self.reply(&Message::StatsReply(reply), xid, turn);
         }
         Ok(Effect::None)
+    }
+
+    /// Names that tables were given.
+    fn table_names(&self, turn: &Turn<'_>) -> BTreeMap<u8, String> {
+        let wanted = turn.switch.bridge(self.bridge).into_iter().flat_map(|b| &b.wanted.tables);
+        wanted.filter_map(|(table, t)| Some((*table, t.name.clone()?))).collect()
     }
 
     fn check_queue(&self, request: QueueStatsRequest, turn: &Turn<'_>) -> Result<(), OfpError> {

@@ -2,12 +2,16 @@
 //!
 //! Invariant: made from the table of fields, so that it says what the rest of the switch does.
 
+use std::collections::BTreeMap;
+
 use sluice_openflow::field::OxmId;
 use sluice_openflow::{Field, Version};
 
 /// Bytes of tables in one part: whole tables, and room for the headers.
 const PART: usize = 60_000;
 const MAX_ENTRIES: u32 = 1_000_000;
+/// Bytes of a table's name, the zero behind it included.
+const NAME: usize = 32;
 
 /// Instruction types: goto, write metadata, write, apply and clear actions.
 const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
@@ -15,10 +19,10 @@ const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
 const ACTIONS: [u16; 13] = [0, 11, 12, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25];
 
 /// The features of tables `0..tables`, in parts that fit a message each.
-pub(super) fn parts(version: Version, tables: u8) -> Vec<Vec<u8>> {
+pub(super) fn parts(version: Version, tables: u8, names: &BTreeMap<u8, String>) -> Vec<Vec<u8>> {
     let mut parts = vec![Vec::new()];
     for table in 0..tables {
-        let one = features(version, table, tables);
+        let one = features(version, table, tables, names.get(&table).map_or("", String::as_str));
         match parts.last_mut() {
             Some(part) if part.len() + one.len() <= PART => part.extend_from_slice(&one),
             _ => parts.push(one),
@@ -27,11 +31,11 @@ pub(super) fn parts(version: Version, tables: u8) -> Vec<Vec<u8>> {
     parts
 }
 
-fn features(version: Version, table: u8, tables: u8) -> Vec<u8> {
+fn features(version: Version, table: u8, tables: u8, name: &str) -> Vec<u8> {
     let mut out = vec![0, 0, table];
     out.resize(8, 0);
-    // No name.
-    out.resize(40, 0);
+    out.extend(name.bytes().take(NAME - 1));
+    out.resize(8 + NAME, 0);
     // Every bit of the metadata can be matched and written.
     out.extend_from_slice(&[0xff; 16]);
     out.extend_from_slice(&[0; 4]);
@@ -100,7 +104,7 @@ mod tests {
     fn every_table_is_told_of_once_and_every_part_fits_a_message() {
         for version in [Version::V13, Version::V14, Version::V15] {
             let mut tables = Vec::new();
-            for part in parts(version, 254) {
+            for part in parts(version, 254, &BTreeMap::new()) {
                 assert!(part.len() <= PART);
                 let mut rest = &part[..];
                 while !rest.is_empty() {
