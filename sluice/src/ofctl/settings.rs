@@ -134,7 +134,7 @@ pub fn dump_tlv(run: &Run) -> Result<(), Failure> {
 /// `ct-flush-zone`.
 pub fn flush_zone(run: &Run) -> Result<(), Failure> {
     let zone = run.argument(2);
-    let zone = zone.parse().map_err(|_| Fatal(format!("invalid zone {zone}")))?;
+    let zone = zone.parse().map_err(|_| Fatal(format!("invalid zone_id \"{zone}\"")))?;
     flush_by(run, &Message::CtFlushZone(zone))
 }
 
