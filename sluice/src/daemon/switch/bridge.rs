@@ -10,6 +10,7 @@ use sluice_flow::fdb::Fdb;
 use sluice_flow::hash::Seeds;
 use sluice_flow::mdb::Mdb;
 use sluice_flow::normal::Normal;
+use sluice_flow::program::Miss;
 use sluice_flow::{BridgeIdx, PortIdx};
 use sluice_openflow::message::{port_config, port_state, SwitchConfig};
 use sluice_openflow::{PortNo, VersionSet};
@@ -161,6 +162,8 @@ pub struct Bridge {
     pub limited: Vec<u8>,
     /// What controllers set of tables.
     pub table_settings: BTreeMap<u8, TableSettings>,
+    /// What controllers set for packets that no rule of a table matches.
+    pub misses: BTreeMap<u8, Miss>,
     /// Learned addresses.
     pub fdb: Arc<Fdb>,
     /// What the program says of NORMAL, mirrors and bonds.

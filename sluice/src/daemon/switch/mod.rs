@@ -212,6 +212,7 @@ impl Switch {
             fails_open: false,
             limited: Vec::new(),
             table_settings: BTreeMap::new(),
+            misses: BTreeMap::new(),
             ports: BTreeMap::new(),
             fdb: fdb.clone(),
             normal: Arc::default(),

@@ -65,6 +65,9 @@ impl Switch {
     /// Sets what happens to packets that no rule of a table (of every table for `None`) matches.
     pub fn set_miss(&mut self, bridge: BridgeIdx, table: Option<u8>, miss: Miss) {
         let tables = table.map_or(0..=LAST_TABLE, |t| t..=t);
+        if let Some(bridge) = self.bridge_mut(bridge) {
+            bridge.misses.extend(tables.clone().map(|table| (table, miss)));
+        }
         let changes: Vec<Change> = tables.map(|table| Change::SetMiss { bridge, table, miss }).collect();
         self.publisher.submit(changes);
     }
