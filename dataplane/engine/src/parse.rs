@@ -23,7 +23,7 @@ pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], PackedHeaders
 #[inline]
 pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view: &View) -> [u64; PACKET_WORDS] {
     let mut key = Key::ZERO;
-    extract_wide(frame.head(), headers, &mut key);
+    extract_wide(frame.head(), frame.len(), headers, &mut key);
     let mut words = [0; PACKET_WORDS];
     for (i, w) in words.iter_mut().enumerate() {
         *w = key.words[i] & view.wide[i];
@@ -42,7 +42,7 @@ pub fn full(frame: &Frame, view: &View) -> Key {
 /// Writes a frame's own fields into a key.
 pub fn fill(frame: &Frame, key: &mut Key) -> Headers {
     let (words, headers) = extract_narrow_part(frame.head(), frame.len());
-    extract_wide(frame.head(), &headers, key);
+    extract_wide(frame.head(), frame.len(), &headers, key);
     key.words[..NARROW_WORDS].copy_from_slice(&words);
     headers
 }

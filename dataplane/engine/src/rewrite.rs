@@ -4,7 +4,7 @@
 //! checksums do not change.
 //! Deliberately does not know: why a field is written.
 
-use sluice_flow::extract::extract;
+use sluice_flow::extract::extract_part;
 use sluice_flow::key::slot;
 use sluice_flow::{Key, Slot};
 use sluice_frame::Frame;
@@ -43,7 +43,7 @@ struct Place {
 /// The value of a field in the frame now.
 pub fn read(frame: &Frame, h: &Headers, s: Slot) -> u128 {
     let mut key = Key::ZERO;
-    extract(frame.head(), h, &mut key);
+    extract_part(frame.head(), frame.len(), h, &mut key);
     key.get_wide(s)
 }
 

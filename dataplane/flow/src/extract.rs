@@ -29,19 +29,24 @@ pub type NarrowWords = [u64; NARROW_WORDS];
 /// `headers` must be what [`sluice_wire::parse`] found in `head`; otherwise fields read as absent or
 /// as other bytes of the frame.
 pub fn extract(head: &[u8], headers: &Headers, key: &mut Key) {
-    let narrow = narrow_words(head, headers, head.len());
+    extract_part(head, head.len(), headers, key);
+}
+
+/// As [`extract`], of a frame of `frame_len` bytes of which `head` is the beginning.
+pub fn extract_part(head: &[u8], frame_len: usize, headers: &Headers, key: &mut Key) {
+    let narrow = narrow_words(head, headers, frame_len);
     key.words[..NARROW_WORDS].copy_from_slice(&narrow);
-    extract_wide(head, headers, key);
+    extract_wide(head, frame_len, headers, key);
 }
 
 /// Fills what [`extract`] fills, save words `0..NARROW_WORDS`.
-pub fn extract_wide(head: &[u8], headers: &Headers, key: &mut Key) {
+pub fn extract_wide(head: &[u8], frame_len: usize, headers: &Headers, key: &mut Key) {
     key.words[NARROW_WORDS..PACKET_WORDS].fill(0);
     let tpid = if headers.vlan { u16_or_zero(head, 12) } else { 0 };
     key.set(slot::VLAN_TPID, u64::from(tpid));
     if headers.mpls != 0 {
         mpls_words(head, usize::from(headers.mpls), key);
-        let (under, _) = under_labels(head, headers, head.len());
+        let (under, _) = under_labels(head, headers, frame_len);
         return network_words(head, &under, key);
     }
     network_words(head, headers, key);

@@ -1,7 +1,7 @@
 //! The short cut gives what the long way gives, on any bytes; and extraction touches only its own words.
 
 use proptest::prelude::*;
-use sluice_flow::extract::{extract, extract_narrow_part};
+use sluice_flow::extract::{extract_narrow_part, extract_part};
 use sluice_flow::key::{Key, NARROW_WORDS, PACKET_WORDS, WORDS};
 use sluice_wire::parse_part;
 
@@ -12,7 +12,7 @@ fn check(frame: &[u8], cut: usize) {
     let head = &frame[..cut.min(frame.len())];
     let headers = parse_part(head, frame.len());
     let mut key = Key { words: [u64::MAX; WORDS] };
-    extract(head, &headers, &mut key);
+    extract_part(head, frame.len(), &headers, &mut key);
     let (narrow, narrow_headers) = extract_narrow_part(head, frame.len());
     assert_eq!(narrow_headers, headers);
     assert_eq!(narrow, key.words[..NARROW_WORDS]);

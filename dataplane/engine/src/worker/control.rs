@@ -156,7 +156,7 @@ impl Worker {
         let program = self.program.clone();
         let mut key = Key::ZERO;
         let headers = sluice_wire::parse(frame.head());
-        sluice_flow::extract::extract(frame.head(), &headers, &mut key);
+        sluice_flow::extract::extract_part(frame.head(), frame.len(), &headers, &mut key);
         key.set(slot::STAGE, 0);
         take_pipeline(&mut key, pipeline);
         let decision = match work {
