@@ -218,6 +218,9 @@ fn fetch_ports(client: &mut Client) -> Result<Vec<Port>, Fatal> {
     Ok(ports)
 }
 
+/// Bits of a table's configuration in 1.1 and 1.2 that say what happens on a miss: 0, 1 or 2.
+const MISS: u32 = 3;
+
 /// Tables with names; most switches have none.
 fn fetch_tables(client: &mut Client) -> Result<Vec<(u8, String)>, Fatal> {
     if client.protocol.version >= Version::V13 {
@@ -226,6 +229,10 @@ fn fetch_tables(client: &mut Client) -> Result<Vec<(u8, String)>, Fatal> {
     let mut tables = Vec::new();
     for reply in client.dump_replies(StatsRequest::Table)? {
         if let StatsReply::Table { tables: part, .. } = reply {
+            let odd = part.iter().find(|t| client.protocol.version != Version::V10 && t.config & MISS == MISS);
+            if let Some(t) = odd {
+                super::warn::say("ofp_table", "WARN", &format!("bad table miss config {}", t.config & MISS));
+            }
             tables.extend(part.into_iter().map(|t| (t.table, t.name)).filter(|(_, name)| !name.is_empty()));
         }
     }
