@@ -6,8 +6,8 @@ mod ovs;
 use ovs::Ovs;
 use sluice_compiler::{Filter, RuleSet};
 use sluice_naive::generate::random::Random;
-use sluice_openflow::text::{parse_flow_line, Names};
-use sluice_openflow::{Action, Match, Version};
+use sluice_openflow::text::{format_match, parse_flow_line, Names};
+use sluice_openflow::{Action, FlowMod, Match, Version};
 
 const MATCHES: [&str; 12] = [
     "ip",
@@ -48,7 +48,23 @@ fn line(r: &mut Random) -> String {
     }
 }
 
+/// Also rules that must not overlap others.
+fn bundled(r: &mut Random) -> String {
+    let line = line(r);
+    if line.starts_with("add") && r.chance(6) {
+        return line.replacen("add ", "add check_overlap,", 1);
+    }
+    line
+}
+
 type Shown = (u8, u16, u64, Match, Vec<Action>);
+
+fn text(all: &[Shown]) -> String {
+    let line = |(table, priority, cookie, m, actions): &Shown| {
+        format!("table={table},cookie={cookie},priority={priority},{} {actions:?}\n", format_match(m, &Names::new()))
+    };
+    all.iter().map(line).collect()
+}
 
 /// Table and highest priority of each run of rules with one mask, in order; and the runs themselves,
 /// sorted. Once rules were removed, a stock switch's order of masks depends on when its garbage was
@@ -66,6 +82,59 @@ fn by_mask(all: &[Shown]) -> (Vec<(u8, u16)>, Vec<String>) {
     let mut texts: Vec<String> = runs.iter().map(|run| format!("{run:?}")).collect();
     texts.sort();
     (order, texts)
+}
+
+fn parsed(line: &str, names: &Names) -> FlowMod {
+    let mut fm = parse_flow_line(line, names).unwrap_or_else(|e| panic!("{line}: {e:?}")).0;
+    // What the encoding of 1.4 carries: a modification keeps the cookie, and adds nothing.
+    if line.starts_with("modify") {
+        fm.new_cookie = None;
+    }
+    fm
+}
+
+fn dump_of(ovs: &Ovs, names: &Names) -> Vec<Shown> {
+    let lines = ovs.dump(0, "OpenFlow14").unwrap();
+    let mods = lines.iter().map(|l| parsed(l, names));
+    mods.map(|f| (f.table.unwrap_or(0), f.priority, f.new_cookie.unwrap_or(0), f.matching, f.actions)).collect()
+}
+
+fn held(rules: &RuleSet) -> Vec<Shown> {
+    let filter = Filter::default();
+    let all = rules.dump(0, &filter);
+    all.map(|f| (f.table, f.priority(), f.cookie, f.matching(), f.actions.to_vec())).collect()
+}
+
+/// More bundles with `SLUICE_BUNDLES`.
+#[test]
+fn a_bundle_sees_of_its_own_rules_what_a_stock_switch_sees_and_leaves_the_same_order() {
+    if !Ovs::installed() {
+        println!("SKIPPED: no stock Open vSwitch here (apt-get install openvswitch-switch)");
+        return;
+    }
+    let names = Names::new();
+    let mut r = Random::new(1);
+    let mut rules = RuleSet::new();
+    let mut ovs = Ovs::start("bundles").unwrap();
+    let bundles = std::env::var("SLUICE_BUNDLES").ok().and_then(|n| n.parse().ok()).unwrap_or(80);
+    let mut refused = 0;
+    for n in 0..bundles {
+        let lines: Vec<String> = (0..2 + r.below(14)).map(|_| bundled(&mut r)).collect();
+        let mods: Vec<FlowMod> = lines.iter().map(|l| parsed(l, &names)).collect();
+        let (before, done) = (text(&held(&rules)), rules.commit(0, &mods, Version::V14, 0));
+        let stock = ovs.bundle(0, "OpenFlow14", &lines);
+        assert_eq!(done.is_ok(), stock.is_ok(), "bundle {n} {lines:#?}: {done:?}, {stock:?}");
+        if stock.is_err() {
+            // It changes nothing here, but the order of groups there: both start anew.
+            assert_eq!(before, text(&held(&rules)), "bundle {n} {lines:#?}");
+            refused += 1;
+            rules.commit(0, &[parsed("delete cookie=0/0", &names)], Version::V14, 0).unwrap();
+            ovs.bundle(0, "OpenFlow14", &["delete".to_string()]).unwrap();
+        }
+        let (mine, theirs) = (text(&held(&rules)), text(&dump_of(&ovs, &names)));
+        assert!(mine == theirs, "bundle {n} {lines:#?}\nbefore\n{before}ours\n{mine}theirs\n{theirs}");
+    }
+    println!("{bundles} bundles, {refused} refused");
 }
 
 #[test]
@@ -87,24 +156,9 @@ fn the_rule_set_holds_and_shows_what_a_stock_switch_does() {
             }
             ovs.flow_mods(0, "OpenFlow14", &lines).unwrap_or_else(|e| panic!("{lines:#?}: {e}"));
             for l in &lines {
-                let mut fm = parse_flow_line(l, &names).unwrap().0;
-                // What the encoding of 1.4 carries: a modification keeps the cookie, and adds nothing.
-                if l.starts_with("modify") {
-                    fm.new_cookie = None;
-                }
-                rules.apply(0, &fm, Version::V14, 0).unwrap();
+                rules.apply(0, &parsed(l, &names), Version::V14, 0).unwrap();
             }
-            let theirs: Vec<_> = ovs
-                .dump(0, "OpenFlow14")
-                .unwrap()
-                .iter()
-                .map(|l| parse_flow_line(l, &names).unwrap_or_else(|e| panic!("{l}: {e:?}")).0)
-                .map(|f| (f.table.unwrap_or(0), f.priority, f.new_cookie.unwrap_or(0), f.matching, f.actions))
-                .collect();
-            let mine: Vec<_> = rules
-                .dump(0, &Filter::default())
-                .map(|f| (f.table, f.priority(), f.cookie, f.matching(), f.actions.to_vec()))
-                .collect();
+            let (theirs, mine) = (dump_of(&ovs, &names), held(&rules));
             shown += mine.len();
             let (mine, theirs) = (by_mask(&mine), by_mask(&theirs));
             if step == 0 {

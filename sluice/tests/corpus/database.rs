@@ -11,13 +11,7 @@ use crate::support::{can_make_namespaces, links, shared};
 use crate::{canon, cases, Case};
 
 /// Cases that differ, and why.
-const DIFFERENT: [(&str, &str); 2] = [
-    (
-        "e-bundle-ok",
-        "Open vSwitch 3.1 does not see every rule that a bundle added when a later message of the same bundle changes or deletes without --strict; we see all",
-    ),
-    ("d-trace-act-48", "encap is not executed yet"),
-];
+const DIFFERENT: [(&str, &str); 1] = [("d-trace-act-48", "encap is not executed yet")];
 
 /// What a case needs that does not exist yet, by a word in its commands.
 const LATER: [(&str, &str); 1] = [("tlv-map", "tunnel option maps come later")];

@@ -25,8 +25,7 @@ pub struct Overflow {
 
 /// The rule that goes first, if any may go.
 pub(super) fn victim(table: &Table, entries: &Entries) -> Option<RuleId> {
-    let all = table.ordered();
-    let rules = || all.iter().flat_map(|s| table.rules_of(s, entries));
+    let rules = || table.ordered().flat_map(|s| table.rules_of(s, entries));
     let may_go = |e: &&Entry| e.deadline().is_some();
     let mut sizes: HashMap<Vec<u128>, u32> = HashMap::new();
     if !table.overflow.groups.is_empty() {

@@ -10,6 +10,7 @@ mod eviction;
 mod groups;
 mod meters;
 mod news;
+mod order;
 mod outputs;
 mod query;
 mod recent;

@@ -128,7 +128,7 @@ pub struct TableStats {
 impl Table {
     /// Visible rules that a request is about, in order.
     pub(crate) fn select<'a>(&self, entries: &'a Entries, filter: &Filter) -> Vec<&'a Entry> {
-        let subtables = self.ordered().into_iter().filter(|s| filter.covers(s));
+        let subtables = self.ordered().filter(|s| filter.covers(s));
         subtables.flat_map(|s| self.rules_of(s, entries)).filter(|e| filter.matches(e)).collect()
     }
 }
@@ -173,7 +173,7 @@ impl RuleSet {
     pub fn subtables(&self, bridge: BridgeIdx, table: u8) -> Vec<(Key, Vec<Shown<'_>>)> {
         let Some(t) = self.tables(bridge).get(usize::from(table)) else { return Vec::new() };
         let shown = |e| Shown::of(e);
-        t.ordered().into_iter().map(|s| (s.mask.to_key(), t.rules_of(s, &self.entries).map(shown).collect())).collect()
+        t.ordered().map(|s| (s.mask.to_key(), t.rules_of(s, &self.entries).map(shown).collect())).collect()
     }
 
     /// All there is to say of one rule.

@@ -1,9 +1,8 @@
 //! One table: rules by exact match, and in the order in which they are shown.
 //!
-//! Purpose: rules of equal mask form a subtable. Rules are shown subtable by subtable, the one with
-//! the highest priority first, within a subtable in the order of insertion; a subtable whose highest
-//! priority rises (falls) goes behind (before) those that have it already. That is the order in
-//! which Open vSwitch shows them, and people compare dumps.
+//! Purpose: rules of equal mask form a subtable. Rules are shown subtable by subtable in the order
+//! that `order` keeps, within a subtable in the order of insertion. That is the order in which Open
+//! vSwitch shows them, and people compare dumps.
 //! Invariant: no subtable is empty; `hist` counts the rules of a subtable by priority.
 //! Deliberately does not know: what a flow-mod is.
 
@@ -18,6 +17,7 @@ use sluice_openflow::Match;
 
 use super::eviction::Overflow;
 use super::entry::{Entry, NIL};
+use super::order::{Order, Place};
 
 /// Rules by id; the position is the id.
 pub(crate) type Entries = Vec<Option<Box<Entry>>>;
@@ -36,8 +36,6 @@ pub(crate) struct Subtable {
     pub mask: Arc<SparseMask>,
     /// Priority and number of rules, by rising priority.
     hist: Vec<(u16, u32)>,
-    /// Order among subtables of the same highest priority.
-    pub seq: i64,
     head: RuleId,
     tail: RuleId,
 }
@@ -68,8 +66,8 @@ pub(crate) struct Table {
     pub evicts: bool,
     pub lookups: u64,
     pub matched: u64,
-    rising: i64,
-    falling: i64,
+    /// Of subtables.
+    pub(super) order: Order,
 }
 
 impl Table {
@@ -98,35 +96,39 @@ impl Table {
         None
     }
 
-    /// Adds a rule that is already among `entries`. Returns its subtable's former order where that
-    /// changed.
-    pub fn insert(&mut self, entries: &mut Entries, id: RuleId) -> Option<i64> {
-        let e = entry(entries, id)?;
+    /// Would a new rule with this mask and priority change the order of subtables?
+    pub fn reorders(&self, mask: &SparseMask, priority: u16) -> bool {
+        let s = self.by_mask.get(mask).and_then(|s| self.subtables.get(*s as usize)?.as_ref());
+        s.is_none_or(|s| s.max_priority() < priority)
+    }
+
+    /// Adds a rule that is already among `entries`.
+    pub fn insert(&mut self, entries: &mut Entries, id: RuleId) {
+        let Some(e) = entry(entries, id) else { return };
         let (mask, priority) = (e.rule.matching.mask.clone(), e.rule.priority);
-        let (subtable, fresh) = match self.by_mask.get(&*mask) {
+        let (group, fresh) = match self.by_mask.get(&*mask) {
             Some(&s) => (s, false),
             None => (self.new_subtable(mask), true),
         };
-        let rising = self.rising;
-        let s = self.subtables.get_mut(subtable as usize)?.as_mut()?;
-        let former = (s.max_priority() < priority || fresh).then_some(s.seq);
-        if former.is_some() {
-            s.seq = rising;
-            self.rising += 1;
+        let Some(s) = self.subtables.get_mut(group as usize).and_then(Option::as_mut) else { return };
+        if fresh {
+            self.order.insert(Place { group, priority });
+        } else if s.max_priority() < priority {
+            self.order.change(group, priority);
         }
         match s.hist.binary_search_by_key(&priority, |h| h.0) {
             Ok(i) => s.hist[i].1 += 1,
             Err(i) => s.hist.insert(i, (priority, 1)),
         }
-        let e = entry_mut(entries, id)?;
-        e.subtable = subtable;
+        if let Some(e) = entry_mut(entries, id) {
+            e.subtable = group;
+        }
         self.link_last(entries, id);
         self.show(entries, id);
-        former
     }
 
     fn new_subtable(&mut self, mask: Arc<SparseMask>) -> u32 {
-        let s = Subtable { mask: mask.clone(), hist: Vec::new(), seq: 0, head: NIL, tail: NIL };
+        let s = Subtable { mask: mask.clone(), hist: Vec::new(), head: NIL, tail: NIL };
         let at = match self.free.pop() {
             Some(at) => at,
             None => {
@@ -178,23 +180,16 @@ impl Table {
             if s.hist[i].1 == 0 {
                 let was_max = i + 1 == s.hist.len();
                 s.hist.remove(i);
-                if was_max {
-                    self.falling -= 1;
-                    s.seq = self.falling;
+                if was_max && !s.hist.is_empty() {
+                    self.order.change(at, s.max_priority());
                 }
             }
         }
         if s.hist.is_empty() {
+            self.order.remove(at);
             self.by_mask.remove(&*s.mask);
             self.subtables[at as usize] = None;
             self.free.push(at);
-        }
-    }
-
-    /// Puts a subtable's order back (undoing [`Table::insert`]).
-    pub fn restore_order(&mut self, subtable: u32, seq: i64) {
-        if let Some(s) = self.subtables.get_mut(subtable as usize).and_then(Option::as_mut) {
-            s.seq = seq;
         }
     }
 
@@ -250,11 +245,9 @@ impl Table {
         }
     }
 
-    /// Subtables in the order in which they are shown.
-    pub fn ordered(&self) -> Vec<&Subtable> {
-        let mut all: Vec<&Subtable> = self.subtables.iter().flatten().collect();
-        all.sort_by_key(|s| (std::cmp::Reverse(s.max_priority()), s.seq));
-        all
+    /// Subtables that are published, in the order in which they are shown.
+    pub fn ordered(&self) -> impl Iterator<Item = &Subtable> {
+        self.order.seen().iter().filter_map(|p| self.subtables.get(p.group as usize)?.as_ref())
     }
 
     /// Visible rules of a subtable, in order.
@@ -268,9 +261,12 @@ impl Table {
         .filter(|e| !e.gone)
     }
 
-    /// Is there a visible rule of this priority that some packet of `matching` would match too?
+    /// Is there a visible rule of this priority, in a subtable that is published, that some packet of
+    /// `matching` would match too?
     pub fn overlaps(&self, entries: &Entries, matching: &Match, priority: u16) -> bool {
-        let candidates = self.subtables.iter().flatten().filter(|s| s.has_priority(priority));
+        let high_enough = self.order.seen().iter().take_while(|p| p.priority >= priority);
+        let candidates = high_enough.filter_map(|p| self.subtables.get(p.group as usize)?.as_ref());
+        let candidates = candidates.filter(|s| s.has_priority(priority));
         for s in candidates {
             for e in self.rules_of(s, entries).filter(|e| e.rule.priority == priority) {
                 let m = &e.rule.matching;

@@ -14,8 +14,9 @@ use sluice_openflow::action::Learn;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
-use super::groups::GroupEntry;
 use super::eviction::victim;
+use super::groups::GroupEntry;
+use super::order::Order;
 use super::query::{Filter, VISIBLE_TABLES};
 use super::table::{entry, entry_mut};
 use super::{Applied, RuleSet};
@@ -29,7 +30,7 @@ type LearnedKey = (BridgeIdx, u8, u64);
 
 /// A step, and what it takes to undo it.
 pub(super) enum Step {
-    Inserted { id: RuleId, former_order: Option<i64> },
+    Inserted { id: RuleId },
     Hidden { id: RuleId, reason: RemovedReason },
     Group { at: (BridgeIdx, u32), old: Option<Box<GroupEntry>> },
     Replaced { id: RuleId, old: Box<Entry>, place: (RuleId, RuleId), by_add: bool },
@@ -44,6 +45,8 @@ pub(crate) struct Transaction<'a> {
     pub(super) changes: Vec<Change>,
     /// Cookies whose last learning rule went.
     orphans: Vec<LearnedKey>,
+    /// Tables whose order of subtables changed, and how it was.
+    orders: Vec<(u8, Order)>,
 }
 
 /// What a rule shall do: the same for all rules that one flow-mod touches.
@@ -54,7 +57,7 @@ struct Doing {
 
 impl<'a> Transaction<'a> {
     pub fn new(rules: &'a mut RuleSet, bridge: BridgeIdx, now: u64) -> Self {
-        Transaction { rules, bridge, now, steps: Vec::new(), changes: Vec::new(), orphans: Vec::new() }
+        Transaction { rules, bridge, now, steps: Vec::new(), changes: Vec::new(), orphans: Vec::new(), orders: Vec::new() }
     }
 
     /// Applies one flow-mod; on an error the caller must roll back.
@@ -194,16 +197,24 @@ impl<'a> Transaction<'a> {
         Arc::make_mut(&mut e.rule).id = id;
         let (bridge, table, rule) = (e.bridge, e.table, e.rule.clone());
         self.rules.entries[id as usize] = Some(Box::new(e));
-        let mut former_order = None;
+        self.keep_order(table, &rule);
         if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
-            former_order = t.insert(entries, id);
+            t.insert(entries, id);
         }
         self.rules.keep_learns(learns);
         self.account(id, &rule.actions, 1);
         self.rules.schedule(id);
-        self.steps.push(Step::Inserted { id, former_order });
+        self.steps.push(Step::Inserted { id });
         self.changes.push(Change::Add { bridge, table, rule });
         Ok(())
+    }
+
+    /// Remembers the order of a table's subtables before a rule changes it.
+    fn keep_order(&mut self, table: u8, rule: &Rule) {
+        let Some((t, _)) = self.rules.table_mut(self.bridge, table) else { return };
+        if t.reorders(&rule.matching.mask, rule.priority) && !self.orders.iter().any(|(of, _)| *of == table) {
+            self.orders.push((table, t.order.clone()));
+        }
     }
 
     fn replace_by_add(&mut self, id: RuleId, fm: &FlowMod, doing: Doing) {
@@ -287,13 +298,15 @@ impl<'a> Transaction<'a> {
 
     /// Makes all of it final.
     pub fn finish(mut self) -> Applied {
+        self.rules.publish(self.bridge, self.orders.iter().map(|(table, _)| *table));
         self.remove_orphans();
-        let Transaction { rules, steps, changes, .. } = self;
+        let Transaction { rules, bridge, steps, changes, .. } = self;
         let mut applied = Applied { changes, ..Applied::default() };
+        let mut emptied = Vec::new();
         for step in steps {
             match step {
                 Step::Group { .. } => {}
-                Step::Inserted { id, .. } => applied.news.extend(rules.news_of_new(id)),
+                Step::Inserted { id } => applied.news.extend(rules.news_of_new(id)),
                 Step::Replaced { id, old, by_add, .. } => {
                     applied.news.extend(rules.news_of_change(id, &old, by_add));
                     if !entry(&rules.entries, id).is_some_and(|e| Arc::ptr_eq(&e.rule, &old.rule)) {
@@ -302,6 +315,9 @@ impl<'a> Transaction<'a> {
                 }
                 Step::Hidden { id, reason } => {
                     if let Some(e) = rules.take_out(id) {
+                        if emptied.last() != Some(&e.table) {
+                            emptied.push(e.table);
+                        }
                         rules.forget_learns(&e.rule.actions);
                         rules.retired.insert(id);
                         applied.removed.push(Removed { reason, flow: FlowStats::of(&e) });
@@ -309,6 +325,7 @@ impl<'a> Transaction<'a> {
                 }
             }
         }
+        rules.publish(bridge, emptied.into_iter());
         applied
     }
 
@@ -348,6 +365,11 @@ impl<'a> Transaction<'a> {
         while let Some(step) = self.steps.pop() {
             self.undo(step);
         }
+        for (table, order) in self.orders {
+            if let Some((t, _)) = self.rules.table_mut(self.bridge, table) {
+                t.order = order;
+            }
+        }
     }
 
     fn undo(&mut self, step: Step) {
@@ -363,12 +385,8 @@ impl<'a> Transaction<'a> {
                 }
                 self.account(id, &rule.actions, 1);
             }
-            Step::Inserted { id, former_order } => {
-                let Some((bridge, table, subtable)) =
-                    entry(&self.rules.entries, id).map(|e| (e.bridge, e.table, e.subtable))
-                else {
-                    return;
-                };
+            Step::Inserted { id } => {
+                let Some((bridge, table)) = entry(&self.rules.entries, id).map(|e| (e.bridge, e.table)) else { return };
                 if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
                     t.hide(entries, id);
                 }
@@ -376,9 +394,6 @@ impl<'a> Transaction<'a> {
                     self.account(id, &e.rule.actions, -1);
                     self.rules.forget_learns(&e.rule.actions);
                     self.rules.free.push(id);
-                }
-                if let (Some(seq), Some((t, _))) = (former_order, self.rules.table_mut(bridge, table)) {
-                    t.restore_order(subtable, seq);
                 }
             }
             Step::Replaced { id, old, place, .. } => {
@@ -402,6 +417,15 @@ impl<'a> Transaction<'a> {
 }
 
 impl RuleSet {
+    /// Makes what changed in the order of these tables' subtables seen.
+    fn publish(&mut self, bridge: BridgeIdx, tables: impl Iterator<Item = u8>) {
+        for table in tables {
+            if let Some((t, _)) = self.table_mut(bridge, table) {
+                t.order.publish();
+            }
+        }
+    }
+
     fn new_id(&mut self) -> Option<RuleId> {
         if let Some(id) = self.free.pop() {
             return Some(id);

@@ -212,6 +212,18 @@ impl Ovs {
         self.ofctl(&["-O", version, "add-flows", &target, "-"], Some(&text)).map(|_| ())
     }
 
+    /// Sends lines of flow-mods as one bundle. What they removed is gone when this returns.
+    #[allow(dead_code)]
+    pub fn bundle(&mut self, bridge: usize, version: &str, lines: &[String]) -> Result<(), String> {
+        let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
+        let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+        let done = self.ofctl(&["-O", version, "--bundle", "add-flows", &target, "-"], Some(&text));
+        // Removed rules go a grace period later, when each thread has been idle once.
+        self.control()?.settle(20)?;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        done.map(|_| ())
+    }
+
     /// The rules, as they are shown.
     #[allow(dead_code)]
     pub fn dump(&self, bridge: usize, version: &str) -> Result<Vec<String>, String> {
