@@ -64,8 +64,8 @@ pub struct Conn {
     pub last_ms: u32,
     /// What NAT does.
     pub nat: NatKind,
-    /// Expected by the helper of another connection.
-    pub is_related: bool,
+    /// Expected by the helper of another connection: that one's original tuple.
+    pub parent: Option<Tuple>,
     /// Its payload is read by this helper.
     pub alg: Alg,
     /// Who opened it: the port that the packet came in by.
@@ -95,7 +95,7 @@ impl Conn {
             policy: 0,
             last_ms: 0,
             nat: NatKind::default(),
-            is_related: false,
+            parent: None,
             alg: Alg::None,
             owner: 0,
             counted: false,

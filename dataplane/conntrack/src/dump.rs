@@ -76,8 +76,9 @@ pub fn connection(out: &mut String, c: &Conn, left_s: u32, options: &Options) {
             true => write!(out, ",protoinfo=({})", peers(&c.peers)),
         };
     }
-    if options.verbose {
-        helper(out, c);
+    helper(out, c);
+    if let Some(parent) = c.parent.filter(|_| options.verbose) {
+        let _ = write!(out, ",parent=({})", tuple(&parent));
     }
 }
 

@@ -9,11 +9,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::conn::Conn;
+use crate::conn::{Alg, Conn};
+use crate::helper::Helpers;
 use crate::index::Index;
 use crate::owners::{Owners, Room};
 use crate::record::{Record, Records};
-use crate::timeouts::{Policy, Timeouts};
+use crate::stats::{count, Stats};
+use crate::timeouts::{self, Policy, Timeouts};
 use crate::tuple::{mix, Hasher, Tuple};
 use crate::wheel::{Wheel, TICK_MS};
 use crate::zones::Zones;
@@ -40,31 +42,6 @@ impl Default for Settings {
     }
 }
 
-/// What happened so far.
-#[derive(Debug, Default)]
-#[allow(missing_docs)]
-pub struct Stats {
-    pub opened: AtomicU64,
-    pub expired: AtomicU64,
-    pub flushed: AtomicU64,
-    /// Ended, as another one with the same tuple began.
-    pub reopened: AtomicU64,
-    /// Half-open connections that made room for another owner's.
-    pub evicted: AtomicU64,
-    /// Not opened: the table is full of established connections.
-    pub refused_full: AtomicU64,
-    /// Not opened: the port has its share.
-    pub refused_share: AtomicU64,
-    /// Not opened: the zone's limit.
-    pub refused_zone: AtomicU64,
-    /// Not opened: no address or port is free.
-    pub refused_nat: AtomicU64,
-}
-
-pub(crate) fn count(n: &AtomicU64) {
-    n.fetch_add(1, Relaxed);
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     index: Index,
@@ -80,6 +57,9 @@ pub struct Tracker {
     free: Mutex<VecDeque<u32>>,
     owners: Mutex<Owners>,
     zones: Mutex<Zones>,
+    pub(crate) helpers: Mutex<Helpers>,
+    /// Connections that helpers expect.
+    pub(crate) expecting: AtomicUsize,
     /// Some zone has a limit or a policy.
     zoned: AtomicBool,
     /// Timeouts of all policies.
@@ -118,6 +98,8 @@ impl Tracker {
             free: Mutex::default(),
             owners: Mutex::default(),
             zones: Mutex::default(),
+            helpers: Mutex::default(),
+            expecting: AtomicUsize::new(0),
             zoned: AtomicBool::new(false),
             timeouts: Timeouts::default(),
             limit: AtomicUsize::new(max),
@@ -200,7 +182,7 @@ impl Tracker {
 
     pub(crate) fn is_over(&self, r: &Record, now_ms: u64) -> bool {
         let (last, class, policy) = r.age();
-        (now_ms as u32).wrapping_sub(last) >= self.timeouts.ms(policy, class)
+        timeouts::is_over(now_ms as u32, last, self.timeouts.ms(policy, class))
     }
 
     fn search(&self, shard: &Shard, t: &Tuple, hash: u64, now_ms: u64) -> Option<(u32, bool)> {
@@ -277,7 +259,7 @@ impl Tracker {
     }
 
     fn deadline(&self, c: &Conn, now_ms: u64) -> u64 {
-        let idle = (now_ms as u32).wrapping_sub(c.last_ms);
+        let idle = timeouts::idle(now_ms as u32, c.last_ms);
         now_ms.saturating_sub(u64::from(idle)) + u64::from(self.timeouts.ms(c.policy, c.class))
     }
 
@@ -427,6 +409,9 @@ impl Tracker {
             }
         }
         self.unadmit(&c);
+        if c.alg != Alg::None {
+            self.unhelped(id);
+        }
         lock(&self.free).push_back(id);
         true
     }

@@ -37,6 +37,9 @@ pub(crate) const OWNER: usize = 10;
 pub(crate) const WHEEL: usize = 11;
 /// Neighbours among the owner's half-open connections.
 pub(crate) const HALF: usize = 12;
+/// The announcing connection's tuple: the rest of it is as its own.
+const PARENT: [usize; 4] = [13, 14, 15, 22];
+const PARENT_PORTS: usize = 23;
 const ORIG_V6: usize = 16;
 const REPLY_V6: usize = 19;
 
@@ -108,6 +111,11 @@ impl Record {
         self.tuple(REPLY, REPLY_V6, (self.get(PORTS_MARK) >> 32) as u32)
     }
 
+    /// Of an expected connection: the original tuple of the one that announced it.
+    fn parent(&self) -> Tuple {
+        Tuple { addresses: PARENT.map(|word| self.get(word)), ports: self.get(PARENT_PORTS) as u32, ..self.orig() }
+    }
+
     fn tuple(&self, first: usize, rest: usize, ports: u32) -> Tuple {
         let meta = self.get(META);
         let v6 = meta & V6 != 0;
@@ -137,7 +145,7 @@ impl Record {
             policy: (state >> POLICY_SHIFT) as u8,
             last_ms: time as u32,
             nat: NatKind { src: state & NAT_SRC != 0, dst: state & NAT_DST != 0 },
-            is_related: state & RELATED != 0,
+            parent: (state & RELATED != 0).then(|| self.parent()),
             alg: match (state >> ALG_SHIFT) & 3 {
                 1 => Alg::Ftp,
                 2 => Alg::Tftp,
@@ -170,6 +178,12 @@ impl Record {
         self.set(OWNER, u64::from(c.owner));
         self.set(WHEEL, 0);
         self.set(HALF, 0);
+        if let Some(parent) = &c.parent {
+            for (word, a) in PARENT.into_iter().zip(parent.addresses) {
+                self.set(word, a);
+            }
+            self.set(PARENT_PORTS, u64::from(parent.ports));
+        }
         self.store(c);
         self.set(META, u64::from(c.orig.ports) << 32 | u64::from(c.orig.class()) | ALIVE);
     }
@@ -179,7 +193,7 @@ impl Record {
         let [a, b] = c.peers;
         let mut state = a.state as u64 | (b.state as u64) << 4 | u64::from(a.scale) << 8 | u64::from(b.scale) << 16;
         state |= (c.class as u64) << 24 | u64::from(c.policy) << POLICY_SHIFT | (c.alg as u64) << ALG_SHIFT;
-        for (bit, is) in [(NAT_SRC, c.nat.src), (NAT_DST, c.nat.dst), (RELATED, c.is_related), (LABELLED, c.label != 0), (COUNTED, c.counted)] {
+        for (bit, is) in [(NAT_SRC, c.nat.src), (NAT_DST, c.nat.dst), (RELATED, c.parent.is_some()), (LABELLED, c.label != 0), (COUNTED, c.counted)] {
             state |= if is { bit } else { 0 };
         }
         if c.label != 0 {

@@ -10,7 +10,7 @@ use crate::keep::Tracker;
 use crate::nat::Rewrite;
 use crate::packet::{Seen, Transported};
 use crate::tcp::{flag, judge, Fit, Segment, State};
-use crate::timeouts::Class;
+use crate::timeouts::{is_over, Class};
 use crate::track::state::{ESTABLISHED, RELATED, REPLY, TRACKED};
 use crate::tuple::Tuple;
 
@@ -37,7 +37,12 @@ impl Tracker {
         let is_reply = r.direction(tuple)?;
         let now = now_ms as u32;
         let (last, class, policy) = r.age();
-        if seen.related || now.wrapping_sub(last) >= self.timeouts.ms(policy, class) {
+        if seen.related || is_over(now, last, self.timeouts.ms(policy, class)) {
+            return None;
+        }
+        let s = r.steady();
+        // A helper's packets are read, and their numbers may be moved.
+        if s.has_alg {
             return None;
         }
         match (class, &seen.transported) {
@@ -49,10 +54,6 @@ impl Tracker {
             (Class::OtherBoth, Transported::Other) | (Class::IcmpReply, Transported::Icmp(_)) => r.renew(now),
             _ => return None,
         }
-        let s = r.steady();
-        if s.has_alg {
-            return None;
-        }
         let mut state = TRACKED | ESTABLISHED;
         state |= if is_reply { REPLY } else { 0 };
         state |= if s.is_related { RELATED } else { 0 };
@@ -62,7 +63,7 @@ impl Tracker {
 
     /// Is the connection in this record open in both directions?
     pub fn is_steady(&self, id: u32) -> bool {
-        self.records.get(id).is_some_and(|r| r.is_alive() && is_steady(r.age().1))
+        self.records.get(id).is_some_and(|r| r.is_alive() && is_steady(r.age().1) && !r.steady().has_alg)
     }
 
     /// The translation of a packet that [`Tracker::steady`] judged.

@@ -10,6 +10,20 @@ pub const MAX_S: u32 = 40 * 86_400;
 /// Policies at once, the default one included.
 pub const POLICIES: usize = 256;
 
+/// How far workers' clocks may lie apart, milliseconds: a packet may seem to come before the last one.
+const CLOCKS_APART_MS: u32 = 60_000;
+
+/// Was a connection, last renewed then, silent for that long? Times are the low 32 bits of milliseconds.
+#[inline(always)]
+pub(crate) fn is_over(now_ms: u32, last_ms: u32, timeout_ms: u32) -> bool {
+    now_ms.wrapping_sub(last_ms).wrapping_add(CLOCKS_APART_MS) >= timeout_ms + CLOCKS_APART_MS
+}
+
+/// Milliseconds of silence.
+pub(crate) fn idle(now_ms: u32, last_ms: u32) -> u32 {
+    now_ms.wrapping_sub(last_ms).wrapping_add(CLOCKS_APART_MS).saturating_sub(CLOCKS_APART_MS)
+}
+
 /// What a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]

@@ -5,9 +5,11 @@
 //! Deliberately does not know: how the packet's bytes are changed (it says what to).
 
 use crate::conn::{Alg, Conn};
-use crate::keep::{count, Refused, Tracker};
+use crate::helper::{self, expect::Expected};
+use crate::keep::{Refused, Tracker};
 use crate::nat::{choose, NatSpec, Rewrite};
 use crate::packet::Seen;
+use crate::stats::count;
 use crate::tcp::Fit;
 use crate::tuple::Tuple;
 
@@ -65,6 +67,8 @@ pub struct Metadata {
     pub orig: Option<Tuple>,
     /// The connection, for a further action in the same zone.
     pub known: Option<Known>,
+    /// A connection whose helper is to read this packet, now.
+    pub helped: Option<Known>,
 }
 
 /// A packet's connection.
@@ -88,6 +92,7 @@ struct Found {
 impl Tracker {
     /// Tracks one packet. `seen` is `None` for one that is not sane. Answers how to translate it.
     pub fn track(&self, a: &Request<'_>, seen: Option<&Seen>, md: &mut Metadata, now_ms: u64) -> Option<Rewrite> {
+        md.helped = None;
         let known = md.known.take().filter(|_| !a.force);
         if let Some((known, conn)) = known.and_then(|k| Some((k, self.known(k, a.zone)?))) {
             return self.again(a, known, conn, md, now_ms);
@@ -110,6 +115,7 @@ impl Tracker {
         let mut rewrite = None;
         if a.nat.is_some() {
             rewrite = translate(&conn, known.is_reply, known.related, a.zone, md);
+            md.helped = (reads(&conn) && rewrite.is_some() && md.state & INVALID == 0).then_some(known);
         } else {
             md.known = Some(known);
         }
@@ -125,7 +131,7 @@ impl Tracker {
         }
         let mut tuple = Tuple { zone: a.zone, ..seen.tuple };
         let mut found = self.look_up(seen, &mut tuple, a, md, now_ms);
-        let mut rewrite = None;
+        let (mut rewrite, mut expected) = (None, None);
         let mut opens = false;
         match &mut found {
             Some(f) => {
@@ -144,13 +150,18 @@ impl Tracker {
             },
         }
         if opens && !self.is_taken(&tuple, now_ms) {
-            found = self.open(a, seen, &tuple, md, &mut rewrite, now_ms);
+            expected = self.expected(&tuple, now_ms);
+            found = self.open(a, seen, &tuple, expected.as_ref(), md, &mut rewrite, now_ms);
         }
-        self.write(a, &tuple, found.as_ref(), md);
+        write(a, &tuple, found.as_ref(), expected.as_ref(), md);
         if let Some(f) = &found {
             self.mark(a, f.id, md, now_ms);
+            let known = Some(Known { id: f.id, is_reply: f.is_reply, related: seen.related });
             if a.nat.is_none() {
-                md.known = Some(Known { id: f.id, is_reply: f.is_reply, related: seen.related });
+                md.known = known;
+            }
+            if reads(&f.conn) && !seen.related && md.state & INVALID == 0 {
+                md.helped = known;
             }
         }
         rewrite
@@ -191,10 +202,13 @@ impl Tracker {
             md.state |= RELATED | if is_reply { REPLY } else { 0 };
             return false;
         }
-        if f.conn.is_related {
+        if f.conn.parent.is_some() {
             md.state |= RELATED;
         }
         let strict = self.is_strict();
+        let already = md.state & TRANSLATED != 0;
+        let moved = reads(&f.conn).then(|| self.unmoved(f.id, is_reply, already, seen));
+        let seen = moved.as_ref().unwrap_or(seen);
         let fit = self.with_id(f.id, now_ms, |c| {
             let fit = c.update(seen, is_reply, strict, now_ms as u32);
             f.conn = c.clone();
@@ -217,19 +231,34 @@ impl Tracker {
     }
 
     /// A packet without a connection: new, and if asked for, one is opened.
-    fn open(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple, md: &mut Metadata, rewrite: &mut Option<Rewrite>, now_ms: u64) -> Option<Found> {
+    #[allow(clippy::too_many_arguments)]
+    fn open(
+        &self,
+        a: &Request<'_>,
+        seen: &Seen,
+        tuple: &Tuple,
+        expected: Option<&Expected>,
+        md: &mut Metadata,
+        rewrite: &mut Option<Rewrite>,
+        now_ms: u64,
+    ) -> Option<Found> {
         let Some(mut conn) = Conn::open(seen, *tuple) else {
             md.state = INVALID;
             return None;
         };
-        md.state = NEW;
+        md.state = NEW | if expected.is_some() { RELATED } else { 0 };
         if !a.commit {
             return None;
         }
         conn.owner = a.owner;
-        conn.alg = a.alg;
+        conn.alg = if a.alg.reads(tuple.proto) { a.alg } else { Alg::None };
+        if let Some(e) = expected {
+            (conn.parent, conn.mark, conn.label) = (Some(e.tuple), e.mark, e.label);
+        }
+        // What was announced is translated as was announced.
+        let announced = expected.map(helper::translation);
         for _ in 0..RACES_MAX {
-            if let Some(spec) = a.nat {
+            if let Some(spec) = a.nat.map(|own| announced.as_ref().unwrap_or(own)) {
                 let free = |t: &Tuple| !self.is_taken(t, now_ms);
                 let Some(reply) = choose(tuple, spec, &self.hasher, self.random(), free) else {
                     count(&self.stats.refused_nat);
@@ -239,6 +268,9 @@ impl Tracker {
             }
             match self.insert(conn.clone(), now_ms) {
                 Ok(id) => {
+                    if expected.is_some() {
+                        self.arrived(tuple);
+                    }
                     if a.nat.is_some() {
                         *rewrite = translate(&conn, false, false, a.zone, md);
                     }
@@ -263,13 +295,6 @@ impl Tracker {
         }
     }
 
-    fn write(&self, a: &Request<'_>, tuple: &Tuple, found: Option<&Found>, md: &mut Metadata) {
-        md.state |= TRACKED;
-        md.zone = a.zone;
-        (md.mark, md.label) = found.map_or((0, 0), |f| (f.conn.mark, f.conn.label));
-        md.orig = Some(found.map_or(*tuple, |f| f.conn.orig));
-    }
-
     /// Sets mark and label of the connection, and of the packet.
     fn mark(&self, a: &Request<'_>, id: u32, md: &mut Metadata, now_ms: u64) {
         let (mark, label) = (a.mark, a.label);
@@ -277,10 +302,10 @@ impl Tracker {
             return;
         }
         let set = self.with_id(id, now_ms, |c| {
-            if let Some((value, mask)) = mark.filter(|_| !c.is_related) {
+            if let Some((value, mask)) = mark.filter(|_| c.parent.is_none()) {
                 c.mark = value & mask | md.mark & !mask;
             }
-            if let Some((value, mask)) = label.filter(|_| !c.is_related) {
+            if let Some((value, mask)) = label.filter(|_| c.parent.is_none()) {
                 c.label = value & mask | md.label & !mask;
             }
             (c.mark, c.label)
@@ -289,6 +314,21 @@ impl Tracker {
             (md.mark, md.label) = set;
         }
     }
+}
+
+/// What the packet is told of its connection, or of the one that announced it.
+fn write(a: &Request<'_>, tuple: &Tuple, found: Option<&Found>, expected: Option<&Expected>, md: &mut Metadata) {
+    md.state |= TRACKED;
+    md.zone = a.zone;
+    let known = found.map(|f| (f.conn.mark, f.conn.label, f.conn.parent.unwrap_or(f.conn.orig)));
+    let announced = expected.map(|e| (e.mark, e.label, e.tuple));
+    let (mark, label, orig) = known.or(announced).unwrap_or((0, 0, *tuple));
+    (md.mark, md.label, md.orig) = (mark, label, Some(orig));
+}
+
+/// Does a helper read packets of this connection?
+fn reads(c: &Conn) -> bool {
+    c.alg.reads(c.orig.proto)
 }
 
 /// Translates a packet of a connection, once per zone.

@@ -129,6 +129,19 @@ fn expiry_is_exact_to_the_millisecond_for_packets_and_to_a_tick_for_memory() {
 }
 
 #[test]
+fn a_worker_whose_clock_is_behind_still_finds_the_connection() {
+    let t = tracker(1000);
+    let seen = udp(1, 2, 3, 4);
+    for start in [50_000u64, 4_294_967_296 + 20] {
+        track(&t, &commit(), &seen, start);
+        assert_ne!(track(&t, &Request::default(), &answer(&seen, None), start - 30).0 & state::REPLY, 0);
+        assert_ne!(track(&t, &Request::default(), &seen, start + 1).0 & state::ESTABLISHED, 0);
+        assert_eq!(assert_unique(&t, start - 30), 1);
+        t.flush(|_| true);
+    }
+}
+
+#[test]
 fn memory_is_flat_over_births_and_deaths() {
     let rounds: u64 = std::env::var("SLUICE_BIRTHS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     let t = tracker(50_000);

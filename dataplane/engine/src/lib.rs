@@ -18,6 +18,7 @@ pub mod encap;
 pub mod fair;
 pub mod labels;
 pub mod fragments;
+mod helper;
 pub mod joined;
 pub mod meter;
 mod parse;

@@ -13,7 +13,7 @@ use sluice_wire::{checksum, Headers};
 
 use crate::apply::{Exits, Route};
 use crate::joined::{self, Origin};
-use crate::translate;
+use crate::{helper, translate};
 
 /// Words of connection state in a key.
 pub const CT_LEN: usize = (CT_WORDS.end - CT_WORDS.start) as usize;
@@ -123,8 +123,12 @@ impl Exits {
         }
         let seen = see(&frame, h);
         let rewrite = route.tracker.track(&request(t), seen.as_ref(), &mut route.md, route.now_ms);
-        if let Some(r) = rewrite {
-            translate::translate(&mut frame, h, &r);
+        if let Some(r) = &rewrite {
+            translate::translate(&mut frame, h, r);
+        }
+        if let (Some(at), Some(seen)) = (route.md.helped.take(), &seen) {
+            let h = helper::read(&mut frame, h, at, seen, rewrite.is_some(), route);
+            return self.go_on(frame, &h, t, route);
         }
         self.go_on(frame, h, t, route);
     }

@@ -9,6 +9,10 @@ use sluice_openflow::action::{self as of, Action, CtZone};
 
 use super::fields::single;
 
+/// Helpers are named by their protocols' well-known ports.
+const FTP: u16 = 21;
+const TFTP: u16 = 69;
+
 /// Lowers a `ct` whose `exec` was lowered to this.
 pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
     let zone = match &ct.zone {
@@ -18,15 +22,18 @@ pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
             None => return ir::Action::Refused("ct with a zone from a field that is not kept"),
         },
     };
-    if ct.alg != 0 {
-        return ir::Action::Refused("ct with a helper that reads the payload");
-    }
+    let alg = match ct.alg {
+        0 => Alg::None,
+        FTP => Alg::Ftp,
+        TFTP => Alg::Tftp,
+        _ => return ir::Action::Refused("ct with a helper that is not known (ftp and tftp are)"),
+    };
     let nat = ct.actions.iter().find_map(|a| match a {
         Action::Nat(nat) => Some(Arc::new(translation(nat))),
         _ => None,
     });
     let force = ct.commit && ct.force;
-    ir::Action::Ct(Arc::new(Ct { commit: ct.commit, force, zone, table: ct.table, alg: Alg::None, nat, exec: exec.into() }))
+    ir::Action::Ct(Arc::new(Ct { commit: ct.commit, force, zone, table: ct.table, alg, nat, exec: exec.into() }))
 }
 
 fn translation(nat: &of::Nat) -> NatSpec {

@@ -8,6 +8,7 @@
 mod engine;
 #[path = "../ovs/mod.rs"]
 mod ovs;
+mod helpers;
 mod packets;
 mod talk;
 

@@ -149,3 +149,11 @@ pub fn frame(packet: &[u8]) -> Vec<u8> {
     f.resize(f.len().max(60), 0);
     f
 }
+
+/// A TCP segment that carries this text.
+pub fn tcp_text(src: IpAddr, dst: IpAddr, t: &Tcp, text: &[u8]) -> Vec<u8> {
+    let mut l4 = tcp(src, dst, &Tcp { payload: 0, ..*t });
+    l4.extend(text);
+    l4[16..18].fill(0);
+    with_sum(l4, 16, src, dst, 6)
+}

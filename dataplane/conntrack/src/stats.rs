@@ -1,0 +1,32 @@
+//! What happened to connections, by kind.
+//!
+//! Deliberately does not know: why.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What happened so far.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Stats {
+    pub opened: AtomicU64,
+    pub expired: AtomicU64,
+    pub flushed: AtomicU64,
+    /// Ended, as another one with the same tuple began.
+    pub reopened: AtomicU64,
+    /// Half-open connections that made room for another owner's.
+    pub evicted: AtomicU64,
+    /// Not opened: the table is full of established connections.
+    pub refused_full: AtomicU64,
+    /// Not opened: the port has its share.
+    pub refused_share: AtomicU64,
+    /// Not opened: the zone's limit.
+    pub refused_zone: AtomicU64,
+    /// Not opened: no address or port is free.
+    pub refused_nat: AtomicU64,
+    /// Not expected: a helper's announcement found no room, or no free port.
+    pub refused_expected: AtomicU64,
+}
+
+pub(crate) fn count(n: &AtomicU64) {
+    n.fetch_add(1, Relaxed);
+}
