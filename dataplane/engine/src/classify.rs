@@ -6,7 +6,7 @@
 use sluice_flow::cache::{Flow, FlowCache, NARROW_ENTRY, WIDE_ENTRY};
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
-use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS, WORDS};
+use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::program::Note;
 use sluice_flow::{Program, Verdict};
 
@@ -138,7 +138,7 @@ fn unharmed(key: &[u64], epoch: u32, verdict: &Verdict, program: &Program) -> bo
 fn differs<'a>(key: &[u64], written: u64, matching: impl Iterator<Item = (&'a (u8, u64), &'a u64)>) -> bool {
     for ((word, mask), value) in matching {
         let w = *word as usize;
-        if w >= PACKET_WORDS || written >> (w as u32 % WORDS as u32) & 1 != 0 {
+        if w >= PACKET_WORDS || written >> w & 1 != 0 {
             continue;
         }
         let own = key.get(w).copied().unwrap_or(0);

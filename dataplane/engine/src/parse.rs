@@ -1,6 +1,6 @@
 //! Station: frame bytes to masked key words and header offsets.
 
-use sluice_flow::extract::{extract_narrow_packed, extract_narrow_part, extract_wide};
+use sluice_flow::extract::{extract_narrow_packed, extract_narrow_part, extract_wide, wide_words};
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::Key;
 use sluice_frame::Frame;
@@ -22,11 +22,9 @@ pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], PackedHeaders
 /// All words of one frame under the view's mask, given its masked narrow words.
 #[inline]
 pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view: &View) -> [u64; PACKET_WORDS] {
-    let mut key = Key::ZERO;
-    extract_wide(frame.head(), frame.len(), headers, &mut key);
-    let mut words = [0; PACKET_WORDS];
-    for (i, w) in words.iter_mut().enumerate() {
-        *w = key.words[i] & view.wide[i];
+    let mut words = wide_words(frame.head(), frame.len(), headers).words;
+    for (w, m) in words.iter_mut().zip(&view.wide) {
+        *w &= m;
     }
     words[..NARROW_WORDS].copy_from_slice(narrow);
     words
@@ -34,7 +32,7 @@ pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view
 
 /// The whole key of a frame, for deciding.
 pub fn full(frame: &Frame, view: &View) -> Key {
-    let mut key = view.base;
+    let mut key = *view.base;
     fill(frame, &mut key);
     key
 }

@@ -64,11 +64,11 @@ pub struct View {
     /// Bits that matter of packets with wide fields.
     pub wide: [u64; PACKET_WORDS],
     /// Fields that do not come from the packet's own headers.
-    pub base: Key,
+    pub base: Arc<Key>,
 }
 
 impl View {
-    fn new(stage: u32, program: &Program, entry: Entry, base: Key) -> View {
+    fn new(stage: u32, program: &Program, entry: Entry, base: Arc<Key>) -> View {
         let of_bridge = |bridge| program.bridge(bridge).map_or(Key::ZERO, |b| *b.key_set());
         let mut set = match &entry {
             Entry::From(Some(Ingress::Bridge { bridge, .. })) => of_bridge(*bridge),
@@ -149,8 +149,9 @@ impl Views {
     pub fn refresh(&mut self, program: &Program, devices: usize) {
         self.resolved.clear();
         self.resolved.resize(RESOLVED, (Outer::default(), 0));
+        let nothing = Arc::new(Key::ZERO);
         self.devices = (0..devices)
-            .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), Key::ZERO))
+            .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), nothing.clone()))
             .collect();
         let key_sets: Vec<Key> = program.bridges().map(|b| b.map_or(Key::ZERO, |b| *b.key_set())).collect();
         if key_sets == self.key_sets {
@@ -159,7 +160,7 @@ impl Views {
         }
         self.key_sets = key_sets;
         for (i, view) in self.continuations.iter_mut().enumerate() {
-            *view = View::new(FIRST_CONTINUATION + i as u32, program, view.entry.clone(), view.base);
+            *view = View::new(FIRST_CONTINUATION + i as u32, program, view.entry.clone(), view.base.clone());
         }
     }
 
@@ -228,7 +229,7 @@ impl Views {
             *w &= m;
         }
         let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
-        self.continuations.push(View::new(stage, program, Entry::Resume(at.clone()), base));
+        self.continuations.push(View::new(stage, program, Entry::Resume(at.clone()), Arc::new(base)));
         self.tracked.insert(key, stage);
         Some(stage)
     }
@@ -250,7 +251,7 @@ impl Views {
         base.set(slot::TUN_GBP_FLAGS, u.gbp.1 as u64);
         let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
         let ingress = Some(Ingress::Bridge { bridge: u.bridge, port: u.port });
-        self.continuations.push(View::new(stage, program, Entry::From(ingress), base));
+        self.continuations.push(View::new(stage, program, Entry::From(ingress), Arc::new(base)));
         self.known.insert(u, stage);
         Some(stage)
     }

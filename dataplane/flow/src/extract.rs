@@ -13,7 +13,7 @@ pub use narrow::{extract_narrow, extract_narrow_packed, extract_narrow_part};
 use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
 use sluice_wire::{Headers, Net, Transport};
 
-use crate::key::{slot, Key, NARROW_WORDS, PACKET_WORDS, VLAN_PRESENT};
+use crate::key::{slot, Key, PacketKey, NARROW_WORDS, PACKET_WORDS, VLAN_PRESENT};
 
 const ETH_LEN: usize = 14;
 const IPV4_LEN: usize = 20;
@@ -41,18 +41,26 @@ pub fn extract_part(head: &[u8], frame_len: usize, headers: &Headers, key: &mut 
 
 /// Fills what [`extract`] fills, save words `0..NARROW_WORDS`.
 pub fn extract_wide(head: &[u8], frame_len: usize, headers: &Headers, key: &mut Key) {
-    key.words[NARROW_WORDS..PACKET_WORDS].fill(0);
+    let wide = wide_words(head, frame_len, headers);
+    key.words[NARROW_WORDS..PACKET_WORDS].copy_from_slice(&wide.words[NARROW_WORDS..]);
     let tpid = if headers.vlan { u16_or_zero(head, 12) } else { 0 };
     key.set(slot::VLAN_TPID, u64::from(tpid));
-    if headers.mpls != 0 {
-        mpls_words(head, usize::from(headers.mpls), key);
-        let (under, _) = under_labels(head, headers, frame_len);
-        return network_words(head, &under, key);
-    }
-    network_words(head, headers, key);
 }
 
-fn network_words(head: &[u8], headers: &Headers, key: &mut Key) {
+/// Words `NARROW_WORDS..PACKET_WORDS` of a key; those before them are 0.
+pub fn wide_words(head: &[u8], frame_len: usize, headers: &Headers) -> PacketKey {
+    let mut key = PacketKey::ZERO;
+    if headers.mpls != 0 {
+        mpls_words(head, usize::from(headers.mpls), &mut key);
+        let (under, _) = under_labels(head, headers, frame_len);
+        network_words(head, &under, &mut key);
+    } else {
+        network_words(head, headers, &mut key);
+    }
+    key
+}
+
+fn network_words(head: &[u8], headers: &Headers, key: &mut PacketKey) {
     match headers.net {
         Net::Ipv6 | Net::Ipv6Broken => ipv6_words(head, usize::from(headers.l3), key),
         Net::Arp => arp_words(head, usize::from(headers.l3), key),
@@ -162,7 +170,7 @@ fn transport_words(head: &[u8], headers: &Headers, words: &mut NarrowWords) {
     }
 }
 
-fn mpls_words(head: &[u8], mut at: usize, key: &mut Key) {
+fn mpls_words(head: &[u8], mut at: usize, key: &mut PacketKey) {
     for place in [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2] {
         let Some(entry) = u32_at(head, at) else { return };
         key.set(place, u64::from(entry));
@@ -173,19 +181,19 @@ fn mpls_words(head: &[u8], mut at: usize, key: &mut Key) {
     }
 }
 
-fn ipv6_words(head: &[u8], l3: usize, key: &mut Key) {
+fn ipv6_words(head: &[u8], l3: usize, key: &mut PacketKey) {
     for (i, word) in key.words[5..9].iter_mut().enumerate() {
         *word = u64_or_zero(head, l3 + 8 + 8 * i);
     }
 }
 
-fn arp_words(head: &[u8], l3: usize, key: &mut Key) {
+fn arp_words(head: &[u8], l3: usize, key: &mut PacketKey) {
     key.set(slot::ARP_SHA, u48_at(head, l3 + 8).unwrap_or(0));
     key.set(slot::ARP_THA, u48_at(head, l3 + 18).unwrap_or(0));
 }
 
 /// Neighbour solicitations and advertisements: target, flags and link-layer addresses.
-fn neighbour_words(head: &[u8], headers: &Headers, key: &mut Key) {
+fn neighbour_words(head: &[u8], headers: &Headers, key: &mut PacketKey) {
     let l4 = usize::from(headers.l4);
     if !matches!(array_at(head, l4), Some([135 | 136, 0])) {
         return;
@@ -204,7 +212,7 @@ fn neighbour_words(head: &[u8], headers: &Headers, key: &mut Key) {
 }
 
 /// Source and target link-layer addresses; `None` when one of them is given twice.
-fn neighbour_options(mut options: &[u8], key: &mut Key) -> Option<()> {
+fn neighbour_options(mut options: &[u8], key: &mut PacketKey) -> Option<()> {
     while let Some(b) = options.first_chunk::<8>() {
         let [kind, units, ..] = *b;
         let len = usize::from(units) * 8;

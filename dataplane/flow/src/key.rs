@@ -7,16 +7,24 @@
 //! The order of the words is the order in which the flow cache needs them: words
 //! `0..NARROW_WORDS` decide IPv4 and non-IP frames, words `0..PACKET_WORDS` all of a frame's
 //! headers; what follows never comes from the frame itself (registers, tunnel, connection state).
+//! The options of a tunnel come last: which of them a packet has, then the bytes of all, where each
+//! bridge's table of mappings puts them.
 //!
 //! Invariant: a field that the frame does not have is zero in every bit.
 //! Deliberately does not know: field names, OpenFlow ids, prerequisites.
 
 /// Number of 64-bit words in a [`Key`].
-pub const WORDS: usize = 48;
+pub const WORDS: usize = TUN_OPTION_WORDS.end as usize;
 /// Words that decide a frame without IPv6, ARP hardware addresses, ND or MPLS.
 pub const NARROW_WORDS: usize = 5;
 /// Words that come from the frame's own headers.
 pub const PACKET_WORDS: usize = 15;
+/// Options that a packet's tunnel header may have names for.
+pub const TUN_OPTIONS: u8 = 64;
+/// Bytes that the mapped options of one bridge have room in.
+pub const TUN_OPTION_BYTES: u16 = 256;
+/// Words of tunnel options: one that says which there are, then their bytes.
+pub const TUN_OPTION_WORDS: std::ops::Range<u8> = 48..49 + (TUN_OPTION_BYTES / 8) as u8;
 
 /// A run of bits in a [`Key`].
 ///
@@ -250,6 +258,18 @@ pub mod slot {
     }
     /// VLAN protocol of the outer tag (0x8100 or 0x88a8); 0 without a tag. Never matched by rules.
     pub const VLAN_TPID: Slot = s(47, 48, 16);
+
+    // --- not from the frame: tunnel options -----------------------------------------------
+    /// Which tunnel options the packet has, one bit each.
+    pub const TUN_OPTIONS_PRESENT: Slot = s(super::TUN_OPTION_WORDS.start, 0, 64);
+    /// Does the packet have the option that is called `tun_metadata` and this number (0..=63)?
+    pub const fn tun_option_present(n: u8) -> Slot {
+        s(super::TUN_OPTION_WORDS.start, n & 63, 1)
+    }
+    /// Byte `at` (0..=255) of the room for options; `at + 1` is less significant.
+    pub const fn tun_option_byte(at: u8) -> Slot {
+        s(super::TUN_OPTION_WORDS.start + 1 + at / 8, 56 - at % 8 * 8, 8)
+    }
 }
 
 /// Fragment bit: the packet is a fragment.
@@ -261,23 +281,28 @@ pub const VLAN_PRESENT: u64 = 0x1000;
 /// Ethernet type of a frame with an 802.3 length and no SNAP header (OpenFlow 1.0's value).
 pub const ETH_TYPE_NONE: u64 = 0x05ff;
 
-/// Every field of one packet, or the mask over them.
+/// The first `N` words of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(align(64))]
-pub struct Key {
+pub struct Words<const N: usize> {
     /// The words; see [`slot`] for what is where.
-    pub words: [u64; WORDS],
+    pub words: [u64; N],
 }
 
-impl Default for Key {
+/// Every field of one packet, or the mask over them.
+pub type Key = Words<WORDS>;
+/// The fields that come from a frame's own headers.
+pub type PacketKey = Words<PACKET_WORDS>;
+
+impl<const N: usize> Default for Words<N> {
     fn default() -> Self {
-        Key::ZERO
+        Words::ZERO
     }
 }
 
-impl Key {
+impl<const N: usize> Words<N> {
     /// All fields zero (as a mask: nothing matters).
-    pub const ZERO: Key = Key { words: [0; WORDS] };
+    pub const ZERO: Words<N> = Words { words: [0; N] };
 
     /// Value of a field of up to 64 bits, right-aligned. Of a wider one: its low 64 bits.
     #[inline]
@@ -341,9 +366,9 @@ impl Key {
 
     /// Does every bit that `mask` names have the same value in both?
     #[inline]
-    pub fn matches(&self, value: &Key, mask: &Key) -> bool {
+    pub fn matches(&self, value: &Words<N>, mask: &Words<N>) -> bool {
         let mut differing = 0;
-        for i in 0..WORDS {
+        for i in 0..N {
             differing |= (self.words[i] ^ value.words[i]) & mask.words[i];
         }
         differing == 0
@@ -351,9 +376,9 @@ impl Key {
 
     /// Bitwise and of all words.
     #[inline]
-    pub fn and(&self, mask: &Key) -> Key {
+    pub fn and(&self, mask: &Words<N>) -> Words<N> {
         let mut out = *self;
-        for i in 0..WORDS {
+        for i in 0..N {
             out.words[i] &= mask.words[i];
         }
         out
@@ -361,14 +386,21 @@ impl Key {
 
     /// Bitwise or of all words.
     #[inline]
-    pub fn or(&self, other: &Key) -> Key {
+    pub fn or(&self, other: &Words<N>) -> Words<N> {
         let mut out = *self;
-        for i in 0..WORDS {
+        for i in 0..N {
             out.words[i] |= other.words[i];
         }
         out
     }
 
+    /// True when every bit is zero.
+    pub fn is_zero(&self) -> bool {
+        self.words.iter().all(|&w| w == 0)
+    }
+}
+
+impl Key {
     /// Forgets everything above the link layer and its labels; pipeline state stays.
     pub fn hide_network(&mut self) {
         self.words[2..4].fill(0);
@@ -385,13 +417,13 @@ impl Key {
         self.set(slot::ND_RESERVED, from.get(slot::ND_RESERVED));
     }
 
-    /// True when every bit is zero.
-    pub fn is_zero(&self) -> bool {
-        self.words.iter().all(|&w| w == 0)
+    /// Forgets the options of the tunnel that the packet came by.
+    pub fn clear_tunnel_options(&mut self) {
+        self.words[usize::from(TUN_OPTION_WORDS.start)..].fill(0);
     }
 }
 
-impl std::fmt::Debug for Key {
+impl<const N: usize> std::fmt::Debug for Words<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut map = f.debug_map();
         for (i, w) in self.words.iter().enumerate().filter(|(_, w)| **w != 0) {

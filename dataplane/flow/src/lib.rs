@@ -21,6 +21,7 @@ pub mod meter;
 pub mod murmur;
 pub mod mdb;
 pub mod normal;
+pub mod options;
 pub mod prefetch;
 pub mod program;
 pub mod reads;

@@ -207,7 +207,7 @@ pub struct Step {
     pub rule: Option<RuleId>,
     /// It matched by way of a conjunction.
     pub by_conjunction: bool,
-    /// Words of the flow key that had been written before this look-up, one bit each.
+    /// Words of the flow key that had been written before this look-up, one bit each, but for tunnel options.
     pub written: u64,
 }
 

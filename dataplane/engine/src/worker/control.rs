@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use sluice_flow::action::{Action, OfPort};
-use sluice_flow::key::slot;
+use sluice_flow::key::{slot, TUN_OPTION_WORDS};
 use sluice_flow::decide::Frozen;
 use sluice_flow::{BridgeIdx, DropReason, Event, Key, Op, PortIdx, Program};
 use sluice_frame::Pool;
@@ -35,9 +35,11 @@ pub enum Work<'a> {
 
 /// Registers, metadata, tunnel, connection: all that is in no header.
 fn take_pipeline(key: &mut Key, pipeline: &Key) {
-    let words = usize::from(slot::IN_PORT.word)..usize::from(slot::CONJ_ID.word) + 1;
-    if let (Some(to), Some(from)) = (key.words.get_mut(words.clone()), pipeline.words.get(words)) {
-        to.copy_from_slice(from);
+    for words in [slot::IN_PORT.word..slot::CONJ_ID.word + 1, TUN_OPTION_WORDS] {
+        let words = usize::from(words.start)..usize::from(words.end);
+        if let (Some(to), Some(from)) = (key.words.get_mut(words.clone()), pipeline.words.get(words)) {
+            to.copy_from_slice(from);
+        }
     }
 }
 

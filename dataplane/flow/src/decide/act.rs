@@ -84,19 +84,17 @@ impl Walk<'_> {
     }
 
     pub(super) fn wrote(&mut self, s: Slot) {
-        self.view.written |= 1 << s.word;
+        self.view.written |= written(s.word);
         self.view.source_written |= s.word == slot::ETH_SRC.word && s.shift + s.width > slot::ETH_SRC.shift;
         if s.width > 64 {
-            self.view.written |= 1 << (s.word + 1);
+            self.view.written |= written(s.word + 1);
         }
     }
 
     pub(super) fn clear_words(&mut self, words: std::ops::Range<u8>) {
-        for w in words {
-            if let Some(word) = self.view.key.words.get_mut(w as usize) {
-                *word = 0;
-            }
-            self.view.written |= 1 << w;
+        self.view.written |= written(words.end).wrapping_sub(written(words.start));
+        if let Some(words) = self.view.key.words.get_mut(usize::from(words.start)..usize::from(words.end)) {
+            words.fill(0);
         }
     }
 
@@ -295,6 +293,11 @@ impl Walk<'_> {
         });
         self.resume_after_copy();
     }
+}
+
+/// The bit of a word in `View::written`; tunnel options, which no frame's header holds, have none.
+fn written(word: u8) -> u64 {
+    1u64.checked_shl(u32::from(word)).unwrap_or(0)
 }
 
 fn is_vlan(s: Slot) -> bool {

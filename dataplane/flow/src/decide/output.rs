@@ -140,6 +140,7 @@ impl Walk<'_> {
         self.view.key.set(slot::IN_PORT, port as u64);
         self.clear_tracking();
         self.clear_words(slot::METADATA.word..slot::CONJ_ID.word);
+        self.view.key.clear_tunnel_options();
         self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
         self.cross(port, true);
         self.run_pipeline(0);

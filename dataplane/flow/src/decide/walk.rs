@@ -27,7 +27,7 @@ const REASON_NO_MATCH: u8 = 0;
 #[derive(Clone)]
 pub(super) struct View {
     pub key: Key,
-    /// Words of the key written so far, one bit each.
+    /// Words of the key written so far, one bit each, but for tunnel options.
     pub written: u64,
     pub bridge: BridgeIdx,
     pub table: u8,

@@ -197,6 +197,7 @@ impl Packet {
 
     /// Without tunnel fields.
     pub fn forget_tunnel(&mut self) {
+        self.key.clear_tunnel_options();
         for word in TUNNEL_WORDS {
             if let Some(w) = self.key.words.get_mut(word) {
                 *w = 0;
@@ -205,7 +206,7 @@ impl Packet {
     }
 }
 
-/// Words of the key that hold tunnel fields.
+/// Words of the key that hold tunnel fields, but for options.
 pub(super) const TUNNEL_WORDS: std::ops::RangeInclusive<usize> = slot::TUN_ID.word as usize..=slot::TUN_FLAGS.word as usize;
 
 /// That many ones.

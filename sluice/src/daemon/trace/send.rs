@@ -2,7 +2,7 @@
 //!
 //! Deliberately does not know: which VLANs NORMAL allows (see `normal`).
 
-use sluice_flow::key::slot;
+use sluice_flow::key::{slot, TUN_OPTION_WORDS};
 use sluice_openflow::message::port_config;
 use sluice_openflow::action::{Bundle, HashFields, Multipath};
 use sluice_openflow::text::Names;
@@ -263,7 +263,8 @@ fn is_virtual(port: &PortState) -> bool {
 }
 
 fn copy_tunnel(from: &Packet, to: &mut Packet) {
-    for word in super::packet::TUNNEL_WORDS {
+    let options = TUN_OPTION_WORDS.map(usize::from);
+    for word in super::packet::TUNNEL_WORDS.chain(options) {
         if let (Some(from), Some(to)) = (from.key.words.get(word), to.key.words.get_mut(word)) {
             *to = *from;
         }
