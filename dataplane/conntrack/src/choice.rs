@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::conn::Conn;
+use crate::keep::Tracker;
 use crate::tuple::Tuple;
 
 /// Parts of a tuple; what is not given matches everything.
@@ -29,6 +30,13 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Is one direction named in full?
+    fn is_whole(&self) -> bool {
+        let ports = self.sport.is_some() && self.dport.is_some();
+        let query = self.icmp_id.is_some() && self.icmp_type.is_some() && self.icmp_code.is_some();
+        self.src.is_some() && self.dst.is_some() && self.proto.is_some() && (ports || query)
+    }
+
     fn fits(&self, t: &Tuple) -> bool {
         let icmp = t.is_icmp();
         let says = |given: Option<u16>, has: Option<u16>| given.is_none() || given == has;
@@ -58,5 +66,21 @@ impl Choice {
     /// Is this one of them?
     pub fn fits(&self, c: &Conn) -> bool {
         self.zone.is_none_or(|z| z == c.orig.zone) && self.orig.fits(&c.orig) && self.reply.fits(&c.reply)
+    }
+}
+
+impl Tracker {
+    /// Removes what is meant; `None` when one connection is named in full and is not there.
+    ///
+    /// Such a name without a zone means zone 0, and may be in either direction if nothing is translated, as in
+    /// Open vSwitch.
+    pub fn flush_choice(&self, choice: &Choice) -> Option<usize> {
+        if !choice.orig.is_whole() || choice.reply != Parts::default() {
+            return Some(self.flush(|c| choice.fits(c)));
+        }
+        let zone = choice.zone.unwrap_or(0);
+        let named = |c: &Conn| choice.orig.fits(&c.orig) || !c.nat.any() && choice.orig.fits(&c.reply);
+        let gone = self.flush(|c| c.orig.zone == zone && named(c));
+        (gone > 0).then_some(gone)
     }
 }

@@ -154,12 +154,18 @@ pub fn stats(tracker: &Tracker, zone: Option<u16>, verbose: bool, now_ms: u64) -
 }
 
 /// As `dpctl/ct-bkts` prints it for a table without buckets.
-pub fn buckets(tracker: &Tracker) -> String {
-    let n = tracker.len();
-    let rule = "+-----------+-----------------------------------------+\n";
-    format!(
-        "Total Buckets: 1\nCurrent Connections: {n}\n\n{rule}|  Buckets  |         Connections per Buckets         |\n{rule}   0..  7   | {n:5}\n\n"
-    )
+///
+/// Fewer connections than `above` are shown as a dot.
+pub fn buckets(tracker: &Tracker, above: usize, now_ms: u64) -> String {
+    let mut n = 0;
+    tracker.for_each(now_ms, |_, _| n += 1);
+    let mut out = format!("Total Buckets: 1\nCurrent Connections: {n}\n\n");
+    if n > 0 {
+        let rule = "+-----------+-----------------------------------------+\n";
+        let shown = if n > above { n.to_string() } else { ".".into() };
+        let _ = write!(out, "{rule}|  Buckets  |         Connections per Buckets         |\n{rule}   0..  7   | {shown:>5}\n\n");
+    }
+    out
 }
 
 /// As `dpctl/ct-get-limits` prints it: all zones with limits, or these.

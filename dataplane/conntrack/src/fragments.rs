@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use crate::reassembly::Reassembly;
+
 /// Milliseconds that a piece waits.
 pub const PATIENCE_MS: u64 = 15_000;
 /// Pieces of one datagram.
@@ -72,7 +74,7 @@ pub struct Fragments<T> {
 }
 
 impl<T> Fragments<T> {
-    /// Room for `max` pieces; one sender gets a quarter of it.
+    /// Room for `max` pieces, however many may wait in all workers.
     pub fn new(max: usize) -> Self {
         Fragments { datagrams: HashMap::new(), owners: HashMap::new(), pieces: 0, max, oldest_ms: u64::MAX }
     }
@@ -87,29 +89,39 @@ impl<T> Fragments<T> {
         self.pieces == 0
     }
 
-    /// Takes a piece in.
-    pub fn add(&mut self, of: Datagram, span: Span, owner: u32, item: T, now_ms: u64) -> Kept<T> {
+    /// Takes a piece in. Of all that may wait, one sender gets a quarter.
+    pub fn add(&mut self, rules: &Reassembly, of: Datagram, span: Span, owner: u32, item: T, now_ms: u64) -> Kept<T> {
         let aligned = span.len % 8 == 0 || !span.more;
         if span.len == 0 || !aligned || span.offset + span.len > DATAGRAM_MAX {
+            rules.count(of.v6, |f| &f.overlapped);
             return Kept::Wrong(item);
         }
         let own = self.owners.get(&owner).copied().unwrap_or(0);
-        if self.pieces >= self.max || own >= (self.max / 4).max(1) {
+        if self.pieces >= self.max || own >= rules.share() || !rules.has_room() {
+            rules.count(of.v6, |f| &f.refused);
             return Kept::NoRoom(item);
         }
         let fresh = || Waiting { pieces: Vec::new(), since_ms: now_ms, owner };
         let waiting = self.datagrams.entry(of).or_insert_with(fresh);
         if !fits(&waiting.pieces, span) {
+            rules.count(of.v6, |f| &f.overlapped);
             return Kept::Wrong(item);
         }
         self.oldest_ms = self.oldest_ms.min(waiting.since_ms);
         let owner = waiting.owner;
         waiting.pieces.push((span, item));
         self.pieces += 1;
+        rules.waits();
+        rules.count(of.v6, |f| &f.accepted);
         *self.owners.entry(owner).or_default() += 1;
         match is_whole(&waiting.pieces) {
             false => Kept::Waits,
-            true => Kept::Whole(self.take(&of)),
+            true => {
+                let pieces = self.take(&of);
+                rules.wait_no_more(pieces.len());
+                pieces.iter().for_each(|_| rules.count(of.v6, |f| &f.completed));
+                Kept::Whole(pieces)
+            }
         }
     }
 
@@ -126,7 +138,7 @@ impl<T> Fragments<T> {
     }
 
     /// Pieces whose patience is over.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<T> {
+    pub fn expire(&mut self, rules: &Reassembly, now_ms: u64) -> Vec<T> {
         let mut out = Vec::new();
         if self.pieces == 0 || now_ms.saturating_sub(self.oldest_ms) < PATIENCE_MS {
             return out;
@@ -134,7 +146,10 @@ impl<T> Fragments<T> {
         let over = |w: &Waiting<T>| now_ms.saturating_sub(w.since_ms) >= PATIENCE_MS;
         let late: Vec<Datagram> = self.datagrams.iter().filter(|(_, w)| over(w)).map(|(d, _)| *d).collect();
         for of in late {
-            out.extend(self.take(&of).into_iter().map(|(_, item)| item));
+            let pieces = self.take(&of);
+            rules.wait_no_more(pieces.len());
+            pieces.iter().for_each(|_| rules.count(of.v6, |f| &f.expired));
+            out.extend(pieces.into_iter().map(|(_, item)| item));
         }
         self.oldest_ms = self.datagrams.values().map(|w| w.since_ms).min().unwrap_or(u64::MAX);
         out
@@ -172,11 +187,11 @@ mod tests {
     #[test]
     fn in_any_order_a_datagram_is_whole_with_its_last_piece_and_keeps_that_order() {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let mut f = Fragments::new(16);
+            let (rules, mut f) = (Reassembly::default(), Fragments::new(16));
             for i in &order[..2] {
-                assert!(matches!(f.add(of(1), span(*i, 3), 0, *i, 0), Kept::Waits));
+                assert!(matches!(f.add(&rules, of(1), span(*i, 3), 0, *i, 0), Kept::Waits));
             }
-            let Kept::Whole(pieces) = f.add(of(1), span(order[2], 3), 0, order[2], 0) else { panic!("not whole") };
+            let Kept::Whole(pieces) = f.add(&rules, of(1), span(order[2], 3), 0, order[2], 0) else { panic!("not whole") };
             assert_eq!(pieces.iter().map(|(_, i)| *i).collect::<Vec<_>>(), order);
             assert!(f.is_empty());
         }
@@ -184,16 +199,17 @@ mod tests {
 
     #[test]
     fn overlaps_are_wrong_and_room_is_shared() {
-        let mut f = Fragments::new(8);
-        assert!(matches!(f.add(of(1), span(0, 3), 0, (), 0), Kept::Waits));
-        assert!(matches!(f.add(of(1), span(0, 3), 0, (), 0), Kept::Wrong(())));
+        let (rules, mut f) = (Reassembly::default(), Fragments::new(8));
+        assert!(rules.set_max(8));
+        assert!(matches!(f.add(&rules, of(1), span(0, 3), 0, (), 0), Kept::Waits));
+        assert!(matches!(f.add(&rules, of(1), span(0, 3), 0, (), 0), Kept::Wrong(())));
         let over = Span { offset: 400, len: 800, more: true };
-        assert!(matches!(f.add(of(1), over, 0, (), 0), Kept::Wrong(())));
-        assert!(matches!(f.add(of(2), span(0, 3), 0, (), 0), Kept::Waits));
-        assert!(matches!(f.add(of(3), span(0, 3), 0, (), 0), Kept::NoRoom(())));
-        assert!(matches!(f.add(of(4), span(0, 3), 9, (), 0), Kept::Waits));
-        assert_eq!(f.expire(PATIENCE_MS - 1).len(), 0);
-        assert_eq!(f.expire(PATIENCE_MS).len(), 3);
+        assert!(matches!(f.add(&rules, of(1), over, 0, (), 0), Kept::Wrong(())));
+        assert!(matches!(f.add(&rules, of(2), span(0, 3), 0, (), 0), Kept::Waits));
+        assert!(matches!(f.add(&rules, of(3), span(0, 3), 0, (), 0), Kept::NoRoom(())));
+        assert!(matches!(f.add(&rules, of(4), span(0, 3), 9, (), 0), Kept::Waits));
+        assert_eq!(f.expire(&rules, PATIENCE_MS - 1).len(), 0);
+        assert_eq!(f.expire(&rules, PATIENCE_MS).len(), 3);
         assert!(f.is_empty() && f.owners.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use crate::conn::{Alg, Conn};
 use crate::helper::Helpers;
 use crate::index::Index;
 use crate::owners::{Owners, Room};
+use crate::reassembly::Reassembly;
 use crate::record::{Record, Records};
 use crate::stats::{count, Stats};
 use crate::timeouts::{self, Policy, Timeouts};
@@ -64,6 +65,8 @@ pub struct Tracker {
     zoned: AtomicBool,
     /// Timeouts of all policies.
     pub timeouts: Timeouts,
+    /// How fragments are put together.
+    pub reassembly: Reassembly,
     limit: AtomicUsize,
     max: usize,
     strict: AtomicBool,
@@ -102,6 +105,7 @@ impl Tracker {
             expecting: AtomicUsize::new(0),
             zoned: AtomicBool::new(false),
             timeouts: Timeouts::default(),
+            reassembly: Reassembly::default(),
             limit: AtomicUsize::new(max),
             max,
             strict: AtomicBool::new(true),

@@ -14,6 +14,7 @@ pub mod dump;
 pub mod fragments;
 pub mod helper;
 pub mod packet;
+pub mod reassembly;
 pub mod tcp;
 pub mod timeouts;
 pub mod tuple;

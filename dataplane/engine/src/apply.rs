@@ -18,7 +18,7 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
 use crate::meter::{remark, Meters};
-use crate::fragments::{Waiting, HELD_MAX};
+use crate::fragments::{Waiting, HELD_SHARE};
 use crate::joined::Way;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
@@ -64,13 +64,14 @@ pub struct Exits {
 impl Exits {
     /// With this memory.
     pub fn new(pool: Pool) -> Self {
+        let fragments = Waiting::new(pool.capacity() / HELD_SHARE);
         Exits {
             pool,
             queues: Vec::new(),
             again: Vec::new(),
             punts: Vec::new(),
             protocols: Vec::new(),
-            fragments: Waiting::new(HELD_MAX),
+            fragments,
             counters: Counters::default(),
             meters: Meters::default(),
             ident: 0,

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use sluice_conntrack::fragments::{Datagram, Fragments, Kept, Span};
+use sluice_conntrack::reassembly::Reassembly;
 use sluice_conntrack::{packet, Metadata, Seen};
 use sluice_flow::ct::Tracking;
 use sluice_flow::DropReason;
@@ -18,12 +19,8 @@ use sluice_wire::{checksum, parse, Headers, Net};
 use crate::apply::{Exits, Route};
 use crate::{track, translate};
 
-/// Fragments that wait in a worker.
-pub const HELD_MAX: usize = 512;
-/// Shorter than this no IPv4 fragment but the last is taken for sane, as in Open vSwitch.
-const SHORTEST4: usize = 1200;
-/// The same for IPv6.
-const SHORTEST6: usize = 1280;
+/// The part of a worker's frame memory that fragments may wait in: one in four.
+pub const HELD_SHARE: usize = 4;
 const IPV6_HEADER: usize = 40;
 const MORE4: u16 = 0x2000;
 const EXTENSIONS_MAX: usize = 8;
@@ -44,7 +41,7 @@ pub struct Held {
 pub type Waiting = Fragments<Held>;
 
 /// Which datagram a fragment is of, where it lies in it, and where its payload lies in the frame.
-fn piece(head: &[u8], h: &Headers, zone: u16) -> Option<(Datagram, Span, (usize, usize))> {
+fn piece(head: &[u8], h: &Headers, zone: u16, rules: &Reassembly) -> Option<(Datagram, Span, (usize, usize))> {
     let (l3, end) = (usize::from(h.l3), h.end as usize);
     match h.net {
         Net::Ipv4 => {
@@ -53,7 +50,7 @@ fn piece(head: &[u8], h: &Headers, zone: u16) -> Option<(Datagram, Span, (usize,
                 return None;
             }
             let field = u16_at(head, l3 + 6)?;
-            let span = span(field << 3, field & MORE4 != 0, l3 + header, end, end - l3 >= SHORTEST4)?;
+            let span = span(rules, false, (field << 3, field & MORE4 != 0), l3, l3 + header, end)?;
             let addresses = [u64_at(head, l3 + 12)?, 0, 0, 0];
             let ident = u32::from(u16_at(head, l3 + 4)?);
             let of = Datagram { addresses, ident, zone, proto: u8_at(head, l3 + 9)?, v6: false };
@@ -62,7 +59,7 @@ fn piece(head: &[u8], h: &Headers, zone: u16) -> Option<(Datagram, Span, (usize,
         Net::Ipv6 => {
             let at = fragment_header(head, l3)?;
             let field = u16_at(head, at + 2)?;
-            let span = span(field & !7, field & 1 != 0, at + 8, end, end - l3 >= SHORTEST6)?;
+            let span = span(rules, true, (field & !7, field & 1 != 0), l3, at + 8, end)?;
             let word = |i: usize| u64_at(head, l3 + 8 + 8 * i);
             let addresses = [word(0)?, word(1)?, word(2)?, word(3)?];
             let of = Datagram { addresses, ident: u32_at(head, at + 4)?, zone, proto: u8_at(head, at)?, v6: true };
@@ -72,9 +69,14 @@ fn piece(head: &[u8], h: &Headers, zone: u16) -> Option<(Datagram, Span, (usize,
     }
 }
 
-fn span(offset: u16, more: bool, from: usize, end: usize, long_enough: bool) -> Option<Span> {
+/// `None` for one that is too short, if it is not the last one.
+fn span(rules: &Reassembly, v6: bool, (offset, more): (u16, bool), l3: usize, from: usize, end: usize) -> Option<Span> {
+    if more && !rules.is_long_enough(v6, end - l3) {
+        rules.count(v6, |f| &f.too_small);
+        return None;
+    }
     let len = end.checked_sub(from)?;
-    (long_enough || !more).then_some(Span { offset: usize::from(offset), len, more })
+    Some(Span { offset: usize::from(offset), len, more })
 }
 
 /// Where the fragment extension header is.
@@ -128,7 +130,9 @@ impl Exits {
     pub(crate) fn track_fragment(&mut self, frame: Frame, h: &Headers, t: &Arc<Tracking>, route: &mut Route<'_>) {
         route.way = None;
         let known = route.md.known.is_some() && route.md.zone == t.zone;
-        let place = if known { None } else { piece(frame.head(), h, t.zone) };
+        let rules = &route.tracker.reassembly;
+        let enabled = rules.is_enabled(h.net == Net::Ipv6);
+        let place = if known || !enabled { None } else { piece(frame.head(), h, t.zone, rules) };
         let Some((of, span, payload)) = place else {
             let rewrite = route.tracker.track(&track::request(t), None, &mut route.md, route.now_ms);
             let mut frame = frame;
@@ -138,7 +142,7 @@ impl Exits {
             return self.go_on(frame, h, t, route);
         };
         let held = Held { frame, headers: *h, md: route.md, tracking: t.clone(), drop: route.drop, payload };
-        match self.fragments.add(of, span, t.owner, held, route.now_ms) {
+        match self.fragments.add(&route.tracker.reassembly, of, span, t.owner, held, route.now_ms) {
             Kept::Waits => self.counters.held = self.fragments.len() as u64,
             Kept::NoRoom(held) => self.drop(held.frame, DropReason::TooManyFragments),
             Kept::Wrong(held) => {
@@ -167,11 +171,11 @@ impl Exits {
     }
 
     /// Drops fragments whose datagram did not become whole in time.
-    pub(crate) fn expire_fragments(&mut self, now_ms: u64) {
+    pub(crate) fn expire_fragments(&mut self, rules: &Reassembly, now_ms: u64) {
         if self.fragments.is_empty() {
             return;
         }
-        for held in self.fragments.expire(now_ms) {
+        for held in self.fragments.expire(rules, now_ms) {
             self.drop(held.frame, DropReason::FragmentsMissing);
         }
         self.counters.held = self.fragments.len() as u64;

@@ -163,7 +163,7 @@ impl Worker {
             work = self.serve();
         }
         self.tracker.expire(now_ms);
-        self.exits.expire_fragments(now_ms);
+        self.exits.expire_fragments(&self.tracker.reassembly, now_ms);
         self.grow_caches();
         if self.views.is_nearly_full() {
             // Peers that are still there come back with their next packet.

@@ -76,7 +76,6 @@ impl Expectations {
     }
 
     /// Is none waited for?
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -276,6 +276,37 @@ fn translated_fragments_are_alike() {
     fragments_alike("ct-frag-nat", &translating("src=10.0.0.100"), [10, 0, 0, 100].into());
 }
 
+/// What people set about fragments counts for both alike.
+#[test]
+fn limits_of_fragments_are_alike() {
+    let Some(mut pair) = Pair::start("ct-frag-limits") else { return };
+    let (client, server): (std::net::IpAddr, std::net::IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 11].into());
+    pair.load(&firewall());
+    let mut ident = 0;
+    let mut fragments = |pair: &mut Pair, size: usize, pieces: usize| {
+        ident += 1;
+        let whole = packets::ip(client, server, 17, 0, &packets::udp(client, server, (1000, 53), size * pieces - 100));
+        let mut out = Vec::new();
+        for piece in packets::fragments(&whole, size, ident) {
+            let (ours, theirs) = pair.send(1, &packets::frame(&piece)).expect("a stock switch that lives");
+            assert_eq!(ours.len(), theirs.len(), "fragment of {size}");
+            // What is whole comes in no certain order.
+            out.push((ours.len(), ours.iter().map(|o| o.bytes[11]).max()));
+        }
+        out
+    };
+    let rules = |pair: &mut Pair| pair.engine.switch().worker().tracker().clone();
+    let invalid = Some(0x30);
+    assert_eq!(fragments(&mut pair, 800, 2), [(1, invalid), (0, None)], "too short");
+    assert!(rules(&mut pair).reassembly.set_shortest(false, 500));
+    pair.ovs.appctl("dpctl/ipf-set-min-frag", &["v4", "500"]).unwrap();
+    assert_eq!(fragments(&mut pair, 800, 2)[0].0, 0, "long enough to wait");
+    rules(&mut pair).reassembly.enable(false, false);
+    pair.ovs.appctl("dpctl/ipf-set-disabled", &["v4"]).unwrap();
+    let all = fragments(&mut pair, 1200, 3);
+    assert!(all.iter().all(|f| *f == (1, invalid)), "no one puts them together: {all:?}");
+}
+
 /// What a connection's packets cost, without another switch beside.
 mod alone {
     use super::*;

@@ -56,7 +56,7 @@ pub(super) fn flush_zone(zone: u16, turn: &mut Turn<'_>) -> Result<Effect, OfpEr
 pub(super) fn flush_connections(which: &CtFlush, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
     let proto = Some(which.protocol).filter(|p| *p != 0);
     let choice = Choice { zone: which.zone, orig: parts(&which.original, proto), reply: parts(&which.reply, proto) };
-    turn.switch.tracker().flush(|c| choice.fits(c));
+    turn.switch.tracker().flush_choice(&choice);
     Ok(Effect::None)
 }
 

@@ -3,7 +3,7 @@
 //! Deliberately does not know: what they do.
 
 use super::absent::ABSENT;
-use super::{basic, bonds, conntrack, datapath, explain, flows, pmd, switching, tables, tunnels, workers};
+use super::{basic, bonds, conntrack, datapath, explain, flows, fragments, limits, pmd, switching, tables, tunnels, workers};
 use super::{Command, Need};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
@@ -39,20 +39,25 @@ static COMMANDS: &[Command] = &[
     counted("coverage/read-counter", "COUNTER", 1, 1, workers::counter),
     counted("coverage/show", "", 0, 0, workers::coverage),
     now("dpctl/ct-bkts", "[dp] [gt=N]", 0, 2, conntrack::buckets),
-    now("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, conntrack::drop_zone_limits),
+    now("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, limits::remove),
     now("dpctl/ct-disable-tcp-seq-chk", "[dp]", 0, 1, conntrack::liberal),
     now("dpctl/ct-enable-tcp-seq-chk", "[dp]", 0, 1, conntrack::strict),
-    now("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, conntrack::zone_limits),
+    now("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, limits::show),
     now("dpctl/ct-get-maxconns", "[dp]", 0, 1, conntrack::limit),
     now("dpctl/ct-get-nconns", "[dp]", 0, 1, conntrack::count),
     now("dpctl/ct-get-tcp-seq-chk", "[dp]", 0, 1, conntrack::is_strict),
-    now("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, MANY, conntrack::set_zone_limits),
+    now("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, MANY, limits::set),
     now("dpctl/ct-set-maxconns", "[dp] maxconns", 1, 2, conntrack::set_limit),
     now("dpctl/ct-stats-show", "[dp] [zone=N]", 0, 3, conntrack::stats),
     now("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, conntrack::show),
     now("dpctl/dump-dps", "", 0, 0, datapath::list_datapaths),
     cached("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, flows::dump),
     now("dpctl/flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, conntrack::flush),
+    now("dpctl/ipf-get-status", "[dp]", 0, 2, fragments::status),
+    now("dpctl/ipf-set-disabled", "[dp] v4|v6", 1, 2, fragments::disable),
+    now("dpctl/ipf-set-enabled", "[dp] v4|v6", 1, 2, fragments::enable),
+    now("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", 1, 2, fragments::set_max),
+    now("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", 2, 3, fragments::set_shortest),
     now("dpctl/list-commands", "", 0, MANY, basic::list_datapath_commands),
     counted("dpctl/show", "[-s] [dp...]", 0, MANY, datapath::show_datapath),
     counted("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, workers::queues),

@@ -11,6 +11,8 @@ mod bonds;
 mod datapath;
 mod explain;
 mod flows;
+mod fragments;
+mod limits;
 mod list;
 mod pmd;
 mod switching;
