@@ -27,6 +27,25 @@ pub struct Stats {
     pub refused_expected: AtomicU64,
 }
 
+impl Stats {
+    /// Every counter by its name.
+    pub fn named(&self) -> [(&'static str, u64); 10] {
+        [
+            ("opened", &self.opened),
+            ("expired", &self.expired),
+            ("flushed", &self.flushed),
+            ("reopened", &self.reopened),
+            ("evicted", &self.evicted),
+            ("refused_full", &self.refused_full),
+            ("refused_share", &self.refused_share),
+            ("refused_zone", &self.refused_zone),
+            ("refused_nat", &self.refused_nat),
+            ("refused_expected", &self.refused_expected),
+        ]
+        .map(|(name, n)| (name, n.load(Relaxed)))
+    }
+}
+
 pub(crate) fn count(n: &AtomicU64) {
     n.fetch_add(1, Relaxed);
 }

@@ -7,3 +7,6 @@ mod node;
 mod support;
 
 mod commands;
+mod guests;
+mod nat;
+mod neutron;

@@ -46,6 +46,8 @@ fn counters(console: &Console<'_>) -> Vec<(String, u64)> {
     ];
     let drops = DropReason::ALL.iter().zip(c.dropped.iter());
     all.extend(drops.map(|(reason, n)| (format!("drop_{}", reason.name()), *n)));
+    let connections = console.switch.tracker().stats.named();
+    all.extend(connections.into_iter().map(|(name, n)| (format!("ct_{name}"), n)));
     all
 }
 
