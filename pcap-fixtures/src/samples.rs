@@ -87,6 +87,7 @@ fn link_samples() -> Vec<Sample> {
         Sample { name: "UDP behind LLC and SNAP".to_owned(), frame: snap },
         sample("spanning tree over LLC", 38, &[&[0x42, 0x42, 3][..], &[0; 35]].concat()),
         sample("one MPLS label", ethernet::MPLS, &[&label(16, true)[..], &udp4()].concat()),
+        sample("ARP under an MPLS label", ethernet::MPLS, &[&label(16, true)[..], &request.to_bytes()].concat()),
         sample("three MPLS labels", ethernet::MPLS, &[label(16, false), label(17, false), label(18, true)].concat()),
         sample("five MPLS labels", ethernet::MPLS_MULTICAST, &[label(9, false); 5].concat()),
         sample("an unknown type", 0x88b5, b"local experiment"),

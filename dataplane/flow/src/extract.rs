@@ -89,13 +89,15 @@ fn narrow_words(head: &[u8], headers: &Headers, frame_len: usize) -> NarrowWords
 /// Headers of the packet under the labels, and what it is (see [`slot::UNDER_LABELS`]).
 fn under_labels(head: &[u8], headers: &Headers, frame_len: usize) -> (Headers, u64) {
     let l3 = usize::from(headers.l3);
+    // Nothing says what it is; addresses of Ethernet for IPv4 begin as no IP packet does.
     let (eth_type, kind) = match u8_at(head, l3).map(|b| b >> 4) {
         Some(4) => (0x0800, slot::UNDER_IPV4),
         Some(6) => (0x86dd, slot::UNDER_IPV6),
+        Some(0) => (0x0806, slot::UNDER_ARP),
         _ => return (Headers::default(), 0),
     };
     let under = sluice_wire::parse_network(head, frame_len, l3, eth_type);
-    match under.is_ip() {
+    match under.is_ip() || under.net == Net::Arp {
         true => (under, kind),
         false => (Headers::default(), 0),
     }

@@ -124,6 +124,8 @@ pub mod slot {
     pub const UNDER_IPV4: u64 = 1;
     /// `UNDER_LABELS`: an IPv6 packet.
     pub const UNDER_IPV6: u64 = 2;
+    /// `UNDER_LABELS`: ARP for IPv4 over Ethernet.
+    pub const UNDER_ARP: u64 = 3;
     /// Fragment bits: 1 = any fragment, 2 = not the first one.
     pub const NW_FRAG: Slot = s(3, 32, 2);
     /// TCP, UDP or SCTP source port, or ICMP type.

@@ -27,6 +27,8 @@ pub use crate::vlan::{PriorityTags, VlanMode};
 
 /// Tables that rules may live in: 0..=254.
 pub const TABLES: usize = 255;
+/// The table of the switch's own rules: looked up before all others, in bridges that have any.
+pub const OWN_TABLE: u8 = 254;
 /// Changes that a stale cache entry can be tested against before it must be decided again.
 const LOG_LEN: usize = 4096;
 
@@ -174,12 +176,14 @@ pub struct Bridge {
     /// Every packet field that a packet entering here may be judged by.
     /// What becomes of the pieces of IP packets.
     pub fragments: Fragments,
+    /// [`OWN_TABLE`] has rules.
+    pub own_rules: bool,
     key_set: Key,
 }
 
 impl Bridge {
     fn new(fdb: Arc<Fdb>) -> Self {
-        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), normal: Arc::default(), fragments: Fragments::Alike, key_set: Key::ZERO }
+        Bridge { tables: vec![Table::default(); TABLES], ports: BTreeMap::new(), fdb, referred: Referred::default(), normal: Arc::default(), fragments: Fragments::Alike, own_rules: false, key_set: Key::ZERO }
     }
 
     /// Tables and groups that decrement the TTL.
@@ -224,6 +228,8 @@ pub enum Change {
     SetMiss { bridge: BridgeIdx, table: u8, miss: Miss },
     /// Sets what becomes of the pieces of IP packets.
     SetFragments { bridge: BridgeIdx, to: Fragments },
+    /// Sets whether [`OWN_TABLE`] is looked up first.
+    SetOwnRules { bridge: BridgeIdx, any: bool },
     /// Adds or changes a port; `None` removes it.
     SetPort { bridge: BridgeIdx, port: OfPort, to: Option<Port> },
     /// Adds or changes a group; `None` removes it.
@@ -425,6 +431,11 @@ impl Program {
             Change::SetFragments { bridge, to } => {
                 if let Some(Some(b)) = self.bridges.get_mut(*bridge as usize) {
                     b.fragments = *to;
+                }
+            }
+            Change::SetOwnRules { bridge, any } => {
+                if let Some(b) = self.bridge_mut(*bridge) {
+                    b.own_rules = *any;
                 }
             }
             Change::SetPort { bridge, port, to } => self.set_port(*bridge, *port, to),

@@ -12,8 +12,9 @@ use serde_json::{json, Map, Value};
 pub const DATABASE: &str = "Open_vSwitch";
 
 /// Tables and columns that we follow.
-const WANTED: [(&str, &[&str]); 13] = [
-    ("Open_vSwitch", &["bridges", "ssl", "other_config", "next_cfg", "cur_cfg", "ovs_version", "datapaths"]),
+const WANTED: [(&str, &[&str]); 14] = [
+    ("Open_vSwitch", &["bridges", "ssl", "other_config", "next_cfg", "cur_cfg", "ovs_version", "datapaths", "manager_options"]),
+    ("Manager", &["target", "connection_mode"]),
     (
         "Bridge",
         &[

@@ -8,6 +8,8 @@ use crate::state::ControllerTarget;
 
 /// OpenFlow's registered port.
 const OPENFLOW_PORT: u16 = 6653;
+/// IANA's port for OVSDB.
+const MANAGER_PORT: u16 = 6640;
 
 /// `aa:bb:cc:dd:ee:ff`.
 pub(crate) fn mac(text: &str) -> Option<[u8; 6]> {
@@ -55,6 +57,12 @@ pub(crate) fn controller(text: &str) -> Option<ControllerTarget> {
         "punix" if !rest.is_empty() => Some(ControllerTarget::PassiveUnix(rest.to_string())),
         _ => None,
     }
+}
+
+/// The address of a manager of the database to which its server connects; `None` for any other way.
+pub(crate) fn manager(text: &str) -> Option<SocketAddr> {
+    let rest = text.strip_prefix("tcp:").or_else(|| text.strip_prefix("ssl:"))?;
+    rest.parse().ok().or_else(|| Some(SocketAddr::new(host(rest)?, MANAGER_PORT)))
 }
 
 fn active_tcp(text: &str) -> Option<SocketAddr> {

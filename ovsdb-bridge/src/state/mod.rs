@@ -89,6 +89,8 @@ pub struct Bridge {
     pub default_hwaddr: Option<[u8; 6]>,
     /// Leaves the controllers' own traffic to rules.
     pub disable_in_band: bool,
+    /// The queue for the controllers' own traffic.
+    pub in_band_queue: Option<u32>,
     /// What controllers are told that this datapath is.
     pub description: Option<String>,
     /// Settings of OpenFlow tables.
@@ -120,6 +122,7 @@ impl Bridge {
             mtu: None,
             default_hwaddr: None,
             disable_in_band: false,
+            in_band_queue: None,
             description: None,
             tables: BTreeMap::new(),
             local: None,

@@ -2,6 +2,7 @@
 //! database, on our switch.
 
 mod bonds;
+mod in_band;
 mod limits;
 mod node;
 mod rules;

@@ -108,7 +108,7 @@ impl Decider {
             walk.hand_over();
         } else if walk.accepts_input() {
             walk.mirror_incoming();
-            walk.run_pipeline(0);
+            walk.run_bridge();
         }
         walk.finish()
     }

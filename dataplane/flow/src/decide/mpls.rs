@@ -23,6 +23,22 @@ const NETWORK_WORDS: u64 = 0b111_1111_1111_1100;
 const MPLS: u16 = 0x8847;
 const IPV4: u64 = 0x0800;
 const IPV6: u64 = 0x86dd;
+const ARP: u64 = 0x0806;
+
+/// What `slot::UNDER_LABELS` says of a packet of this type.
+fn under_of(eth_type: u64) -> Option<u64> {
+    match eth_type {
+        IPV4 => Some(slot::UNDER_IPV4),
+        IPV6 => Some(slot::UNDER_IPV6),
+        ARP => Some(slot::UNDER_ARP),
+        _ => None,
+    }
+}
+
+/// Has what is under the labels a TTL?
+fn ip_is_under(key: &Key) -> bool {
+    matches!(key.get(slot::UNDER_LABELS), slot::UNDER_IPV4 | slot::UNDER_IPV6)
+}
 
 fn is_mpls(eth_type: u64) -> bool {
     matches!(eth_type, 0x8847 | 0x8848)
@@ -57,12 +73,8 @@ impl Walk<'_> {
         }
         let entry = if n == 0 { first_entry(key) } else { key.get(slot::MPLS_LSE0) & !BOTTOM };
         if n == 0 {
-            let under = match key.get(slot::ETH_TYPE) {
-                IPV4 => slot::UNDER_IPV4,
-                IPV6 => slot::UNDER_IPV6,
-                _ => 0,
-            };
-            key.set(slot::UNDER_LABELS, under);
+            let under = under_of(key.get(slot::ETH_TYPE));
+            key.set(slot::UNDER_LABELS, under.unwrap_or(0));
             if let Some(hidden) = self.view.hidden.take() {
                 key.show_network(&hidden);
             }
@@ -105,13 +117,8 @@ impl Walk<'_> {
         let key = &mut self.view.key;
         LABELS.iter().for_each(|s| key.set(*s, 0));
         let under = key.get(slot::UNDER_LABELS);
-        let wanted = match u64::from(eth_type) {
-            IPV4 => slot::UNDER_IPV4,
-            IPV6 => slot::UNDER_IPV6,
-            _ => u64::MAX,
-        };
         key.set(slot::ETH_TYPE, u64::from(eth_type));
-        if under != wanted {
+        if under_of(u64::from(eth_type)) != Some(under) {
             self.view.hidden = (under != 0).then(|| Box::new(*key));
             key.hide_network();
         }
@@ -149,7 +156,7 @@ impl Walk<'_> {
         let key = &self.view.key;
         let ttl = match labels(key) {
             0 => return,
-            1 if key.get(slot::UNDER_LABELS) == 0 => return,
+            1 if !ip_is_under(key) => return,
             1 => key.get(slot::NW_TTL),
             _ => key.get(slot::MPLS_LSE1) & TTL,
         };
@@ -162,7 +169,7 @@ impl Walk<'_> {
         let ttl = key.get(slot::MPLS_TTL);
         match labels(key) {
             0 => {}
-            1 if key.get(slot::UNDER_LABELS) == 0 => {}
+            1 if !ip_is_under(key) => {}
             1 => {
                 key.set(slot::NW_TTL, ttl);
                 self.wrote(slot::NW_TTL);

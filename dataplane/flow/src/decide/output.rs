@@ -143,7 +143,7 @@ impl Walk<'_> {
         self.view.key.clear_tunnel_options();
         self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
         self.cross(port, true);
-        self.run_pipeline(0);
+        self.run_bridge();
         if self.hint == Some(DropReason::TooManyLabels) {
             // That ends the packet's way in this bridge only, as in Open vSwitch.
             self.hint = None;

@@ -9,7 +9,7 @@ use crate::classifier::Soft;
 use crate::drop::DropReason;
 use crate::fdb::Deps;
 use crate::key::{slot, Key, FRAG_LATER};
-use crate::program::{Bridge, Fragments, Miss, Program};
+use crate::program::{Bridge, Fragments, Miss, Program, OWN_TABLE};
 use crate::rule::{Rule, RuleId};
 use crate::verdict::{BridgeIdx, Crossing, Effect, Op, Step, Use, Verdict};
 
@@ -159,6 +159,15 @@ impl<'a> Walk<'a> {
             return false;
         }
         true
+    }
+
+    /// A bridge's whole pipeline: the switch's own rules, where it has any, else the tables from 0.
+    pub fn run_bridge(&mut self) {
+        let own = self.bridge().is_some_and(|b| b.own_rules) && self.may_look_up();
+        match own.then(|| self.look_up(OWN_TABLE, None)).flatten() {
+            Some(rule) => self.run_actions(&rule.actions),
+            None => self.run_pipeline(0),
+        }
     }
 
     /// Looks up `table` and what follows, then executes the action set.

@@ -12,6 +12,7 @@ mod meters;
 mod news;
 mod order;
 mod outputs;
+mod own;
 mod query;
 mod recent;
 mod table;

@@ -164,6 +164,8 @@ fn labels(r: &mut Random, g: &Ground<'_>) -> Option<String> {
             "pop_mpls:0x0800".into(),
             "pop_mpls:0x0800".into(),
             "pop_mpls:0x86dd".into(),
+            "pop_mpls:0x0806".into(),
+            "push_mpls:0x8847,pop_mpls:0x0806".into(),
             "push_mpls:0x8847,pop_mpls:0x8847".into(),
             "move:OXM_OF_MPLS_LABEL[0..7]->NXM_NX_REG0[0..7]".into(),
         ]));

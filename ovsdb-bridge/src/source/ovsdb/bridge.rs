@@ -33,6 +33,7 @@ impl Reader<'_> {
         bridge.mac_table_size = self.number(row, &name, "mac-table-size", 1, u64::from(u32::MAX)).map_or(8192, |n| n.clamp(10, 1_000_000) as u32);
         bridge.mac_ageing = self.number(row, &name, "mac-aging-time", 1, u64::from(u32::MAX)).map_or(300, |n| n.clamp(15, 3600) as u32);
         bridge.disable_in_band = is_true(row, "other_config", "disable-in-band");
+        bridge.in_band_queue = row.entry("other_config", "in-band-queue").and_then(|text| text.parse().ok());
         bridge.description = row.entry("other_config", "dp-desc").map(str::to_string);
         bridge.tables = self.flow_tables(row);
         bridge.normal = self.normal(&name, row);

@@ -32,7 +32,7 @@ impl Reader<'_> {
         if let Some(ms) = number("inactivity_probe") {
             controller.inactivity_probe_ms = ms;
         }
-        controller.in_band = row.text("connection_mode") == "in-band";
+        controller.in_band = row.text("connection_mode") != "out-of-band";
         controller.enable_async = row.flag("enable_async_messages").unwrap_or(true);
         controller.rate_limit = number("controller_rate_limit");
         controller.burst_limit = number("controller_burst_limit");

@@ -19,6 +19,7 @@ pub use interface::TYPES;
 pub use origins::Origins;
 
 use crate::database::{Atom, Row, Tables, Uuid};
+use crate::source::addresses::manager;
 use crate::state::{DesiredState, Node, Tls, Zone};
 
 /// Highest number of a VLAN.
@@ -103,6 +104,9 @@ impl<'a> Reader<'a> {
         if let Some(n) = self.number(root, "Open_vSwitch", "stats-update-interval", 5000, u64::from(u32::MAX)) {
             node.statistics_interval_ms = n;
         }
+        let managers = self.referred("Manager", root, "manager_options").into_iter().map(|(_, row)| row);
+        let in_band = managers.filter(|row| row.text("connection_mode") != "out-of-band");
+        node.managers = in_band.filter_map(|row| manager(row.text("target"))).collect();
         for key in ["hw-offload", "userspace-tso-enable", "dpdk-init", "tc-policy", "vlan-limit"] {
             let value = root.entry("other_config", key).unwrap_or("false");
             if value != "false" && value != "0" {

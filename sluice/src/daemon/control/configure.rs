@@ -112,8 +112,8 @@ impl Control {
             Step::RemoveUnderlay { device } => self.switch.remove_underlay(&device),
             Step::SetWorkers(_) => crate::log!(Warn, "sluiced", "[workers] takes effect when the daemon is started again"),
             Step::SetTls(tls) => self.set_keys(tls),
-            // Read where it is needed, at the next report.
-            Step::SetNode(_) => {}
+            // The rest is read where it is needed, at the next report.
+            Step::SetNode(node) => self.switch.set_managers(node.managers),
             Step::SetZones(zones) => self.switch.set_zones(&zones),
             Step::AddUnderlay(underlay) => self.switch.add_underlay(underlay),
             Step::AddBridge(bridge) => self.add_bridge(bridge, now_ms)?,

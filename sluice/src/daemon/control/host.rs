@@ -34,6 +34,7 @@ impl Control {
             }
         }
         self.refresh_underlay(touched);
+        self.switch.refresh_own_rules(now_ms);
         self.switch.publish();
         self.tell_follower();
     }
@@ -44,6 +45,7 @@ impl Control {
             self.refresh_all_links(now_ms);
         }
         self.refresh_underlay(touched);
+        self.switch.refresh_own_rules(now_ms);
         self.switch.publish();
         self.tell_follower();
     }

@@ -158,6 +158,8 @@ pub struct Bridge {
     pub ports: BTreeMap<PortNo, PortState>,
     /// It goes on by itself, for its controllers are gone.
     pub fails_open: bool,
+    /// The switch's own rules in it, as text.
+    pub own_rules: String,
     /// Tables whose limits the configuration sets.
     pub limited: Vec<u8>,
     /// What controllers set of tables.

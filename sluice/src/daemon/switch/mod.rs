@@ -12,6 +12,7 @@ mod multicast;
 mod news;
 mod paused;
 mod bonds;
+pub mod own;
 mod ports;
 mod reports;
 mod retire;
@@ -91,6 +92,8 @@ pub struct Switch {
     host_addresses: Vec<IpAddr>,
     /// What the program has of the host's routes and neighbours.
     underlay: Arc<sluice_flow::underlay::Underlay>,
+    /// Managers of the database that may have to be reached through a bridge.
+    managers: Vec<std::net::SocketAddr>,
     /// Names of the program's underlay devices.
     device_names: Vec<String>,
     /// Routes and neighbours that a person set.
@@ -131,6 +134,7 @@ impl Switch {
             underlay: Arc::default(),
             zones: BTreeMap::new(),
             mark: None,
+            managers: Vec::new(),
             device_names: Vec::new(),
             overrides: overrides::Overrides::default(),
             paused: paused::PausedPackets::default(),
@@ -210,6 +214,7 @@ impl Switch {
             config: Default::default(),
             generation: None,
             fails_open: false,
+            own_rules: String::new(),
             limited: Vec::new(),
             table_settings: BTreeMap::new(),
             misses: BTreeMap::new(),
@@ -262,6 +267,7 @@ impl Switch {
         }
         let all = [
             self.rules.clear(index, now_ms),
+            self.rules.set_own(index, &[], now_ms),
             self.rules.clear_groups(index, now_ms),
             self.rules.delete_meters(index, sluice_compiler::rules::METER_ALL, now_ms),
         ];

@@ -14,8 +14,6 @@ use sluice_ovsdb_bridge::{Bridge, Controller, ControllerTarget, FailMode};
 
 use super::Switch;
 
-/// Priority of the rule of a bridge that goes on by itself.
-const FAIL_OPEN: u16 = 0xf0f0;
 /// Last table that controllers see.
 const LAST_TABLE: u8 = 253;
 
@@ -106,20 +104,6 @@ impl Switch {
         let epoch = self.publisher.target_epoch();
         self.retiring.add(epoch, applied.removed);
         self.watch_vacancy();
-    }
-
-    /// A bridge whose controllers have been gone for long behaves like a learning switch, above all rules
-    /// that they left, as Open vSwitch has it.
-    pub fn set_fail_open(&mut self, index: BridgeIdx, wanted: bool, now_ms: u64) {
-        let Some(bridge) = self.bridge_mut(index).filter(|b| b.fails_open != wanted) else { return };
-        bridge.fails_open = wanted;
-        let name = bridge.name.clone();
-        let (command, what) = match wanted {
-            true => (FlowModCommand::Add, "no controller answers, going on as a learning switch"),
-            false => (FlowModCommand::DeleteStrict, "a controller is back, learning switch no longer"),
-        };
-        crate::log!(Warn, &name, "{what}");
-        let _ = self.flow_mod(index, &FlowMod { priority: FAIL_OPEN, ..normal_rule(command) }, Version::V13, now_ms);
     }
 
     /// A bridge that nobody controls behaves like a learning switch, unless it shall not.

@@ -8,7 +8,7 @@
 
 use sluice_compiler::rules::Shown;
 use sluice_flow::key::slot;
-use sluice_flow::program::Miss;
+use sluice_flow::program::{Miss, OWN_TABLE};
 use sluice_flow::BridgeIdx;
 use sluice_openflow::action::{Learn, Nat};
 use sluice_openflow::text::{format_actions, Names};
@@ -20,6 +20,7 @@ use super::odp::Odp;
 use super::packet::{Packet, TUNNEL_WORDS};
 use super::tree::{Kind, Tree};
 use crate::daemon::switch::bridge::{Bridge, PortState};
+use crate::daemon::switch::own::shown_priority;
 use crate::daemon::switch::Switch;
 
 const MAX_DEPTH: u32 = 64;
@@ -200,7 +201,10 @@ impl<'a> Walk<'a> {
             None => {
                 let in_port = self.packet.in_port();
                 let table = self.table;
-                let found = self.find(table, in_port, true, true);
+                let found = match self.find_own(in_port) {
+                    Some(actions) => actions,
+                    None => self.find(table, in_port, true, true),
+                };
                 if receives {
                     self.list(&found, true, false);
                 }
@@ -326,6 +330,22 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What the switch's own rules say, where the bridge has any; shown as Open vSwitch shows them.
+    fn find_own(&mut self, in_port: PortNo) -> Option<Vec<Action>> {
+        if !self.bridge().is_some_and(|b| !b.own_rules.is_empty()) {
+            return None;
+        }
+        let mut key = self.packet.key;
+        key.set(slot::IN_PORT, u64::from(in_port.0));
+        let prefixes = self.prefix_fields(OWN_TABLE);
+        let found = look_up(&self.switch.rules, self.bridge, OWN_TABLE, &prefixes, &key, &mut self.wc.key)?;
+        let table = std::mem::replace(&mut self.table, OWN_TABLE);
+        self.say_table(0, Some(&found), false);
+        self.table = table;
+        self.rule = current(&found);
+        Some(found.actions.to_vec())
+    }
+
     fn prefix_fields(&self, table: u8) -> Vec<sluice_flow::Slot> {
         let named = self.bridge().and_then(|b| super::ports::prefixes_of(b, table));
         named.unwrap_or_else(|| PREFIX_FIELDS.to_vec())
@@ -341,7 +361,9 @@ impl<'a> Walk<'a> {
                 if !text.is_empty() {
                     text.push_str(", ");
                 }
-                text += &format!("priority {}", rule.rule.priority);
+                let own = self.table == OWN_TABLE;
+                let priority = if own { shown_priority(rule.rule.priority) } else { u32::from(rule.rule.priority) };
+                text += &format!("priority {priority}");
                 if rule.cookie != 0 {
                     text += &format!(", cookie 0x{:x}", rule.cookie);
                 }

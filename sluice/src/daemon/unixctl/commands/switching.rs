@@ -3,11 +3,13 @@
 use std::fmt::Write;
 
 use sluice_compiler::Filter;
+use sluice_flow::program::OWN_TABLE;
 use sluice_openflow::text::{format_actions, format_match, Names};
 use sluice_openflow::PortNo;
 
 use super::{Console, Reply};
 use crate::daemon::switch::bridge::Bridge;
+use crate::daemon::switch::own::shown_priority;
 
 const NO_BRIDGE: &str = "no such bridge";
 /// Most lines of an answer.
@@ -161,15 +163,18 @@ pub(super) fn dump_flows(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let Some(bridge) = console.switch.bridge_by_name(name) else { return Reply::Error("Unknown bridge".to_string()) };
     let mut out = String::new();
     let filter = Filter::default();
-    for rule in console.switch.rules.dump(bridge.index, &filter).take(LINES) {
-        if rule.table != 0 {
+    let own = console.switch.rules.own(bridge.index);
+    for rule in own.chain(console.switch.rules.dump(bridge.index, &filter)).take(LINES) {
+        let hidden = rule.table == OWN_TABLE;
+        let priority = if hidden { shown_priority(rule.priority()) } else { u32::from(rule.priority()) };
+        if rule.table != 0 && !hidden {
             let _ = write!(out, "table_id={}, ", rule.table);
         }
         let seconds = console.now_ms.saturating_sub(rule.created) / 1000;
         let _ = write!(out, "duration={seconds}s, n_packets={}, n_bytes={}, ", rule.packets, rule.bytes);
         let matching = format_match(&rule.matching(), &Names::new());
-        if rule.priority() != 0x8000 {
-            let _ = write!(out, "priority={}", rule.priority());
+        if priority != 0x8000 {
+            let _ = write!(out, "priority={priority}");
             out.push_str(if matching.is_empty() { "" } else { "," });
         }
         let actions = if rule.actions.is_empty() { "drop".to_string() } else { format_actions(&rule.actions, &Names::new()) };
