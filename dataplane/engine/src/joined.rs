@@ -94,6 +94,10 @@ pub fn tracks(ops: &[Op]) -> bool {
 /// One verdict for the whole way: what the last one does, for the reasons of all.
 pub fn join(chain: &[Arc<Verdict>], last: &Verdict, md: &Metadata, matters: &Key) -> Option<Verdict> {
     let first = chain.first()?;
+    // An expected connection shows the first packet of the one that announced it, which no flow knows.
+    if md.state & state::RELATED != 0 && sees_first_packet(matters) {
+        return None;
+    }
     let zone = match &*first.ops {
         [Op::Track(t)] => t.zone,
         _ => return None,
@@ -122,6 +126,12 @@ pub fn join(chain: &[Arc<Verdict>], last: &Verdict, md: &Metadata, matters: &Key
         uses_underlay: last.uses_underlay || chain.iter().any(|v| v.uses_underlay),
         expected: Some(Arc::new(expected)),
     })
+}
+
+/// Do rules look at the tuple of a connection's first packet?
+fn sees_first_packet(matters: &Key) -> bool {
+    let fields = [slot::CT_NW_PROTO, slot::CT_TP_SRC, slot::CT_TP_DST, slot::CT_NW_SRC, slot::CT_NW_DST, slot::CT_IPV6_SRC, slot::CT_IPV6_DST];
+    fields.into_iter().any(|s| matters.get_wide(s) != 0)
 }
 
 /// Does the tracker say of a packet what it said when the verdict was joined?

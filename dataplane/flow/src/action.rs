@@ -74,6 +74,8 @@ pub enum Action {
     FinTimeout { idle: u16, hard: u16 },
     /// Looks up a table (of the current rule where `None`) as if the packet came in by `in_port`.
     Resubmit { in_port: Option<OfPort>, table: Option<u8> },
+    /// The same, as if the packet had the addresses, protocol and ports of its connection's first packet as well.
+    ResubmitByConnection { in_port: Option<OfPort>, table: Option<u8> },
     /// Hands the packet to a group of this bridge; one that does not exist does nothing.
     Group(GroupId),
     /// Goes on only within the rate of a meter of this bridge.

@@ -71,6 +71,10 @@ fn add(key: &mut Key, actions: &[Action]) {
             Action::DecTtl(_) if key.covers(slot::TTL_EXPIRING) => key.cover(slot::NW_TTL),
             Action::DecTtl(_) => cover_all(key, &[slot::ETH_TYPE, slot::TTL_EXPIRING]),
             Action::Learn(learn) => learn.specs.iter().filter_map(source).for_each(|s| key.cover(s)),
+            Action::ResubmitByConnection { .. } => {
+                key.cover(slot::ETH_TYPE);
+                crate::decide::tuple_fields().for_each(|s| key.cover(s));
+            }
             Action::Ct(ct) => {
                 cover_all(key, &TUPLE);
                 if let crate::ct::Zone::Field(s) = ct.zone {

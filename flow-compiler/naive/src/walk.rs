@@ -231,6 +231,8 @@ impl<'a> Walk<'a> {
             Action::WriteMetadata { value, mask } => {
                 self.meta.set_masked(slot::METADATA, u128::from(*value), u128::from(*mask));
             }
+            // No packet here has been tracked: there is no other tuple to look up.
+            Action::Resubmit { with_ct_orig: true, .. } => {}
             Action::Resubmit { in_port, table, with_ct_orig: false } => {
                 let in_port = in_port.filter(|p| *p != PortNo::IN_PORT).map_or(self.in_port(), |p| p.0);
                 self.look_up(table.unwrap_or(self.table), in_port);

@@ -58,6 +58,9 @@ impl Walk<'_> {
             Action::PushVlan(tpid) => self.push_vlan(*tpid, VLAN_PRESENT),
             Action::PopVlan => self.pop_vlan(),
             Action::Resubmit { in_port, table } => self.resubmit(table.unwrap_or(self.view.table), *in_port),
+            Action::ResubmitByConnection { in_port, table } => {
+                self.resubmit_by_connection(table.unwrap_or(self.view.table), *in_port);
+            }
             Action::WriteActions(actions) => self.action_set.extend(actions.iter().cloned()),
             Action::ClearActions => self.action_set.clear(),
             Action::Group(id) => self.group(*id),
@@ -296,7 +299,7 @@ impl Walk<'_> {
 }
 
 /// The bit of a word in `View::written`; tunnel options, which no frame's header holds, have none.
-fn written(word: u8) -> u64 {
+pub(super) fn written(word: u8) -> u64 {
     1u64.checked_shl(u32::from(word)).unwrap_or(0)
 }
 

@@ -47,7 +47,7 @@ fn final_rank(action: &Action) -> Option<u8> {
         | Action::All
         | Action::Punt(_)
         | Action::Enqueue { .. } => 2,
-        Action::Resubmit { .. } => 1,
+        Action::Resubmit { .. } | Action::ResubmitByConnection { .. } => 1,
         Action::Ct(_) => 0,
         _ => return None,
     })

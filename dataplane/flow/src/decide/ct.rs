@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::walk::Walk;
 use super::Decision;
-use crate::action::Action;
+use crate::action::{Action, OfPort};
 use crate::ct::{Continuation, Ct, Tracking, Zone, CT_WORDS};
 use crate::decide::Decider;
-use crate::key::{slot, Key};
+use crate::key::{slot, Key, Slot};
 use crate::program::Program;
 use crate::verdict::Op;
 
@@ -78,6 +78,17 @@ impl Walk<'_> {
         ((mark.1 != 0).then_some(mark), (label.1 != 0).then_some(label))
     }
 
+    /// Looks a table up as the connection's first packet would; nothing for a packet that was not tracked.
+    pub(super) fn resubmit_by_connection(&mut self, table: u8, in_port: Option<OfPort>) {
+        let key = &self.view.key;
+        let is_ip = matches!(key.get(slot::ETH_TYPE) as u16, sluice_wire::ethernet::IPV4 | sluice_wire::ethernet::IPV6);
+        if is_ip && key.get(slot::CT_NW_PROTO) != 0 {
+            self.by_connection = true;
+            self.resubmit(table, in_port);
+            self.by_connection = false;
+        }
+    }
+
     /// Forgets the connection state of the packet.
     pub(super) fn clear_tracking(&mut self) {
         self.clear_words(CT_WORDS);
@@ -86,6 +97,37 @@ impl Walk<'_> {
             self.tracked = false;
         }
     }
+}
+
+/// What a packet says of itself, and what its connection's first packet said.
+const TUPLES: [(Slot, Slot); 7] = [
+    (slot::NW_PROTO, slot::CT_NW_PROTO),
+    (slot::TP_SRC, slot::CT_TP_SRC),
+    (slot::TP_DST, slot::CT_TP_DST),
+    (slot::NW_SRC, slot::CT_NW_SRC),
+    (slot::NW_DST, slot::CT_NW_DST),
+    (slot::IPV6_SRC, slot::CT_IPV6_SRC),
+    (slot::IPV6_DST, slot::CT_IPV6_DST),
+];
+
+/// Fields that a look-up by the connection's first packet takes from elsewhere.
+pub(crate) fn tuple_fields() -> impl Iterator<Item = Slot> {
+    TUPLES.into_iter().flat_map(|(own, first)| [own, first])
+}
+
+/// Puts each in the other's place. Addresses of the other family are zero in both.
+pub(super) fn swap_tuples(key: &mut Key) {
+    for (own, first) in TUPLES {
+        let (a, b) = (key.get_wide(own), key.get_wide(first));
+        key.set_wide(own, b);
+        key.set_wide(first, a);
+    }
+}
+
+/// The words of those fields, one bit each.
+pub(super) fn tuple_words() -> u64 {
+    let words = tuple_fields().flat_map(|s| [s.word, if s.width > 64 { s.word + 1 } else { s.word }]);
+    words.fold(0, |all, w| all | super::act::written(w))
 }
 
 /// A list that tracks ends with it: what follows is part of it.

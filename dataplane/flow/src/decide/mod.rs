@@ -20,6 +20,7 @@ mod output;
 mod tunnel;
 mod walk;
 
+pub(crate) use ct::tuple_fields;
 pub use freeze::{Frozen, Paused};
 
 use std::net::IpAddr;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ct::{swap_tuples, tuple_words};
 use super::freeze::Freezing;
 use super::{tidy, Decision, Event, EVENTS_MAX};
 use crate::action::{Action, OfPort, Punt};
@@ -85,6 +86,8 @@ pub(super) struct Walk<'a> {
     pub owner: u32,
     /// The packet may have connection state.
     pub tracked: bool,
+    /// The next look-up is for the connection's first packet.
+    pub by_connection: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -131,6 +134,7 @@ impl<'a> Walk<'a> {
             copies: Vec::new(),
             owner: u32::from(bridge) << 16 ^ in_port,
             tracked: false,
+            by_connection: false,
         }
     }
 
@@ -256,25 +260,32 @@ impl<'a> Walk<'a> {
     }
 
     fn look_up(&mut self, table: u8, in_port: Option<OfPort>) -> Option<Arc<Rule>> {
+        let rules = &self.bridge()?.tables.get(table as usize)?.rules;
+        let by_connection = std::mem::take(&mut self.by_connection);
+        if by_connection {
+            swap_tuples(&mut self.view.key);
+        }
         let own_port = self.view.key.get(slot::IN_PORT);
         if let Some(p) = in_port {
             self.view.key.set(slot::IN_PORT, p as u64);
         }
         // The pieces of a packet meet the same rules: ports are hidden, also where the first has them.
         let ports = (self.view.key.get(slot::TP_SRC), self.view.key.get(slot::TP_DST));
-        let hidden = match self.bridge()?.fragments {
-            Fragments::FirstShows => FRAG_LATER,
+        let hidden = match self.bridge().map(|b| b.fragments) {
+            Some(Fragments::FirstShows) => FRAG_LATER,
             _ => u64::MAX,
         };
         if self.view.key.get(slot::NW_FRAG) & hidden != 0 {
             self.view.key.set(slot::TP_SRC, 0);
             self.view.key.set(slot::TP_DST, 0);
         }
-        let rules = &self.bridge()?.tables.get(table as usize)?.rules;
         let found = rules.lookup(&self.view.key, self.soft).cloned();
         self.view.key.set(slot::IN_PORT, own_port);
         self.view.key.set(slot::TP_SRC, ports.0);
         self.view.key.set(slot::TP_DST, ports.1);
+        if by_connection {
+            swap_tuples(&mut self.view.key);
+        }
         self.view.table = table;
         self.view.rule = found.as_ref().map(|r| r.id);
         let conj = |r: &Arc<Rule>| r.matching.mask.words.iter().any(|(w, m)| *w == slot::CONJ_ID.word && m >> 32 != 0);
@@ -284,7 +295,7 @@ impl<'a> Walk<'a> {
             priority: found.as_ref().map(|r| r.priority),
             rule: self.view.rule,
             by_conjunction: found.as_ref().is_some_and(conj),
-            written: self.view.written,
+            written: self.view.written | if by_connection { tuple_words() } else { 0 },
         });
         found
     }

@@ -101,13 +101,13 @@ impl Lowering<'_> {
             Action::StackPush(part) => out.push(stack(*part, ir::Action::StackPush)),
             Action::StackPop(part) => out.push(stack(*part, ir::Action::StackPop)),
             Action::DecTtl { controllers, .. } => out.push(ir::Action::DecTtl(controllers.as_slice().into())),
-            Action::Resubmit { with_ct_orig: true, .. } => {
-                out.push(ir::Action::Refused("resubmit with the original tuple of a connection"));
+            Action::Resubmit { in_port, table, with_ct_orig } => {
+                let (in_port, table) = (in_port.filter(|p| *p != PortNo::IN_PORT).map(|p| p.0), *table);
+                out.push(match with_ct_orig {
+                    true => ir::Action::ResubmitByConnection { in_port, table },
+                    false => ir::Action::Resubmit { in_port, table },
+                });
             }
-            Action::Resubmit { in_port, table, .. } => out.push(ir::Action::Resubmit {
-                in_port: in_port.filter(|p| *p != PortNo::IN_PORT).map(|p| p.0),
-                table: *table,
-            }),
             Action::Group(id) => out.push(ir::Action::Group(*id)),
             Action::Meter(id) => out.push(ir::Action::Meter(*id)),
             Action::GotoTable(table) => out.push(ir::Action::Goto(*table)),

@@ -236,6 +236,29 @@ fn zones_force_and_nested_actions_are_alike() {
     rounds("ct-zones", &rules, 8, 120, talk::Family::V4);
 }
 
+/// Tables that are looked up by the connection's first packet: what a translated packet was.
+#[test]
+fn tables_are_looked_up_by_the_first_packet_alike() {
+    let rules = lines(
+        "table=0,priority=10,FAMILY,actions=ct(table=1,zone=5,nat)
+         table=1,priority=10,ip,ct_state=+trk+new,in_port=1,actions=ct(commit,zone=5,table=2,nat(src=10.0.0.100))
+         table=1,priority=1,actions=resubmit(,2)
+         table=2,priority=2,ip,ct_state=+trk+new-inv,actions=resubmit(,3,ct),resubmit(,4)
+         table=2,priority=2,ip,ct_state=+trk+est-inv,actions=resubmit(,3,ct),resubmit(,4)
+         table=2,priority=2,ip,ct_state=+trk+rel-inv,actions=resubmit(,3,ct),resubmit(,4)
+         table=2,priority=1,actions=resubmit(,4)
+         table=3,priority=10,tcp,ct_state=+trk+est-inv,nw_src=10.0.0.1,tp_dst=80,actions=set_field:1->reg0,resubmit(,5,ct)
+         table=3,priority=10,tcp,ct_state=+trk+new-inv,nw_src=10.0.0.2,ct_nw_src=10.0.0.100,actions=set_field:2->reg0
+         table=3,priority=9,udp,nw_dst=10.0.0.12,actions=set_field:3->reg0
+         table=3,priority=9,icmp,icmp_type=8,actions=set_field:4->reg0
+         table=3,priority=5,ip,actions=set_field:5->reg0
+         table=5,priority=5,tcp,tp_src=1000,actions=set_field:6->reg0
+         table=4,priority=10,in_port=1,actions=move:NXM_NX_REG0[]->NXM_OF_ETH_DST[0..31],output:2
+         table=4,priority=10,in_port=2,actions=move:NXM_NX_REG0[]->NXM_OF_ETH_DST[0..31],output:1",
+    );
+    rounds("ct-tuple", &rules, 6, 120, talk::Family::V4);
+}
+
 /// A datagram of three fragments, and its answer, in every order of arrival.
 fn fragments_alike(tag: &str, rules: &[String], seen_as: std::net::IpAddr) {
     let Some(mut pair) = Pair::start(tag) else { return };
