@@ -63,6 +63,13 @@ bench-attack:
 	$(CARGO) build --release --locked -p sluice-benches
 	@$${CARGO_TARGET_DIR:-target}/release/attack
 
+# What new connections cost, and what established ones keep beside a flood of SYNs.
+.PHONY: bench-connections
+bench-connections:
+	$(CARGO) build --release --locked -p sluice-benches --bin connections
+	@$${CARGO_TARGET_DIR:-target}/release/connections new
+	@$${CARGO_TARGET_DIR:-target}/release/connections flood
+
 # The default base is where this branch left main.
 bench-gate:
 	@scripts/need.sh gate

@@ -6,6 +6,7 @@
 
 #[path = "../engine/mod.rs"]
 mod engine;
+mod groups;
 #[path = "../ovs/mod.rs"]
 mod ovs;
 mod helpers;
@@ -125,6 +126,19 @@ impl Pair {
 
 fn is_icmp6_error(frame: &[u8]) -> bool {
     frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] < 128
+}
+
+/// A file of the shared test data, if it is there.
+fn shared(name: &str) -> Option<std::path::PathBuf> {
+    let root = match std::env::var_os("SLUICE_SHARED") {
+        Some(path) => std::path::PathBuf::from(path),
+        None => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+    };
+    let path = root.join(name);
+    if !path.exists() {
+        println!("SKIPPED: no {}", path.display());
+    }
+    path.exists().then_some(path)
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -1,0 +1,164 @@
+//! What new connections cost, and what established ones keep while another port floods.
+//!
+//! `connections new` opens connections without end through the stateful Neutron tables and prints how many per second
+//! of CPU time. `connections flood` fills the table with another port's SYNs and prints what 10,000 established
+//! connections keep, beside the same port sending established traffic. `count=PACKETS` as a last word of `new`
+//! runs that many packets and ends: for counting instructions. The last line is JSON.
+
+use serde_json::json;
+use sluice::inline::Inline;
+use sluice_benches::answers::Answers;
+use sluice_benches::attack::{Attack, Frames, Source};
+use sluice_benches::clock::cpu_ns;
+use sluice_benches::traffic;
+use sluice_openflow::text::{parse_flow_file, Names};
+use sluice_openflow::version::Version;
+use sluice_port::pcap::{Output, PcapPort, Repeat};
+
+const FLOWS: usize = 1 << 20;
+const VICTIMS: u64 = 10_000;
+/// Connections that the table may hold while it is flooded.
+const TABLE: usize = 100_000;
+/// The same while connections are opened without end: it is full, and each one ends another.
+const TABLE_NEW: usize = 1_000_000;
+const WARM_UP_NS: u64 = 500_000_000;
+const WINDOW_NS: u64 = 500_000_000;
+const ROUNDS: usize = 5;
+const KEPT: f64 = 0.8;
+/// Turns that one millisecond of the switch's own time stands for.
+const TURNS_PER_MS: u64 = 100;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let done = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["new"] => new(),
+        ["new", count] => count.strip_prefix("count=").and_then(|n| n.parse().ok()).ok_or("count=PACKETS".into()).and_then(count_only),
+        ["flood"] => flood(),
+        _ => Err("usage: connections new [count=PACKETS] | flood".into()),
+    };
+    if let Err(e) = done {
+        eprintln!("connections: {e}");
+        std::process::exit(1);
+    }
+}
+
+/// The stateful tables, with the attacker at port 3 and TCP allowed to the second guest.
+fn rules() -> String {
+    let own = include_str!("../../rules/neutron-ct.flows");
+    let of_third = own.lines().filter(|l| l.contains("in_port=1") || l.contains("reg5=1") || l.contains(":00:00:01")).map(|l| {
+        l.replace("in_port=1", "in_port=3").replace("reg5=1", "reg5=3").replace(":00:00:01", ":00:00:03").replace("load:1->", "load:3->").replace("output:1", "output:3")
+    });
+    let tcp = own.lines().filter(|l| l.contains("table=82") && l.contains("udp")).map(|l| l.replace("udp", "tcp"));
+    own.lines().map(str::to_string).chain(of_third).chain(tcp).map(|l| l + "\n").collect()
+}
+
+fn switch(attack: Attack, limit: usize, victims: u64) -> Result<Inline, String> {
+    let mods = parse_flow_file(&rules(), &Names::new()).map_err(|e| e.to_string())?;
+    let mut switch = Inline::new(4096, 2048, FLOWS).map_err(|e| e.to_string())?;
+    switch.add_bridge(0);
+    let port = |name| {
+        let mut port = PcapPort::new(name, Repeat::Forever, Output::Discard);
+        traffic::frames(&traffic::flows(60), victims).iter().for_each(|f| port.push(f));
+        port
+    };
+    switch.add_device(0, 1, Box::new(port("victims")));
+    switch.add_device(0, 2, Box::new(Answers(Box::new(port("answers")))));
+    if attack != Attack::Plain || victims > 0 {
+        switch.add_device(0, 3, Box::new(Source::new(Frames::new(attack, Vec::new())).trusted()));
+    }
+    switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
+    if !switch.worker().tracker().set_limit(limit) {
+        return Err("the table cannot hold so many".into());
+    }
+    Ok(switch)
+}
+
+struct Subject {
+    switch: Inline,
+    turns: u64,
+}
+
+impl Subject {
+    fn turn(&mut self, turns: u64) {
+        for _ in 0..turns {
+            self.turns += 1;
+            self.switch.turn(self.turns / TURNS_PER_MS);
+        }
+    }
+
+    /// Runs for so much CPU time: what `count` grew by, per second of it.
+    fn window(&mut self, ns: u64, count: impl Fn(&mut Inline) -> u64) -> f64 {
+        let (before, start) = (count(&mut self.switch), cpu_ns());
+        loop {
+            self.turn(50);
+            let used = cpu_ns() - start;
+            if used >= ns {
+                return (count(&mut self.switch) - before) as f64 * 1e9 / used as f64;
+            }
+        }
+    }
+}
+
+fn victims(s: &mut Inline) -> u64 {
+    (0..2).map(|p| s.worker().port(p).map_or(0, |p| p.stats().rx_packets)).sum()
+}
+
+fn opened(s: &mut Inline) -> u64 {
+    s.worker().tracker().stats.named().iter().find(|(name, _)| *name == "opened").map_or(0, |(_, n)| *n)
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Every SYN opens a connection; when the table is full each takes the place of the port's oldest.
+fn new() -> Result<(), String> {
+    let mut s = Subject { switch: switch(Attack::ConnectionFlood, TABLE_NEW, 0)?, turns: 0 };
+    let fresh = median((0..ROUNDS).map(|_| s.window(WINDOW_NS / 4, opened)).collect());
+    while s.switch.worker().tracker().len() < TABLE_NEW / 8 * 7 {
+        s.turn(1000);
+    }
+    let full = median((0..ROUNDS).map(|_| s.window(WINDOW_NS, opened)).collect());
+    let stats = s.switch.worker().tracker().stats.named();
+    println!("new connections per second of CPU time: {:.0} k into an empty table, {:.0} k into a full one", fresh / 1e3, full / 1e3);
+    println!("bytes per connection: {}", s.switch.worker().tracker().bytes() / s.switch.worker().tracker().len().max(1));
+    println!("{}", json!({"empty": fresh, "full": full, "counters": stats.iter().map(|(n, v)| (n.to_string(), *v)).collect::<std::collections::BTreeMap<_, _>>()}));
+    Ok(())
+}
+
+fn count_only(packets: u64) -> Result<(), String> {
+    let mut s = Subject { switch: switch(Attack::ConnectionFlood, TABLE_NEW, 0)?, turns: 0 };
+    while s.switch.worker().counters().received < packets {
+        s.turn(1);
+    }
+    println!("{}", json!({"packets": s.switch.worker().counters().received, "opened": opened(&mut s.switch)}));
+    Ok(())
+}
+
+fn flood() -> Result<(), String> {
+    let subject = |attack| -> Result<Subject, String> {
+        let mut s = Subject { switch: switch(attack, TABLE, VICTIMS)?, turns: 0 };
+        s.window(WARM_UP_NS, victims);
+        Ok(s)
+    };
+    let (mut plain, mut flooded) = (subject(Attack::Plain)?, subject(Attack::ConnectionFlood)?);
+    // The flood goes on until the table is as full as its port may make it.
+    while flooded.switch.worker().tracker().stats.named().iter().all(|(name, n)| !matches!(*name, "evicted" | "refused_share") || *n == 0) {
+        flooded.turn(1000);
+    }
+    let (mut before, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        before.push(plain.window(WINDOW_NS, victims));
+        beside.push(flooded.window(WINDOW_NS, victims));
+    }
+    let (before, beside) = (median(before), median(beside));
+    let kept = beside / before.max(1e-9);
+    let table = flooded.switch.worker().tracker().len();
+    println!("established traffic beside established traffic: {:.2} Mpps; beside SYNs into a full table ({table} of {TABLE}): {:.2} Mpps; kept {:.0} %", before / 1e6, beside / 1e6, kept * 100.0);
+    println!("{}", json!({"plain": before, "flooded": beside, "kept": kept, "connections": table}));
+    if kept < KEPT {
+        return Err(format!("established traffic keeps less than {:.0} %", KEPT * 100.0));
+    }
+    Ok(())
+}
