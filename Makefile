@@ -18,6 +18,7 @@ help:
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
 	@echo "make thousand    a thousand ports at once, beside Open vSwitch (root)"
+	@echo "make test-systemd  the unit under a real systemd in namespaces: start, reload, kill, stop (root)"
 	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
 
 build:
@@ -92,6 +93,11 @@ fuzz-vhost:
 thousand:
 	@scripts/need.sh test
 	$(CARGO) test --release --locked -p sluice --test database thousand -- --ignored --nocapture
+
+.PHONY: test-systemd
+test-systemd:
+	$(CARGO) build --release --locked -p sluice
+	@packaging/under-systemd.sh $${CARGO_TARGET_DIR:-target}/release
 
 # 10^8 connections come and go: the table's memory stays flat. Some minutes.
 soak-conntrack:

@@ -121,6 +121,7 @@ fn add_tunnel(switch: &mut Inline, by: PortIdx) {
         df: true,
         csum: false,
         gbp: false,
+        mark: 0,
     };
     let to = Some(Port { kind: PortKind::Tunnel(Arc::new(tunnel)), ..Port::device(0) });
     switch.change(&[

@@ -16,11 +16,11 @@ pub mod switching;
 
 pub use difference::{diff, Step};
 pub use error::ConfigError;
-pub use source::ovsdb::{read_rows, NoConfiguration, Origins, Reading};
+pub use source::ovsdb::{read_rows, NoConfiguration, Origins, Reading, Refusals, Subject};
 pub use source::toml::parse_toml;
 pub use state::{
-    Address, Bridge, Controller, ControllerTarget, DesiredState, FailMode, FlowTable, Io, Key, Node,
-    Overflow, Port, PortKind, Qos, Queue, Tls, Tos, Ttl, Underlay, Version, VhostUser, Vxlan, Workers, Zone,
+    Address, Bridge, Controller, ControllerTarget, DesiredState, Discipline, FailMode, FlowTable, Io, Key, Node,
+    Overflow, Port, PortKind, Qos, Queue, Tls, Tos, Ttl, TwoRates, Underlay, Version, VhostUser, Vxlan, Workers, Zone,
 };
 pub use switching::{
     Bond, BondMode, Lacp, LacpPort, McastSnooping, Mirror, Normal, Policing, PriorityTags, Switching, VlanMode,

@@ -206,6 +206,7 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
         df: true,
         csum: false,
         gbp: false,
+        mark: 0,
     };
     let device = Device { name: "wire".into(), mac: [2; 6], addresses: vec![own], exit: Exit::Port(under), mtu: 65_535 };
     let route = Route { prefix: own, len: 32, device: 0, gateway: None, source: Some(own) };
@@ -213,7 +214,7 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
         Change::SetPort { bridge: 0, port: 10, to: Some(Port { kind: PortKind::Tunnel(tunnel.into()), ..Port::device(0) }) },
         Change::SetIngress { device: under, to: Some(Ingress::Underlay) },
     ]);
-    s.set_underlay(Underlay { devices: vec![device], routes: vec![route], neighbours: [((0, own), [4; 6])].into() });
+    s.set_underlay(Underlay { devices: vec![device], routes: vec![route], neighbours: [((0, own), [4; 6])].into(), ..Underlay::default() });
 
     let (mut now_ms, mut total, mut long, mut runts) = (0, 0, 0, 0);
     for path in captures(&root) {

@@ -235,10 +235,11 @@ impl Exits {
     fn send_truncated(&mut self, mut frame: Frame, port: PortIdx, max_len: u32) {
         let max_len = max_len as usize;
         if frame.len() > max_len && !frame.truncate(max_len) {
-            let bytes = frame.to_vec();
+            let (bytes, queue) = (frame.to_vec(), frame.queue);
             let short = self.pool.alloc();
             self.pool.free(frame);
             let Some(mut short) = short else { return self.counters.drop(DropReason::NoBuffer, 1) };
+            short.queue = queue;
             if !short.fill(bytes.get(..max_len).unwrap_or(&bytes)) {
                 return self.drop(short, DropReason::NoBuffer);
             }
@@ -312,8 +313,7 @@ impl Exits {
             }
             Op::PopMpls { eth_type } => labels::pop(frame, h, *eth_type),
             Op::SetTtlUnderLabels(ttl) => labels::set_ttl_under(frame, h, *ttl),
-            // Queues are the business of ports that have them.
-            Op::SetQueue(_) => {}
+            Op::SetQueue(queue) => frame.queue = queue.unwrap_or(0),
             _ => {}
         }
         Ok(())
@@ -377,14 +377,15 @@ impl Exits {
 
     fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>) -> Wrapped {
         let keeps = Offloads { checksum: true, ..Offloads::NONE };
-        let mut cut = std::mem::take(&mut self.cut);
+        let (mut cut, queue) = (std::mem::take(&mut self.cut), frame.queue);
         if let Err(e) = offload::complete(&mut self.pool, frame, keeps, &mut cut) {
             self.counters.drop(drop_reason(e), 1);
             self.cut = cut;
             return Wrapped::Gone;
         }
         self.counters.copied += (cut.len() as u64).saturating_sub(1);
-        for piece in cut.drain(..) {
+        for mut piece in cut.drain(..) {
+            piece.queue = queue;
             let h = parse_part(piece.head(), piece.len());
             if let Wrapped::One(f) = self.wrap(piece, &h, e) {
                 self.cut.push(f);
@@ -475,7 +476,7 @@ enum Wrapped {
 
 fn whole_copy(pool: &mut Pool, frame: &Frame) -> Option<Frame> {
     let mut copy = pool.copy_range(frame, 0, frame.len())?;
-    copy.meta = frame.meta;
+    (copy.meta, copy.queue) = (frame.meta, frame.queue);
     Some(copy)
 }
 

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use sluice_flow::action::OfPort;
 use sluice_flow::{BridgeIdx, DropReason, PortIdx, RuleId};
 
+use crate::egress::QueueCount;
+
 /// Frames by fate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -23,7 +25,9 @@ pub struct Counters {
     /// Went to the controllers and nowhere else.
     pub punted: u64,
     /// Wait in the switch now: fragments to be tracked.
-    pub held: u64,
+    pub held_fragments: u64,
+    /// Wait in the switch now: in queues of ports' QoS.
+    pub held_queued: u64,
     /// Went nowhere, by reason.
     pub dropped: [u64; DropReason::COUNT],
     /// Flow cache: found and good.
@@ -41,7 +45,8 @@ impl Default for Counters {
             copied: 0,
             sent: 0,
             punted: 0,
-            held: 0,
+            held_fragments: 0,
+            held_queued: 0,
             dropped: [0; DropReason::COUNT],
             hits: 0,
             misses: 0,
@@ -65,7 +70,12 @@ impl Counters {
 
     /// Does what came in equal what went out, was punted or dropped?
     pub fn conserved(&self) -> bool {
-        self.received + self.injected + self.copied == self.sent + self.punted + self.held + self.dropped_total()
+        self.received + self.injected + self.copied == self.sent + self.punted + self.held() + self.dropped_total()
+    }
+
+    /// Wait in the switch now.
+    pub fn held(&self) -> u64 {
+        self.held_fragments + self.held_queued
     }
 }
 
@@ -125,6 +135,8 @@ pub struct Report {
     pub counters: Counters,
     /// Devices.
     pub ports: HashMap<PortIdx, PortCounters>,
+    /// Queues of devices' QoS: totals, by number.
+    pub queues: HashMap<PortIdx, Vec<(u32, QueueCount)>>,
     /// Rules that were used.
     pub rules: HashMap<RuleId, RuleUse>,
     /// Tables that were looked up.

@@ -143,7 +143,7 @@ impl Exits {
         };
         let held = Held { frame, headers: *h, md: route.md, tracking: t.clone(), drop: route.drop, payload };
         match self.fragments.add(&route.tracker.reassembly, of, span, t.owner, held, route.now_ms) {
-            Kept::Waits => self.counters.held = self.fragments.len() as u64,
+            Kept::Waits => self.counters.held_fragments = self.fragments.len() as u64,
             Kept::NoRoom(held) => self.drop(held.frame, DropReason::TooManyFragments),
             Kept::Wrong(held) => {
                 route.tracker.track(&track::request(t), None, &mut route.md, route.now_ms);
@@ -155,7 +155,7 @@ impl Exits {
 
     /// All pieces are there: judged as one, they go on.
     fn release(&mut self, pieces: Vec<(Span, Held)>, of: &Datagram, route: &mut Route<'_>) {
-        self.counters.held = self.fragments.len() as u64;
+        self.counters.held_fragments = self.fragments.len() as u64;
         let seen = whole(&pieces, of);
         let Some((_, last)) = pieces.last() else { return };
         let mut md = last.md;
@@ -178,6 +178,6 @@ impl Exits {
         for held in self.fragments.expire(rules, now_ms) {
             self.drop(held.frame, DropReason::FragmentsMissing);
         }
-        self.counters.held = self.fragments.len() as u64;
+        self.counters.held_fragments = self.fragments.len() as u64;
     }
 }

@@ -14,6 +14,7 @@ pub mod apply;
 pub mod classify;
 pub mod count;
 pub mod decide;
+pub mod egress;
 pub mod encap;
 pub mod fair;
 pub mod labels;

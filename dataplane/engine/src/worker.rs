@@ -23,8 +23,9 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::apply::{Exits, Route};
 use crate::classify::Caches;
-use crate::count::{PortCounters, RuleUse};
+use crate::count::{Counters, PortCounters, RuleUse};
 use crate::decide::Outbox;
+use crate::egress::{Egress, Losses};
 use crate::fair::{Fair, Work};
 use crate::police::Policer;
 use crate::store::Store;
@@ -88,6 +89,8 @@ struct Slot {
     gone: bool,
     /// What it may hand in.
     police: Option<Policer>,
+    /// What leaves by it first, and how fast.
+    egress: Option<Box<Egress>>,
 }
 
 /// One worker.
@@ -110,6 +113,8 @@ pub struct Worker {
     trouble: Vec<(PortIdx, PortError)>,
     /// Verdicts that flows let go of during this batch.
     released: Vec<u32>,
+    /// Devices with quality of service.
+    shaped: Vec<PortIdx>,
     pub(crate) tracker: Arc<Tracker>,
     /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
     carried: Vec<Carried>,
@@ -148,6 +153,7 @@ impl Worker {
             batch: Batch::default(),
             trouble: Vec::new(),
             released: Vec::new(),
+            shaped: Vec::new(),
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings::default())),
             carried: Vec::new(),
             remembers: false,
@@ -164,6 +170,9 @@ impl Worker {
         }
         self.tracker.expire(now_ms);
         self.exits.expire_fragments(&self.tracker.reassembly, now_ms);
+        if !self.shaped.is_empty() {
+            self.send_waiting();
+        }
         self.grow_caches();
         if self.views.is_nearly_full() {
             // Peers that are still there come back with their next packet.
@@ -388,16 +397,60 @@ impl Worker {
                 }
                 continue;
             };
-            let bytes: u64 = queue.iter().map(|f| f.len() as u64).sum();
-            let outcome = slot.port.send(&mut self.exits.pool, queue);
-            slot.counters.tx_packets += u64::from(outcome.sent);
-            slot.counters.tx_bytes += bytes;
-            slot.counters.tx_dropped += u64::from(outcome.dropped_total());
-            self.exits.counters.sent += u64::from(outcome.sent);
-            for reason in SendDrop::ALL {
-                self.exits.counters.drop(drop_reason(reason), u64::from(outcome.dropped_for(reason)));
+            slot.send(queue, &mut self.exits.pool, &mut self.exits.counters, self.now_ms);
+        }
+    }
+
+    /// Frames that waited in queues of ports, and may leave now.
+    fn send_waiting(&mut self) {
+        for device in &self.shaped {
+            let Some(Some(slot)) = self.ports.get_mut(usize::from(*device)) else { continue };
+            if slot.egress.as_ref().is_some_and(|e| e.waiting() > 0) {
+                let Some(queue) = self.exits.queues.get_mut(usize::from(*device)) else { continue };
+                slot.send(queue, &mut self.exits.pool, &mut self.exits.counters, self.now_ms);
             }
         }
+    }
+}
+
+impl Slot {
+    fn new(port: Box<dyn Port>) -> Slot {
+        Slot { port, counters: PortCounters::default(), gone: false, police: None, egress: None }
+    }
+
+    /// Hands frames to the device, those first that its quality of service lets out now.
+    fn send(&mut self, queue: &mut Vec<Frame>, pool: &mut Pool, counters: &mut Counters, now_ms: u64) {
+        if let Some(egress) = &mut self.egress {
+            let waited = egress.waiting() as u64;
+            let mut losses = Losses { pool, counters, lost: 0 };
+            egress.pass(queue, now_ms, &mut losses);
+            self.counters.tx_dropped += losses.lost;
+            counters.held_queued = counters.held_queued + egress.waiting() as u64 - waited;
+            if queue.is_empty() {
+                return;
+            }
+        }
+        let bytes: u64 = queue.iter().map(|f| f.len() as u64).sum();
+        let outcome = self.port.send(pool, queue);
+        self.counters.tx_packets += u64::from(outcome.sent);
+        self.counters.tx_bytes += bytes;
+        self.counters.tx_dropped += u64::from(outcome.dropped_total());
+        counters.sent += u64::from(outcome.sent);
+        for reason in SendDrop::ALL {
+            counters.drop(drop_reason(reason), u64::from(outcome.dropped_for(reason)));
+        }
+    }
+
+    /// Closes the device; what waits for it is lost.
+    fn close(mut self, pool: &mut Pool, counters: &mut Counters) {
+        if let Some(egress) = &mut self.egress {
+            let mut frames = Vec::new();
+            egress.give_up(&mut frames);
+            counters.held_queued -= frames.len() as u64;
+            counters.drop(DropReason::PortGone, frames.len() as u64);
+            frames.into_iter().for_each(|f| pool.free(f));
+        }
+        self.port.close(pool);
     }
 }
 

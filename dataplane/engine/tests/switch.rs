@@ -303,6 +303,7 @@ fn tunnel(remote: &str, local: &str) -> Option<Port> {
         df: true,
         csum: false,
         gbp: false,
+        mark: 0,
     };
     Some(Port { kind: PortKind::Tunnel(Arc::new(tunnel)), ..Port::device(0) })
 }
@@ -312,7 +313,7 @@ fn underlay(own: &str, peer: &str, exit: Exit) -> Change {
     let device = Device { name: "u".into(), mac: mac(0xaa), addresses: vec![own], exit, mtu: 1500 };
     let route = Route { prefix: peer, len: 24, device: 0, gateway: None, source: None };
     let neighbours = [((0, peer), mac(0xbb))].into();
-    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes: vec![route], neighbours }))
+    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes: vec![route], neighbours, ..Underlay::default() }))
 }
 
 #[test]

@@ -52,6 +52,8 @@ reasons! {
     MirrorPort, "mirror_port", "came in by a port that only sends the copies of a mirror";
     Protected, "protected", "from one protected port to another";
     Policed, "policed", "more than the port's ingress policing lets in";
+    QosQueueFull, "qos_queue_full", "the port's queue of its QoS was full, or too many frames waited in queues already";
+    EgressPoliced, "egress_policed", "more than the policer of the output port's QoS lets out";
     NoMember, "no_member", "NORMAL: multicast that nobody wants, or only the port it came in by";
     BondRefused, "bond_refused", "came in by a member of a bond that does not receive";
     BondLoop, "bond_loop", "came back by a bond that it was sent out by";

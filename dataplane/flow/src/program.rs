@@ -85,6 +85,8 @@ pub struct Tunnel {
     pub csum: bool,
     /// Group policy extension.
     pub gbp: bool,
+    /// Mark of packets that leave; 0 leaves them the one that they have.
+    pub mark: u32,
 }
 
 /// A port of a bridge.

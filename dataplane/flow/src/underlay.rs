@@ -53,6 +53,8 @@ pub struct Underlay {
     pub devices: Vec<Device>,
     /// Routes.
     pub routes: Vec<Route>,
+    /// Routes for packets that carry this mark only; they come before the others.
+    pub marked: Vec<(u32, Route)>,
     /// Hardware address of a neighbour on a device.
     pub neighbours: HashMap<(usize, IpAddr), [u8; 6]>,
 }
@@ -71,7 +73,14 @@ pub struct NextHop {
 impl Underlay {
     /// The way to `to`; `from` is used as source where it is given.
     pub fn route(&self, to: IpAddr, from: Option<IpAddr>) -> Option<NextHop> {
-        let best = self.routes.iter().filter(|r| contains(r.prefix, r.len, to)).max_by_key(|r| r.len)?;
+        self.route_marked(to, from, 0)
+    }
+
+    /// The way of a packet with this mark: by a route for that mark, else by one for all.
+    pub fn route_marked(&self, to: IpAddr, from: Option<IpAddr>, mark: u32) -> Option<NextHop> {
+        let leads = |r: &&Route| contains(r.prefix, r.len, to);
+        let marked = self.marked.iter().filter(|(m, _)| *m == mark).map(|(_, r)| r).filter(leads).max_by_key(|r| r.len);
+        let best = marked.or_else(|| self.routes.iter().filter(leads).max_by_key(|r| r.len))?;
         let device = self.devices.get(best.device)?;
         let same_family = |a: &&IpAddr| a.is_ipv4() == to.is_ipv4();
         let source = from.or(best.source).or_else(|| device.addresses.iter().find(same_family).copied())?;
@@ -125,6 +134,7 @@ mod tests {
         let u = Underlay {
             devices: vec![device("a", "192.0.2.1"), device("b", "198.51.100.1")],
             routes: vec![route("0.0.0.0", 0, 0, Some("192.0.2.254")), route("203.0.113.0", 24, 1, None)],
+            marked: vec![(7, route("203.0.113.0", 24, 0, Some("192.0.2.253")))],
             neighbours: HashMap::from([((1, ip("203.0.113.9")), [2; 6])]),
         };
         let hop = u.route(ip("203.0.113.9"), None).unwrap();
@@ -134,5 +144,7 @@ mod tests {
         assert_eq!((hop.device, hop.address, hop.source), (0, ip("192.0.2.254"), ip("192.0.2.7")));
         assert_eq!(u.neighbour(&hop), None);
         assert_eq!(u.route(ip("2001:db8::1"), None), None);
+        assert_eq!(u.route_marked(ip("203.0.113.9"), None, 7).unwrap().address, ip("192.0.2.253"));
+        assert_eq!(u.route_marked(ip("8.8.8.8"), None, 7).unwrap().address, ip("192.0.2.254"), "no route of its own");
     }
 }

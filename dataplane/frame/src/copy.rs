@@ -43,7 +43,7 @@ impl Pool {
     /// A copy of a frame, with what is known of it. `None` when the pool has too few chunks left.
     pub fn replicate(&mut self, frame: &Frame) -> Option<Frame> {
         let mut copy = if frame.is_linear() { self.copy_in(frame.head())? } else { self.copy_range(frame, 0, frame.len())? };
-        copy.meta = frame.meta;
+        (copy.meta, copy.queue) = (frame.meta, frame.queue);
         Some(copy)
     }
 

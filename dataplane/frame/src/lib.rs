@@ -90,6 +90,8 @@ pub(crate) struct Descriptor {
 pub struct Known {
     /// What is known of the frame beside its bytes.
     pub meta: Meta,
+    /// Queue that it takes at the port that it leaves by; 0 for none in particular.
+    pub queue: u32,
 }
 
 /// One frame: the only owner of its chunks.

@@ -29,7 +29,7 @@ pub use group::{
 pub use monitor::{monitor_flags, FlowChange, FlowEvent, FlowMonitorRequest, FlowUpdate, MonitorCommand};
 pub use packet::{PacketIn, PacketInFormat, PacketOut};
 pub use port::{
-    features, port_config, port_state, Port, PortMod, PortReason, PortStats, PortStatus, QueueStats,
+    features, port_config, port_state, Port, PortMod, PortReason, PortStats, PortStatus, QueueConfig, QueueStats,
     QueueStatsRequest,
 };
 pub use stats::{
@@ -153,8 +153,8 @@ pub enum Message {
     StatsReply(StatsReply),
     /// Which queues has a port? (1.0 to 1.3.)
     QueueGetConfigRequest(PortNo),
-    /// The queues of a port; Sluice has none to tell of.
-    QueueGetConfigReply(PortNo),
+    /// The queues of a port.
+    QueueGetConfigReply(PortNo, Vec<QueueConfig>),
     /// `NXT_TLV_TABLE_MOD`.
     TlvTableMod(TlvTableMod),
     /// `NXT_TLV_TABLE_REQUEST`.
@@ -213,7 +213,7 @@ impl Message {
             | Message::BarrierReply
             | Message::RoleReply(_)
             | Message::GetAsyncReply(_)
-            | Message::QueueGetConfigReply(_)
+            | Message::QueueGetConfigReply(..)
             | Message::TlvTableReply(_)
             | Message::RoleStatus(_)
             | Message::TableStatus(_)

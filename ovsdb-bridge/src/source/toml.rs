@@ -120,7 +120,7 @@ fn unicast(item: &Item<'_>) -> Result<[u8; 6], ConfigError> {
 fn protocols(table: &Table<'_>) -> Result<Vec<Version>, ConfigError> {
     let expected = "a list of OpenFlow10 to OpenFlow15";
     let Some(item) = table.get("protocols") else { return Ok(Vec::new()) };
-    item.list(expected)?.iter().map(|v| v.parsed("OpenFlow10 to OpenFlow15", Version::from_name)).collect()
+    item.list(expected)?.iter().map(|v| v.parsed("OpenFlow10 to OpenFlow15", Version::by_name)).collect()
 }
 
 fn controllers(table: &Table<'_>) -> Result<Vec<Controller>, ConfigError> {

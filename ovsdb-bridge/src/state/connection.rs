@@ -1,50 +1,5 @@
 //! Connections to controllers: where to, which versions, by which keys.
 
-/// A version of OpenFlow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
-    /// OpenFlow 1.0.
-    V10 = 1,
-    /// OpenFlow 1.1.
-    V11 = 2,
-    /// OpenFlow 1.2.
-    V12 = 3,
-    /// OpenFlow 1.3.
-    V13 = 4,
-    /// OpenFlow 1.4.
-    V14 = 5,
-    /// OpenFlow 1.5.
-    V15 = 6,
-}
-
-impl Version {
-    /// Every version, oldest first.
-    pub const ALL: [Version; 6] =
-        [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
-
-    /// The number in a message header.
-    pub const fn wire(self) -> u8 {
-        self as u8
-    }
-
-    /// The name that Open vSwitch uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Version::V10 => "OpenFlow10",
-            Version::V11 => "OpenFlow11",
-            Version::V12 => "OpenFlow12",
-            Version::V13 => "OpenFlow13",
-            Version::V14 => "OpenFlow14",
-            Version::V15 => "OpenFlow15",
-        }
-    }
-
-    /// The version with this name.
-    pub fn from_name(name: &str) -> Option<Version> {
-        Version::ALL.into_iter().find(|v| v.name().eq_ignore_ascii_case(name))
-    }
-}
-
 /// One end of an OpenFlow connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ControllerTarget {

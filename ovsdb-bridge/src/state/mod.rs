@@ -13,9 +13,10 @@ mod table;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-pub use connection::{Controller, ControllerTarget, Tls, Version};
+pub use connection::{Controller, ControllerTarget, Tls};
+pub use sluice_openflow::Version;
 pub use node::{Node, Zone};
-pub use qos::{Qos, Queue};
+pub use qos::{Discipline, Qos, Queue, TwoRates};
 pub use table::{FlowTable, Overflow};
 
 use crate::switching::{Bond, LacpPort, Mirror, Normal, Policing, Switching};

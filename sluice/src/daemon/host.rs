@@ -52,7 +52,7 @@ pub fn underlay(tables: &Tables, exit: impl Fn(&str) -> Option<Exit>) -> Underla
     }
     let neighbours = tables.neighbours();
     let neighbours = neighbours.filter_map(|(link, a, mac)| Some(((*place.get(&link)?, a), mac))).collect();
-    Underlay { routes: routes(tables, &place), devices, neighbours }
+    Underlay { routes: routes(tables, &place), devices, neighbours, ..Underlay::default() }
 }
 
 /// Of equal prefixes the last one wins, so the one with the smallest metric comes last.
@@ -90,7 +90,7 @@ mod tests {
     fn host() -> Tables {
         let mut tables = Tables::default();
         for (index, name) in [(2, "eth0"), (3, "eth1")] {
-            let link = Link { index, name: name.into(), mac: [2; 6], mtu: 1500, up: true, running: true, kind: None, master: None };
+            let link = Link { index, name: name.into(), mac: [2; 6], mtu: 1500, up: true, running: true, kind: None, master: None, alias: None };
             tables.apply(&Change::Link(link));
         }
         tables.apply(&Change::Address(Address { link: 2, address: ip("192.0.2.1"), length: 24 }));

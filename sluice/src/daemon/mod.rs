@@ -12,6 +12,7 @@ pub mod database;
 pub mod detach;
 pub mod host;
 pub mod log;
+pub mod netns;
 pub mod ofserver;
 pub mod publisher;
 pub mod rundir;

@@ -227,6 +227,7 @@ fn tunnels(switch: &mut Inline, tunnels: &[Tunnel], devices: &BTreeMap<OfPort, P
             df: true,
             csum: false,
             gbp: false,
+            mark: 0,
         };
         let to = Some(Port { kind: PortKind::Tunnel(Arc::new(tunnel)), ..Port::device(0) });
         switch.change(&[

@@ -113,3 +113,36 @@ fn a_killed_switch_leaves_taps_that_the_next_takes_over_or_removes() {
     assert!(routes.contains("10.77.0.0/16 via 10.9.0.1 dev keep0"), "{routes}");
     assert_eq!(node.column("interface keep0 error"), "[]");
 }
+
+#[test]
+fn a_killed_switch_finds_its_ports_again_in_the_namespaces_that_they_were_moved_to() {
+    if !can_make_namespaces("kill -9 with ports elsewhere") {
+        return;
+    }
+    let mut node = Node::start();
+    node.vsctl("add-br br0");
+    let guest = |n: u32| {
+        node.vsctl(&format!("add-port br0 int{n} -- set interface int{n} type=internal"));
+        node.guest(&format!("int{n}"), &format!("10.9.0.{n}/24"))
+    };
+    let guests: Vec<Guest> = (1..=3).map(guest).collect();
+    let namespaces: Vec<&str> = guests.iter().map(|g| g.0.as_str()).collect();
+    // One has another name there, as containers give it.
+    node.place.host(&format!("ip -n {0} link set int2 down && ip -n {0} link set int2 name eth0 && ip -n {0} link set eth0 up", namespaces[1]));
+    let pings = |from: &str, to: u32| {
+        let ping = std::process::Command::new("ip").args(["netns", "exec", from, "ping", "-c1", "-W1", &format!("10.9.0.{to}")]).output();
+        ping.is_ok_and(|o| o.status.success())
+    };
+    wait_for("a ping before", || pings(namespaces[0], 2) && pings(namespaces[0], 3));
+    if let Some(switch) = node.switch.take() {
+        switch.kill();
+    }
+    node.vsctl("--no-wait del-port br0 int3");
+    node.start_switch();
+    wait_for("a ping after", || pings(namespaces[0], 2) && pings(namespaces[1], 1));
+    assert_eq!(node.column("interface int2 error"), "[]");
+    assert_eq!(node.column("interface int2 link_state"), "up");
+    let left = || std::process::Command::new("ip").args(["-n", namespaces[2], "link", "show", "int3"]).output().is_ok_and(|o| o.status.success());
+    wait_for("the port that nobody wants to go", || !left());
+    assert!(!node.place.try_sh("ip link show int1").status.success(), "no second device is made");
+}

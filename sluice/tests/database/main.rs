@@ -4,6 +4,7 @@
 mod faults;
 mod model;
 mod node;
+mod process;
 mod reports;
 #[path = "../support/mod.rs"]
 mod support;
@@ -89,7 +90,7 @@ fn what_is_refused_says_so() {
         assert_eq!(node.column(&format!("interface {port} ofport")), "-1");
     }
     node.vsctl("set bridge br0 stp_enable=true");
-    assert!(node.log().contains("STP is not supported"), "{}", node.log());
+    assert!(node.log().contains("stp: not supported"), "{}", node.log());
     node.vsctl("--may-exist add-br br0");
 }
 

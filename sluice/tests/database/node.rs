@@ -33,6 +33,8 @@ impl Drop for Running {
 pub struct Node {
     pub switch: Option<Running>,
     pub server: Option<Running>,
+    /// More words for `ovsdb-server`.
+    pub server_words: Vec<String>,
     pub place: Place,
 }
 
@@ -48,7 +50,7 @@ impl Node {
     pub fn without_switch() -> Node {
         let place = Place::new();
         std::fs::create_dir_all(place.rundir()).expect("a run directory");
-        let mut node = Node { switch: None, server: None, place };
+        let mut node = Node { switch: None, server: None, server_words: Vec::new(), place };
         node.create_database("/usr/share/openvswitch/vswitch.ovsschema");
         node.start_server();
         node.vsctl("--no-wait init");
@@ -75,6 +77,7 @@ impl Node {
             .in_namespace("ovsdb-server")
             .args(["--no-chdir", "-vconsole:off", &format!("--unixctl={}", file("ovsdb.ctl"))])
             .args([format!("--remote=punix:{}", file("db.sock")), format!("--log-file={}", file("ovsdb.log")), file("conf.db")])
+            .args(&self.server_words)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -211,3 +211,23 @@ fn the_start_and_stop_script_finds_starts_and_stops_the_daemon() {
     assert!(run("stop --cleanup").0.starts_with("Stopped sluiced"));
     assert!(!place.try_sh("ip link show br0").status.success());
 }
+
+#[test]
+fn systemd_accepts_the_unit() {
+    let test = "systemd-analyze verify";
+    let place = std::env::temp_dir().join(format!("sluice-unit-{}", std::process::id()));
+    let unit = include_str!("../../../packaging/ovs-vswitchd.service");
+    let unit = unit.replace("/usr/sbin/sluiced", env!("CARGO_BIN_EXE_sluiced")).replace("/usr/bin/sluice ", concat!(env!("CARGO_BIN_EXE_sluice"), " "));
+    std::fs::create_dir_all(&place).expect("a directory");
+    std::fs::write(place.join("ovs-vswitchd.service"), unit).expect("a file");
+    let verified = Command::new("systemd-analyze").arg("verify").arg(place.join("ovs-vswitchd.service")).output();
+    let _ = std::fs::remove_dir_all(&place);
+    match verified {
+        Err(e) => println!("{test}: SKIPPED, systemd-analyze: {e}"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let about_ours: Vec<&str> = said.lines().filter(|l| l.contains("ovs-vswitchd.service")).collect();
+            assert!(about_ours.is_empty(), "{said}");
+        }
+    }
+}

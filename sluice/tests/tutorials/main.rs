@@ -5,6 +5,7 @@ mod bonds;
 mod in_band;
 mod limits;
 mod node;
+mod queues;
 mod rules;
 #[path = "../support/mod.rs"]
 mod support;

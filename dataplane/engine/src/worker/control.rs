@@ -17,7 +17,8 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::apply::Route;
 use crate::police::{Policer, Rates};
-use crate::count::{Counters, PortCounters, Report, RuleUse};
+use crate::count::{Counters, Report, RuleUse};
+use crate::egress::{Egress, Plan};
 use crate::BATCH;
 
 /// What is to be done with a controller's packet.
@@ -97,11 +98,9 @@ impl Worker {
             self.ports.push(None);
             self.exits.queues.push(Vec::with_capacity(2 * BATCH));
         }
-        let counters = PortCounters::default();
+        self.remove_port(device);
         if let Some(place) = self.ports.get_mut(at) {
-            if let Some(old) = place.replace(Slot { port, counters, gone: false, police: None }) {
-                old.port.close(&mut self.exits.pool);
-            }
+            *place = Some(Slot::new(port));
         }
         self.views.refresh(&self.program, self.ports.len());
     }
@@ -121,8 +120,30 @@ impl Worker {
     /// Takes a port away and closes it.
     pub fn remove_port(&mut self, device: PortIdx) {
         if let Some(old) = self.ports.get_mut(device as usize).and_then(Option::take) {
-            old.port.close(&mut self.exits.pool);
+            old.close(&mut self.exits.pool, &mut self.exits.counters);
         }
+        self.shaped.retain(|d| *d != device);
+    }
+
+    /// Sets what leaves by a device first, and how fast. Frames that wait there keep waiting.
+    pub fn shape(&mut self, device: PortIdx, plan: &Plan) {
+        let Some(Some(slot)) = self.ports.get_mut(device as usize) else { return };
+        let mut waiting = Vec::new();
+        if let Some(old) = &mut slot.egress {
+            old.give_up(&mut waiting);
+        }
+        self.exits.counters.held_queued -= waiting.len() as u64;
+        slot.egress = Egress::new(plan, slot.egress.as_deref(), self.now_ms).map(Box::new);
+        self.shaped.retain(|d| *d != device);
+        if slot.egress.is_some() {
+            self.shaped.push(device);
+        }
+        slot.send(&mut waiting, &mut self.exits.pool, &mut self.exits.counters, self.now_ms);
+    }
+
+    /// Do frames wait for their time? Then turns are needed although nothing comes in.
+    pub fn needs_time(&self) -> bool {
+        self.exits.counters.held_queued > 0
     }
 
     /// The memory of this worker's frames, to make ports with.
@@ -211,6 +232,8 @@ impl Worker {
         report.counters = self.exits.counters.clone();
         report.flows = self.caches.len();
         report.verdicts = self.store.len();
+        let queues = self.shaped.iter().filter_map(|d| Some((*d, self.ports.get(usize::from(*d))?.as_ref()?.egress.as_ref()?)));
+        report.queues = queues.map(|(device, egress)| (device, egress.counts().collect())).collect();
         report.ports = self
             .ports
             .iter()

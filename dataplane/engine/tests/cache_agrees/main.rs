@@ -226,7 +226,7 @@ fn underlay(r: &mut Random) -> Change {
     let device = Device { name: "u".into(), mac: [2, 0, 0, 0, 0, 1], addresses: vec![ip(own)], exit, mtu: 1500 };
     let route = Route { prefix: ip("192.0.2.0"), len: 24, device: 0, gateway: None, source: None };
     let neighbours = if r.one_in(4) { Default::default() } else { [((0, ip("192.0.2.2")), [2, 0, 0, 0, 0, 2])].into() };
-    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes: vec![route], neighbours }))
+    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes: vec![route], neighbours, ..Underlay::default() }))
 }
 
 fn ports() -> Vec<Change> {
@@ -246,6 +246,7 @@ fn ports() -> Vec<Change> {
         df: true,
         csum: false,
         gbp: false,
+        mark: 0,
     };
     for (bridge, port, kind) in [
         (0, 10, PortKind::Patch { bridge: 1, port: 10 }),

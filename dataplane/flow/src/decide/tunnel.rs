@@ -40,7 +40,10 @@ impl Walk<'_> {
         };
         let (encap, device) = reach;
         self.cross(number, false);
-        let outer = outer_key(&encap);
+        let mut outer = outer_key(&encap);
+        // What stays with the packet whatever its headers are.
+        outer.set(slot::PKT_MARK, u64::from(self.mark(tunnel)));
+        outer.set(slot::SKB_PRIORITY, self.view.key.get(slot::SKB_PRIORITY));
         let exit = device.exit;
         self.branch(|w| {
             w.emit(Op::Encap(Arc::new(encap)));
@@ -56,6 +59,14 @@ impl Walk<'_> {
         });
     }
 
+    /// The mark of a packet that leaves.
+    fn mark(&self, tunnel: &Tunnel) -> u32 {
+        match tunnel.mark {
+            0 => self.view.key.get(slot::PKT_MARK) as u32,
+            mark => mark,
+        }
+    }
+
     /// Outer headers and the device to leave by, or why the peer cannot be reached.
     fn reach(&mut self, tunnel: &Tunnel) -> Result<(Encap, Device), DropReason> {
         let key = &self.view.key;
@@ -65,7 +76,7 @@ impl Walk<'_> {
         let vni = tunnel.out_key.unwrap_or(key.get(slot::TUN_ID) as u32 & 0xff_ffff);
         let gbp = tunnel.gbp.then(|| (key.get(slot::TUN_GBP_ID) as u16, key.get(slot::TUN_GBP_FLAGS) as u8));
         let underlay = self.program.underlay();
-        let hop = underlay.route(to, from).ok_or(DropReason::NoRoute)?;
+        let hop = underlay.route_marked(to, from, self.mark(tunnel)).ok_or(DropReason::NoRoute)?;
         let device = underlay.devices.get(hop.device).cloned().ok_or(DropReason::NoRoute)?;
         let Some(dst_mac) = underlay.neighbour(&hop) else {
             self.event(Event::Resolve { device: hop.device, address: hop.address });

@@ -50,12 +50,14 @@ fn link(body: &[u8]) -> Option<Link> {
         running: flags & libc::IFF_RUNNING != 0 && flags & libc::IFF_UP != 0,
         kind: None,
         master: None,
+        alias: None,
     };
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             libc::IFLA_IFNAME => l.name = text(value),
             libc::IFLA_ADDRESS => l.mac = value.try_into().unwrap_or([0; 6]),
             libc::IFLA_MTU => l.mtu = u32_at(value, 0)?,
+            libc::IFLA_IFALIAS => l.alias = Some(text(value)),
             libc::IFLA_MASTER => l.master = u32_at(value, 0),
             libc::IFLA_LINKINFO => {
                 l.kind = attributes(value).find(|(k, _)| *k == libc::IFLA_INFO_KIND).map(|(_, v)| text(v));

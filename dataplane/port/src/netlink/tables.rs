@@ -26,6 +26,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Number of the device that it is enslaved to.
     pub master: Option<u32>,
+    /// What someone wrote down about it.
+    pub alias: Option<String>,
 }
 
 /// An address of a device.
@@ -338,7 +340,7 @@ mod tests {
         let mut t = Tables::default();
         let link = |index, up| {
             let name = format!("d{index}");
-            Change::Link(Link { index, name, mac: [0; 6], mtu: 1500, up, running: up, kind: None, master: None })
+            Change::Link(Link { index, name, mac: [0; 6], mtu: 1500, up, running: up, kind: None, master: None, alias: None })
         };
         t.apply(&link(1, true));
         t.apply(&link(2, false));

@@ -151,6 +151,26 @@ pub struct QueueStatsRequest {
     pub queue: u32,
 }
 
+/// What a queue is promised and allowed, as a controller is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueConfig {
+    /// Port.
+    pub port: PortNo,
+    /// Queue.
+    pub queue: u32,
+    /// In tenths of a percent of the link; above 1000: disabled; `u16::MAX`: not told.
+    pub min_rate: u16,
+    /// The same.
+    pub max_rate: u16,
+}
+
+impl QueueConfig {
+    /// Nothing is told of its rates.
+    pub fn unlimited(port: PortNo, queue: u32) -> QueueConfig {
+        QueueConfig { port, queue, min_rate: u16::MAX, max_rate: u16::MAX }
+    }
+}
+
 /// Counters of one queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueStats {

@@ -2,7 +2,7 @@
 
 use super::{
     FlowMonitorRequest, FlowStats, FlowStatsRequest, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
-    MeterConfig, MeterFeatures, MeterStats, Port, PortStats, QueueStats, QueueStatsRequest,
+    MeterConfig, MeterFeatures, MeterStats, Port, PortStats, QueueConfig, QueueStats, QueueStatsRequest,
 };
 use crate::action::PortNo;
 
@@ -151,12 +151,12 @@ pub enum StatsReply {
         /// The tables.
         tables: Vec<TableDesc>,
     },
-    /// Queues of a port, raw (1.4+).
+    /// Queues of a port (1.4+).
     QueueDesc {
         /// More parts follow.
         more: bool,
-        /// The descriptions.
-        body: Vec<u8>,
+        /// The queues.
+        queues: Vec<QueueConfig>,
     },
     /// Changes of the rules.
     FlowMonitor {

@@ -192,7 +192,7 @@ fn body(out: &mut String, v: Version, m: &Message, names: &Names) -> Result<(), 
         Message::TableMod(t) => table::table_mod(out, v, t, names),
         Message::GroupMod(g) => group::group_mod(out, v, g, names),
         Message::MeterMod(m) => group::meter_mod(out, m),
-        Message::QueueGetConfigReply(_) => {}
+        Message::QueueGetConfigReply(_, queues) => port::queue_configs(out, queues, names),
         Message::QueueGetConfigRequest(p) => {
             out.push_str(" port=");
             names.write_port(out, *p);

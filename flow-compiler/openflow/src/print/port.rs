@@ -7,7 +7,7 @@ use super::bits::write_bits;
 use super::duration;
 use crate::message::{
     features as f, port_config as c, port_state as s, Port, PortMod, PortReason, PortStats,
-    PortStatus, QueueStats,
+    PortStatus, QueueConfig, QueueStats,
 };
 use crate::text::Names;
 use std::fmt::Write;
@@ -162,6 +162,33 @@ pub(super) fn port_stats(out: &mut String, p: &PortStats, names: &Names) {
         duration(out, p.duration_sec, p.duration_nsec);
         out.push('\n');
     }
+}
+
+/// Prints queues and their rates, port by port.
+pub(super) fn queue_configs(out: &mut String, queues: &[QueueConfig], names: &Names) {
+    let mut all: Vec<&QueueConfig> = queues.iter().collect();
+    all.sort_by_key(|q| (q.port.0, q.queue));
+    let mut last = None;
+    for q in all {
+        if last.replace(q.port) != Some(q.port) {
+            out.push_str(if out.ends_with('\n') { "port=" } else { " port=" });
+            names.write_port(out, q.port);
+            out.push('\n');
+        }
+        let _ = write!(out, "queue {}:", q.queue);
+        rate(out, "min_rate", q.min_rate);
+        rate(out, "max_rate", q.max_rate);
+        out.push('\n');
+    }
+}
+
+/// In tenths of a percent of the link.
+fn rate(out: &mut String, name: &str, rate: u16) {
+    let _ = match rate {
+        0..=1000 => write!(out, " {name}:{}.{}%", rate / 10, rate % 10),
+        u16::MAX => Ok(()),
+        _ => write!(out, " {name}:(disabled)"),
+    };
 }
 
 /// Prints the counters of one queue.

@@ -92,8 +92,8 @@ pub(super) fn reply(out: &mut String, v: Version, r: &StatsReply, names: &Names)
             tables.iter().for_each(|t| table::desc(out, t, names));
         }
         StatsReply::FlowMonitor { updates, .. } => updates.iter().for_each(|u| monitor::update(out, u, names)),
+        StatsReply::QueueDesc { queues, .. } => port::queue_configs(out, queues, names),
         StatsReply::TableFeatures { .. }
-        | StatsReply::QueueDesc { .. }
         | StatsReply::Unread { .. } => {}
     }
 }

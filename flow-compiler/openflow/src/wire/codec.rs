@@ -6,7 +6,7 @@
 use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
-use super::{flow_mod, flow_stats, group, meter, packet, port, stats, status, switch, table};
+use super::{flow_mod, flow_stats, group, meter, packet, port, queue, stats, status, switch, table};
 use crate::error::OfpError;
 use crate::message::{DecodeError, EncodeError, Message, PacketInFormat, StatsReply};
 use crate::version::{Protocol, Version};
@@ -143,7 +143,10 @@ fn body(p: Protocol, xid: u32, a: &Announced<'_>) -> Result<Message, OfpError> {
         Kind::BundleControl => Message::BundleControl(switch::decode_bundle_control(b)?),
         Kind::BundleAdd => Message::BundleAdd(switch::decode_bundle_add(v, xid, b)?),
         Kind::QueueGetConfigRequest => Message::QueueGetConfigRequest(port::number(v, &mut r)?),
-        Kind::QueueGetConfigReply => Message::QueueGetConfigReply(port::number(v, &mut r)?),
+        Kind::QueueGetConfigReply => {
+            let (of, queues) = queue::decode_reply(v, &mut r)?;
+            Message::QueueGetConfigReply(of, queues)
+        }
         Kind::TlvTableMod => Message::TlvTableMod(switch::decode_tlv_mod(b)?),
         Kind::TlvTableRequest => Message::TlvTableRequest,
         Kind::TlvTableReply => Message::TlvTableReply(switch::decode_tlv_table(b)?),
@@ -248,7 +251,7 @@ fn kind_of(m: &Message, v: Version) -> (Kind, &'static str) {
         Message::BundleControl(_) => (Kind::BundleControl, "bundle control"),
         Message::BundleAdd(_) => (Kind::BundleAdd, "bundle addition"),
         Message::QueueGetConfigRequest(_) => (Kind::QueueGetConfigRequest, "queue config request"),
-        Message::QueueGetConfigReply(_) => (Kind::QueueGetConfigReply, "queue config reply"),
+        Message::QueueGetConfigReply(..) => (Kind::QueueGetConfigReply, "queue config reply"),
         Message::TlvTableMod(_) => (Kind::TlvTableMod, "TLV table mod"),
         Message::TlvTableRequest => (Kind::TlvTableRequest, "TLV table request"),
         Message::TlvTableReply(_) => (Kind::TlvTableReply, "TLV table reply"),
@@ -297,15 +300,11 @@ fn put_body(out: &mut Vec<u8>, v: Version, m: &Message) -> Result<(), EncodeErro
         }
         Message::BundleControl(c) => switch::encode_bundle_control(out, c),
         Message::BundleAdd(a) => switch::encode_bundle_add(out, a),
-        Message::QueueGetConfigRequest(p) | Message::QueueGetConfigReply(p) => {
+        Message::QueueGetConfigRequest(p) => {
             port::put_number(out, v, *p);
-            let reply = matches!(m, Message::QueueGetConfigReply(_));
-            out.zeros(match (v, reply) {
-                (Version::V10, true) => 6,
-                (Version::V10, false) => 2,
-                _ => 4,
-            });
+            out.zeros(if v == Version::V10 { 2 } else { 4 });
         }
+        Message::QueueGetConfigReply(of, queues) => queue::encode_reply(out, v, *of, queues),
         Message::TlvTableMod(t) => switch::encode_tlv_mod(out, t),
         Message::TlvTableReply(t) => switch::encode_tlv_table(out, t),
         Message::CtFlush(f) => status::encode_ct_flush(out, f)?,

@@ -25,6 +25,7 @@ mod oxs;
 mod packet;
 mod port;
 mod prop;
+mod queue;
 mod selection;
 mod stats;
 mod status;

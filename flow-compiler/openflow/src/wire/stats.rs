@@ -8,7 +8,7 @@
 use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
-use super::{flow_stats, group, meter, monitor, oxs, port, table};
+use super::{flow_stats, group, meter, monitor, oxs, port, queue, table};
 use crate::action::PortNo;
 use crate::error::OfpError;
 use crate::message::{
@@ -191,7 +191,9 @@ pub(super) fn decode_reply(a: &Announced<'_>) -> Result<StatsReply, OfpError> {
         Kind::FlowMonitorReply => {
             StatsReply::FlowMonitor { more, updates: items(body, |r| monitor::decode_update(v, r))? }
         }
-        Kind::QueueDescReply => StatsReply::QueueDesc { more, body: body.to_vec() },
+        Kind::QueueDescReply => {
+            StatsReply::QueueDesc { more, queues: items(body, |r| queue::decode_desc(v, r))? }
+        }
         _ => StatsReply::Unread { name: a.spelling.name, more, body: body.to_vec() },
     })
 }
@@ -319,8 +321,12 @@ pub(super) fn encode_reply(
         StatsReply::Aggregate { sums, .. } => put_aggregate(&mut parts.open, v, sums),
         StatsReply::GroupFeatures(f) => group::encode_features(&mut parts.open, f),
         StatsReply::MeterFeatures(f) => meter::encode_features(&mut parts.open, f),
-        StatsReply::TableFeatures { body, .. } | StatsReply::QueueDesc { body, .. } => {
-            parts.open.put(body);
+        StatsReply::TableFeatures { body, .. } => parts.open.put(body),
+        StatsReply::QueueDesc { queues, .. } => {
+            parts = parts.add_all(queues, |o, q| {
+                queue::encode_desc(o, v, q);
+                Ok(())
+            })?;
         }
         StatsReply::Flow { nxm, flows, .. } => {
             parts = parts.add_all(flows, |o, f| flow_stats::encode_one(o, v, *nxm, f))?;

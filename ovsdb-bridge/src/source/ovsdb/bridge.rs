@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{is_device_name, is_true, vlans, Reader};
+use super::{is_device_name, is_true, vlans, Reader, Subject};
 use crate::database::{Atom, Row, Uuid};
 use crate::source::addresses;
 use crate::state::{Bridge, FailMode, FlowTable, Overflow, Version};
@@ -28,7 +28,7 @@ impl Reader<'_> {
         bridge.hwaddr = self.other(row, &name, "hwaddr", addresses::unicast, "a unicast MAC address");
         bridge.default_hwaddr = Some(default_address(id));
         bridge.fail_mode = if row.text("fail_mode") == "secure" { FailMode::Secure } else { FailMode::Standalone };
-        bridge.protocols = row.texts("protocols").filter_map(Version::from_name).collect();
+        bridge.protocols = row.texts("protocols").filter_map(Version::by_name).collect();
         bridge.controllers = self.controllers(&name, row);
         bridge.mac_table_size = self.number(row, &name, "mac-table-size", 1, u64::from(u32::MAX)).map_or(8192, |n| n.clamp(10, 1_000_000) as u32);
         bridge.mac_ageing = self.number(row, &name, "mac-aging-time", 1, u64::from(u32::MAX)).map_or(300, |n| n.clamp(15, 3600) as u32);
@@ -45,14 +45,14 @@ impl Reader<'_> {
     }
 
     fn refuse_features(&mut self, name: &str, row: &Row) {
-        for (column, feature) in [("stp_enable", "STP"), ("rstp_enable", "RSTP")] {
+        for (column, feature) in [("stp_enable", "stp"), ("rstp_enable", "rstp")] {
             if row.flag(column).unwrap_or(false) {
-                self.complain(name, format!("{feature} is not supported: {column} has no effect, every port forwards"));
+                self.refuse(Subject::Bridge, name, feature, format!("not supported: {column} has no effect, every port forwards"));
             }
         }
-        for (column, feature) in [("netflow", "NetFlow"), ("sflow", "sFlow"), ("ipfix", "IPFIX"), ("auto_attach", "auto-attach")] {
+        for column in ["netflow", "sflow", "ipfix", "auto_attach"] {
             if row.references(column).next().is_some() {
-                self.complain(name, format!("{feature} is not supported: column {column} has no effect"));
+                self.refuse(Subject::Bridge, name, column, format!("not supported: column {column} has no effect"));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::origins::Interface;
 use super::tunnel::{unknown_options, vxlan};
-use super::{is_device_name, Reader};
+use super::{is_device_name, Reader, Subject};
 use crate::database::{Row, Uuid};
 use crate::source::addresses;
 use crate::state::{Bridge, Io, Port, PortKind, VhostUser};
@@ -39,13 +39,13 @@ impl Reader<'_> {
                 self.complain(&name, format!("options:{option} is not known for a vxlan port; it is ignored"));
             }
         }
-        for (column, feature) in [("bfd", "BFD"), ("lldp", "LLDP")] {
+        for column in ["bfd", "lldp"] {
             if row.entry(column, "enable") == Some("true") {
-                self.complain(&name, format!("{feature} is not supported: column {column} has no effect"));
+                self.refuse(Subject::Interface, &name, column, format!("not supported: column {column} has no effect"));
             }
         }
         if row.integer("cfm_mpid").is_some() {
-            self.complain(&name, "CFM is not supported: column cfm_mpid has no effect");
+            self.refuse(Subject::Interface, &name, "cfm", "not supported: column cfm_mpid has no effect");
         }
         let origin = Interface { row: id, bridge: bridge.name.clone(), refused: refused.clone() };
         self.reading.origins.interfaces.insert(name.clone(), origin);

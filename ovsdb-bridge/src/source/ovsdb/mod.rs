@@ -11,12 +11,15 @@ mod controller;
 mod interface;
 mod origins;
 mod port;
+mod qos;
+mod refusals;
 mod tunnel;
 
 use std::collections::BTreeMap;
 
 pub use interface::TYPES;
 pub use origins::Origins;
+pub use refusals::{Refusals, Subject};
 
 use crate::database::{Atom, Row, Tables, Uuid};
 use crate::source::addresses::manager;
@@ -38,6 +41,8 @@ pub struct Reading {
     pub version: Option<String>,
     /// Errors of ports that are there all the same: patches without a pair.
     pub unpaired: BTreeMap<String, String>,
+    /// What is refused of rows that are there all the same, for their status.
+    pub refusals: Refusals,
     /// What is refused or ignored, subject first.
     pub complaints: Vec<(String, String)>,
 }

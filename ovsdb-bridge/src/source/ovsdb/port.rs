@@ -1,9 +1,9 @@
-//! Rows of tables Port, QoS and Queue.
+//! Rows of table Port.
 
-use super::{is_true, vlans, Reader};
-use crate::database::{Atom, Row, Uuid};
+use super::{is_true, vlans, Reader, Subject};
+use crate::database::{Row, Uuid};
 use crate::source::addresses;
-use crate::state::{Bridge, Port, Qos, Queue};
+use crate::state::{Bridge, Port};
 use crate::switching::{Bond, BondMode, Lacp, PriorityTags, Switching, VlanMode};
 
 impl Reader<'_> {
@@ -28,10 +28,12 @@ impl Reader<'_> {
             let bond = self.bond(&name, row, members);
             bridge.bonds.push(bond);
         } else if row.optional_text("lacp").is_some_and(|l| l != "off") {
-            self.complain(&name, "LACP on a port with one interface is not supported; give it two or set lacp=off");
+            self.refuse(Subject::Port, &name, "lacp", "LACP on a port with one interface is not supported; give it two or set lacp=off");
         }
-        if is_true(row, "other_config", "stp-enable") || is_true(row, "other_config", "rstp-enable") {
-            self.complain(&name, "STP and RSTP are not supported; the port forwards");
+        for (key, feature) in [("stp-enable", "stp"), ("rstp-enable", "rstp")] {
+            if is_true(row, "other_config", key) {
+                self.refuse(Subject::Port, &name, feature, format!("not supported: other_config:{key} has no effect, the port forwards"));
+            }
         }
     }
 
@@ -45,10 +47,7 @@ impl Reader<'_> {
                 self.complain(name, format!("mac \"{text}\" is not a unicast MAC address; it is ignored"));
             }
         }
-        if row.references("qos").next().is_some() {
-            self.complain(name, "QoS has no effect yet: packets leave in the order in which they came");
-        }
-        port.qos = row.references("qos").find_map(|id| self.tables.row("QoS", id)).map(|qos| self.qos(qos));
+        port.qos = self.quality(name, &port.kind, row);
     }
 
     fn switching(&mut self, name: &str, row: &Row) -> Switching {
@@ -111,22 +110,5 @@ impl Reader<'_> {
             bond.hash_basis = basis as u32;
         }
         bond
-    }
-
-    fn qos(&self, row: &Row) -> Qos {
-        let settings = |row: &Row| row.entries("other_config").map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let queue = |(number, id): (&Atom, &Atom)| match (number, id) {
-            (Atom::Integer(number), Atom::Uuid(id)) => {
-                let row = self.tables.row("Queue", *id)?;
-                let dscp = row.integer("dscp").and_then(|n| u8::try_from(n).ok());
-                Some((u32::try_from(*number).ok()?, Queue { dscp, settings: settings(row) }))
-            }
-            _ => None,
-        };
-        Qos {
-            kind: row.text("type").to_string(),
-            settings: settings(row),
-            queues: row.pairs("queues").filter_map(queue).collect(),
-        }
     }
 }

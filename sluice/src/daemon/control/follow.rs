@@ -81,9 +81,10 @@ impl Follower {
         }
     }
 
-    /// Whether the first configuration is in force, or will not be ours to make.
+    /// Whether the first configuration is in force. Whoever started us waits for that, however long the
+    /// database is away or another switch has it, as with Open vSwitch.
     pub(super) fn has_begun(&self) -> bool {
-        self.confirmed.is_some() || self.lock_told
+        self.confirmed.is_some()
     }
 
     /// When something is due.
@@ -213,7 +214,8 @@ fn take(follower: &mut Follower, news: News, now_ms: u64) {
         News::Locked(false) => {
             follower.locked = false;
             if !std::mem::replace(&mut follower.lock_told, true) {
-                crate::log!(Error, "", "another ovs-vswitchd or sluiced holds the database's lock; waiting until it goes away");
+                let pid = std::process::id();
+                crate::log!(Error, "", "another ovs-vswitchd process is running, disabling this process (pid {pid}) until it goes away");
             }
         }
         News::Written(id, outcome) if follower.writing == Some(id) => {

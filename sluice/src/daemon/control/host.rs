@@ -172,7 +172,7 @@ mod tests {
     fn host() -> Tables {
         let mut tables = Tables::default();
         for (index, name) in [(1, "lo"), (2, "eth0"), (3, "br-ex")] {
-            let link = Link { index, name: name.into(), mac: [2; 6], mtu: 1500, up: true, running: true, kind: None, master: None };
+            let link = Link { index, name: name.into(), mac: [2; 6], mtu: 1500, up: true, running: true, kind: None, master: None, alias: None };
             tables.apply(&Change::Link(link));
         }
         for (text, length, link) in [("10.0.0.0", 24, 2), ("10.1.0.0", 24, 3), ("127.0.0.0", 8, 1)] {

@@ -107,7 +107,9 @@ impl Control {
         let unixctl = listen_for_commands(registry, &args)?;
         let cpu = state.workers.cpus.first().copied();
         let worker = Worker::start(settings, switch.tracker().clone(), BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
-        switch.set_mark(leftover::mark(rundir.path()));
+        let mark = leftover::mark(rundir.path());
+        switch.set_lost(leftover::taps_elsewhere(&mark));
+        switch.set_mark(mark);
         switch.employ(worker);
         Ok(Control {
             args,

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use sluice_openflow::message::Role;
 use sluice_ovsdb_bridge::database::{Datum, Schema, Uuid};
 use sluice_ovsdb_bridge::source::ovsdb::TYPES;
-use sluice_ovsdb_bridge::{Address, Origins, PortKind, Vxlan};
+use sluice_ovsdb_bridge::{Address, Origins, PortKind, Refusals, Subject, Vxlan};
 use sluice_port::netlink::{Link, LinkCounters};
 
 use super::follow::{text, Follower};
@@ -106,7 +106,7 @@ impl Control {
         for bridge in self.switch.bridges() {
             ports.extend(bridge.ports.values().map(|p| (p.name.as_str(), p)));
             if let Some(id) = reading.origins.bridges.get(&bridge.name) {
-                writer.want(schema, "Bridge", *id, bridge_columns(bridge));
+                writer.want(schema, "Bridge", *id, bridge_columns(bridge, &reading.refusals));
             }
             for (place, mirror) in bridge.wanted.mirrors.iter().enumerate() {
                 let row = reading.origins.mirrors.get(&(bridge.name.clone(), mirror.name.clone()));
@@ -122,9 +122,13 @@ impl Control {
         }
         let bonds = self.switch.bridges().flat_map(|b| &b.wanted.bonds);
         let bonded: HashSet<&str> = bonds.flat_map(|b| &b.members).map(String::as_str).collect();
+        for (name, id) in &reading.origins.ports {
+            writer.want(schema, "Port", *id, [("status", Datum::map(reading.refusals.of(Subject::Port, name)))]);
+        }
         for (name, origin) in &reading.origins.interfaces {
+            let refused: Vec<_> = reading.refusals.of(Subject::Interface, name).collect();
             let columns = match (&origin.refused, ports.get(name.as_str())) {
-                (None, Some(port)) => self.interface(port, &links, counters, reading.unpaired.get(name), bonded.contains(name.as_str())),
+                (None, Some(port)) => self.interface(port, &links, counters, reading.unpaired.get(name), bonded.contains(name.as_str()), &refused),
                 (Some(why), _) => nothing(why),
                 (None, None) => nothing("it was not made; see the log"),
             };
@@ -144,7 +148,7 @@ impl Control {
         }
     }
 
-    fn interface(&self, port: &PortState, links: &HashMap<&str, &Link>, counters: &HashMap<u32, LinkCounters>, unpaired: Option<&String>, bonded: bool) -> Columns {
+    fn interface(&self, port: &PortState, links: &HashMap<&str, &Link>, counters: &HashMap<u32, LinkCounters>, unpaired: Option<&String>, bonded: bool, refused: &[(&str, &str)]) -> Columns {
         let link = port.device_name().and_then(|name| links.get(name));
         let missing = port.error.as_deref().filter(|_| !matches!(port.attachment, Attachment::Device { open: true, .. }));
         if let Some(why) = missing {
@@ -152,7 +156,8 @@ impl Control {
         }
         let virtual_port = port.device_name().is_none();
         let up = |yes: bool| Datum::one(if yes { "up" } else { "down" });
-        let known = virtual_port || link.is_some();
+        // A tap that is open and out of sight is in another namespace.
+        let known = virtual_port || link.is_some() || port.is_tap();
         let optional = |n: Option<i64>| Datum::optional(n);
         let speed = i64::from(port.link.speed_kbps) * 1000;
         let mut columns = vec![
@@ -169,7 +174,7 @@ impl Control {
         ];
         let counted = link.and_then(|l| counters.get(&l.index));
         columns.push(("statistics", self.interface_statistics(port, counted)));
-        columns.push(("status", self.interface_status(port)));
+        columns.push(("status", Datum::map(self.interface_status(port).into_iter().chain(refused.iter().copied()))));
         columns.push(("lacp_current", Datum::optional(bonded.then(|| self.switch.lacp_current(&port.name)).flatten())));
         columns
     }
@@ -208,35 +213,37 @@ impl Control {
     }
 
     /// By which device a tunnel leaves, as far as that does not depend on the packet.
-    fn tunnel_status(&self, vxlan: &Vxlan) -> Datum {
+    fn tunnel_status(&self, vxlan: &Vxlan) -> Vec<(&str, &str)> {
         let host = self.host.tables();
         let link = match vxlan.remote_ip {
             Address::Fixed(remote) => host.route_to(remote).and_then(|hop| host.link(hop.link)),
             Address::Flow => None,
         };
-        Datum::map(link.into_iter().flat_map(|l| {
+        let pairs = link.into_iter().flat_map(|l| {
             let carrier = if l.running { "up" } else { "down" };
             [("tunnel_egress_iface", l.name.as_str()), ("tunnel_egress_iface_carrier", carrier)]
-        }))
+        });
+        pairs.collect()
     }
 
-    fn interface_status(&self, port: &PortState) -> Datum {
+    fn interface_status<'a>(&'a self, port: &'a PortState) -> Vec<(&'a str, &'a str)> {
         match port.wanted.as_ref().map(|w| &w.kind) {
             None | Some(PortKind::Internal | PortKind::Tap | PortKind::System { .. }) => {
                 let known = port.driver.iter().any(|text| !text.is_empty());
                 let names = ["driver_name", "driver_version", "firmware_version"];
-                Datum::map(names.into_iter().zip(port.driver.iter().map(String::as_str)).filter(|_| known))
+                names.into_iter().zip(port.driver.iter().map(String::as_str)).filter(|_| known).collect()
             }
             Some(PortKind::Vxlan(vxlan)) => self.tunnel_status(vxlan),
-            Some(_) => Datum::map::<&str, &str>([]),
+            Some(_) => Vec::new(),
         }
     }
 }
 
-fn bridge_columns(bridge: &Bridge) -> Columns {
+fn bridge_columns(bridge: &Bridge, refusals: &Refusals) -> Columns {
     vec![
         ("datapath_id", Datum::one(format!("{:016x}", bridge.datapath_id))),
         ("datapath_version", Datum::one("<built-in>")),
+        ("status", Datum::map(refusals.of(Subject::Bridge, &bridge.name))),
     ]
 }
 

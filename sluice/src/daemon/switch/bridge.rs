@@ -84,6 +84,8 @@ pub struct PortState {
     pub driver: [String; 3],
     /// How often the carrier came or went.
     pub link_resets: u32,
+    /// How frames leave by it.
+    pub shape: super::qos::Shape,
 }
 
 impl PortState {

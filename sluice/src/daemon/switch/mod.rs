@@ -12,8 +12,11 @@ mod multicast;
 mod news;
 mod paused;
 mod bonds;
+mod devices;
+mod lines;
 pub mod own;
 mod ports;
+pub mod qos;
 mod reports;
 mod retire;
 mod rules;
@@ -39,7 +42,7 @@ use sluice_openflow::{PortNo, VersionSet};
 use sluice_ovsdb_bridge as desired;
 
 use super::publisher::Publisher;
-use super::worker::{Command, Injection, News, Worker};
+use super::worker::{Command, Elsewhere, Injection, News, Worker};
 use bridge::Bridge;
 
 pub use news::RuleChange;
@@ -75,10 +78,12 @@ pub struct Switch {
     seeds: Seeds,
     /// What devices that are made are marked with.
     mark: Option<String>,
+    /// Taps of an earlier daemon that were moved away, by port.
+    lost: BTreeMap<String, Elsewhere>,
     /// Timeout policies of zones.
     zones: BTreeMap<u16, u8>,
     next_bridge: BridgeIdx,
-    devices: ports::Devices,
+    devices: devices::Devices,
     reports: reports::Reports,
     retiring: retire::Retiring,
     notices: VecDeque<Notice>,
@@ -123,7 +128,7 @@ impl Switch {
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings { seed: seeds.hash(&[1]), ..Default::default() })),
             seeds,
             next_bridge: 0,
-            devices: ports::Devices::default(),
+            devices: devices::Devices::default(),
             reports: reports::Reports::default(),
             retiring: retire::Retiring::default(),
             notices: VecDeque::new(),
@@ -135,6 +140,7 @@ impl Switch {
             zones: BTreeMap::new(),
             mark: None,
             managers: Vec::new(),
+            lost: BTreeMap::new(),
             device_names: Vec::new(),
             overrides: overrides::Overrides::default(),
             paused: paused::PausedPackets::default(),
@@ -158,6 +164,16 @@ impl Switch {
     /// Devices that are made are marked with this from now on.
     pub fn set_mark(&mut self, mark: String) {
         self.mark = Some(mark);
+    }
+
+    /// Taps of an earlier daemon that are in other namespaces, by port.
+    pub fn set_lost(&mut self, lost: BTreeMap<String, Elsewhere>) {
+        self.lost = lost;
+    }
+
+    /// Those of them that no port has taken over.
+    pub fn take_lost(&mut self) -> BTreeMap<String, Elsewhere> {
+        std::mem::take(&mut self.lost)
     }
 
     /// From now on this worker runs the programs.
@@ -411,8 +427,7 @@ impl Switch {
 }
 
 fn versions_of(wanted: &desired::Bridge) -> VersionSet {
-    let wanted = wanted.protocols.iter().filter_map(|v| sluice_openflow::Version::from_wire(v.wire()));
-    let set: VersionSet = wanted.collect();
+    let set: VersionSet = wanted.protocols.iter().copied().collect();
     if set == VersionSet::NONE {
         VersionSet::ALL
     } else {

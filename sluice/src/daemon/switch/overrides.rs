@@ -16,7 +16,7 @@ const MOST: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Overrides {
     neighbours: BTreeMap<(String, IpAddr), [u8; 6]>,
-    routes: BTreeMap<(IpAddr, u8), (String, Option<IpAddr>)>,
+    routes: BTreeMap<(IpAddr, u8, u32), (String, Option<IpAddr>)>,
 }
 
 impl Overrides {
@@ -32,21 +32,21 @@ impl Overrides {
         self.neighbours.clear();
     }
 
-    /// A route.
-    pub fn add_route(&mut self, prefix: IpAddr, length: u8, device: &str, gateway: Option<IpAddr>) {
+    /// A route, for packets of this mark only where it is not 0.
+    pub fn add_route(&mut self, prefix: IpAddr, length: u8, mark: u32, device: &str, gateway: Option<IpAddr>) {
         if self.routes.len() < MOST {
-            self.routes.insert((prefix, length), (device.to_string(), gateway));
+            self.routes.insert((prefix, length, mark), (device.to_string(), gateway));
         }
     }
 
     /// Removes a route; false when there is none.
-    pub fn delete_route(&mut self, prefix: IpAddr, length: u8) -> bool {
-        self.routes.remove(&(prefix, length)).is_some()
+    pub fn delete_route(&mut self, prefix: IpAddr, length: u8, mark: u32) -> bool {
+        self.routes.remove(&(prefix, length, mark)).is_some()
     }
 
-    /// Routes: prefix, its length, device, gateway.
-    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, &str, Option<IpAddr>)> {
-        self.routes.iter().map(|((p, l), (d, g))| (*p, *l, d.as_str(), *g))
+    /// Routes: prefix, its length, mark, device, gateway.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, u8, u32, &str, Option<IpAddr>)> {
+        self.routes.iter().map(|((p, l, m), (d, g))| (*p, *l, *m, d.as_str(), *g))
     }
 
     /// Adds all that has a device to what the host says.
@@ -57,10 +57,13 @@ impl Overrides {
                 underlay.neighbours.insert((*place, *address), *mac);
             }
         }
-        for (prefix, len, device, gateway) in self.routes() {
-            if let Some(place) = places.get(device) {
+        for (prefix, len, mark, device, gateway) in self.routes() {
+            let Some(place) = places.get(device) else { continue };
+            let route = Route { prefix, len, device: *place, gateway, source: None };
+            match mark {
                 // Of equal prefixes the last one wins.
-                underlay.routes.push(Route { prefix, len, device: *place, gateway, source: None });
+                0 => underlay.routes.push(route),
+                mark => underlay.marked.push((mark, route)),
             }
         }
     }
@@ -78,13 +81,13 @@ mod tests {
         let route = Route { prefix: ip("198.51.100.0"), len: 24, device: 0, gateway: None, source: None };
         let mut underlay = Underlay { devices: vec![device], routes: vec![route], ..Underlay::default() };
         let mut overrides = Overrides::default();
-        overrides.add_route(ip("198.51.100.0"), 24, "br1", Some(ip("192.0.2.9")));
-        overrides.add_route(ip("203.0.113.0"), 24, "absent", None);
+        overrides.add_route(ip("198.51.100.0"), 24, 0, "br1", Some(ip("192.0.2.9")));
+        overrides.add_route(ip("203.0.113.0"), 24, 0, "absent", None);
         overrides.set_neighbour("br1", ip("192.0.2.9"), [6; 6]);
         overrides.apply(&mut underlay);
         let hop = underlay.route(ip("198.51.100.7"), None).unwrap();
         assert_eq!((hop.address, underlay.neighbour(&hop)), (ip("192.0.2.9"), Some([6; 6])));
         assert_eq!(underlay.routes.len(), 2);
-        assert!(overrides.delete_route(ip("203.0.113.0"), 24) && !overrides.delete_route(ip("203.0.113.0"), 24));
+        assert!(overrides.delete_route(ip("203.0.113.0"), 24, 0) && !overrides.delete_route(ip("203.0.113.0"), 24, 0));
     }
 }

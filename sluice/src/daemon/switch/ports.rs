@@ -1,63 +1,19 @@
-//! Ports: opened, closed, tried again, and what the program says of them.
+//! Ports: added, changed, removed.
 //!
-//! Purpose: each port's place among the worker's devices, and its line in the program.
-//! Invariant: a port whose device is missing stays with its number and rules; it is tried again
-//! until the device is back. A place is given out again only after it was closed.
-//! Deliberately does not know: sockets of devices (the worker opens them).
+//! Purpose: each port has a number, settings and what the host says of its link.
+//! Invariant: a port keeps its number as long as it is there; its bridge's LOCAL comes and goes with it.
+//! Deliberately does not know: how devices are opened (`devices`), what the program says (`lines`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sluice_engine::police::Rates;
-use sluice_flow::program::{self, Ingress, PortKind, Tunnel};
-use sluice_flow::verdict::{OuterTos, OuterTtl};
-use sluice_flow::{BridgeIdx, Change, PortIdx};
+use sluice_flow::{BridgeIdx, Change};
 use sluice_openflow::message::{port_config, Port as Described, PortReason};
 use sluice_openflow::PortNo;
 use sluice_ovsdb_bridge as desired;
 
-use super::bridge::{datapath_id_of, mac_of, mac_of_device, Attachment, Bridge, Count, PortState};
+use super::bridge::{datapath_id_of, mac_of, mac_of_device, Attachment, Count, PortState};
 use super::link::LinkFacts;
-use super::{switching, Command, Switch};
-use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
-
-/// How long to wait before a device is tried again.
-const RETRY_MS: u64 = 1000;
-
-/// What a worker's device is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// A port of a bridge.
-    Port(BridgeIdx, PortNo),
-    /// It carries tunnels.
-    Underlay(String),
-}
-
-/// Places of devices.
-#[derive(Default)]
-pub(super) struct Devices {
-    owners: BTreeMap<PortIdx, Owner>,
-}
-
-impl Devices {
-    pub(super) fn claim(&mut self, owner: Owner) -> Option<PortIdx> {
-        let place = (0..PortIdx::MAX).find(|place| !self.owners.contains_key(place))?;
-        self.owners.insert(place, owner);
-        Some(place)
-    }
-
-    pub(super) fn free(&mut self, place: PortIdx) {
-        self.owners.remove(&place);
-    }
-
-    pub(super) fn owner(&self, place: PortIdx) -> Option<&Owner> {
-        self.owners.get(&place)
-    }
-
-    pub(super) fn place_of(&self, owner: &Owner) -> Option<PortIdx> {
-        self.owners.iter().find(|(_, o)| *o == owner).map(|(place, _)| *place)
-    }
-}
+use super::{Command, Switch};
 
 /// Settings of a device that can change while it is open.
 pub(super) struct Settings<'a> {
@@ -117,6 +73,7 @@ impl Switch {
             Some(port) if port.wanted != wanted => port.wanted = wanted,
             _ => return,
         }
+        self.shape(index, PortNo::LOCAL);
         self.submit_port(index, PortNo::LOCAL);
     }
 
@@ -167,6 +124,7 @@ impl Switch {
             error: None,
             driver: Default::default(),
             link_resets: 0,
+            shape: Default::default(),
         };
         let virtual_port = !port.is_opened();
         let link = if virtual_port { LinkFacts::VIRTUAL } else { LinkFacts::default() };
@@ -209,6 +167,7 @@ impl Switch {
         port.hw_addr = wanted.mac.unwrap_or(port.hw_addr);
         port.wanted = Some(wanted);
         self.police(index, number);
+        self.shape(index, number);
         self.submit_port(index, number);
         self.refresh_patches();
         self.refresh_normal(index);
@@ -244,53 +203,8 @@ impl Switch {
         device.set_up(up).map_err(|e| e.to_string())
     }
 
-    fn open_port(&mut self, index: BridgeIdx, number: PortNo) {
-        let Some(mut spec) = self.bridge(index).and_then(|b| Some(spec_of(b, b.ports.get(&number)?))) else { return };
-        spec.mark = self.mark.clone();
-        let owner = Owner::Port(index, number);
-        let place = self.devices.place_of(&owner).or_else(|| self.devices.claim(owner));
-        let Some(device) = place else { return };
-        if let Some(port) = self.port_mut(index, number) {
-            port.attachment = Attachment::Device { device, open: false };
-            port.retry_ms = None;
-            port.opening = true;
-        }
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Open { device, spec });
-        }
-    }
-
-    fn close_device(&mut self, device: PortIdx, delete: bool) {
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Close { device, delete });
-        }
-        self.devices.free(device);
-        self.reports.forget_device(device);
-    }
-
-    pub(super) fn device_opened(&mut self, device: PortIdx, facts: Opened) {
-        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else {
-            return self.underlay_opened(device, facts);
-        };
-        let Some(port) = self.port_mut(index, number) else { return };
-        port.attachment = Attachment::Device { device, open: true };
-        port.complained = false;
-        port.opening = false;
-        port.error = None;
-        crate::log!(Info, &port.name, "opened as port {} by {}", number.0 & 0xffff, facts.how);
-        if let Some(mac) = facts.mac {
-            port.hw_addr = mac;
-        }
-        port.driver = facts.driver;
-        self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Bridge { bridge: index, port: number.0 }) }]);
-        self.submit_port(index, number);
-        self.refresh_address(index);
-        self.police(index, number);
-        self.run_bonds(self.now_of_last_report());
-    }
-
     /// Tells the worker how much a device may hand in.
-    fn police(&mut self, index: BridgeIdx, number: PortNo) {
+    pub(super) fn police(&mut self, index: BridgeIdx, number: PortNo) {
         let Some(port) = self.bridge(index).and_then(|b| b.ports.get(&number)) else { return };
         let Attachment::Device { device, open: true } = port.attachment else { return };
         let p = port.wanted.as_ref().map(|w| w.policing).unwrap_or_default();
@@ -303,106 +217,6 @@ impl Switch {
     /// The address of a device that is to be made: the one that it has, if it is there already.
     pub(super) fn own_mac(&self, name: &str) -> [u8; 6] {
         mac_of_device(name).unwrap_or_else(|| mac_of(name, &self.seeds))
-    }
-
-    /// What the front of a vhost-user port did.
-    pub(super) fn front_did(&mut self, device: PortIdx, name: &str, event: &FrontEvent) {
-        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else { return };
-        let Some(port) = self.port_mut(index, number).filter(|p| p.name == name) else { return };
-        let link = match event {
-            FrontEvent::Up { features } => {
-                crate::log!(Info, name, "the guest's queues are ready, features {features:#x}");
-                LinkFacts::VIRTUAL
-            }
-            FrontEvent::Down => LinkFacts::default(),
-            FrontEvent::Connected => return crate::log!(Info, name, "the guest's front is connected"),
-            FrontEvent::Disconnected(why) => return crate::log!(Info, name, "the guest's front has gone: {why}"),
-            FrontEvent::Refused(why) => return crate::log!(Warn, name, "the guest's front asked for what cannot be: {why}"),
-            FrontEvent::Broken(why) => {
-                return crate::log!(Warn, name, "the guest broke the rules of virtio and was disconnected: {why}");
-            }
-        };
-        if port.link != link {
-            port.link = link;
-            self.notify_port(index, number, PortReason::Modify);
-        }
-    }
-
-    pub(super) fn device_failed(&mut self, device: PortIdx, why: &str, now_ms: u64) {
-        let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else {
-            return self.underlay_failed(device, why, now_ms);
-        };
-        let Some(port) = self.port_mut(index, number) else { return };
-        port.attachment = Attachment::Device { device, open: false };
-        port.retry_ms = Some(now_ms + RETRY_MS);
-        port.opening = false;
-        port.error = Some(why.to_string());
-        if !std::mem::replace(&mut port.complained, true) {
-            crate::log!(Warn, &port.name, "cannot open: {why}; its rules stay, trying again every second");
-        }
-    }
-
-    pub(super) fn device_trouble(&mut self, device: PortIdx, gone: bool, why: &str, now_ms: u64) {
-        let owner = self.devices.owner(device).cloned();
-        let name = match &owner {
-            Some(Owner::Port(index, number)) => self.port_mut(*index, *number).map(|p| p.name.clone()),
-            Some(Owner::Underlay(name)) => Some(name.clone()),
-            None => None,
-        };
-        let name = name.unwrap_or_default();
-        if !gone {
-            crate::log!(Warn, &name, "{why}");
-            return;
-        }
-        crate::log!(Warn, &name, "vanished ({why}); its rules stay, it comes back when the device does");
-        let Some(Owner::Port(index, number)) = owner else {
-            return self.underlay_failed(device, why, now_ms);
-        };
-        if let Some(port) = self.port_mut(index, number) {
-            port.attachment = Attachment::Device { device, open: false };
-            port.retry_ms = Some(now_ms + RETRY_MS);
-            port.error = Some(why.to_string());
-            port.link = LinkFacts::default();
-            port.complained = true;
-        }
-        self.submit_port(index, number);
-        self.notify_port(index, number, PortReason::Modify);
-    }
-
-    /// Tries to open devices whose time has come.
-    pub fn retry_ports(&mut self, now_ms: u64) {
-        let due = |p: &&PortState| p.retry_ms.is_some_and(|at| at <= now_ms);
-        let all = self.bridges.values().flat_map(|b| b.ports.values().filter(due).map(|p| (b.index, p.number)));
-        for (index, number) in all.collect::<Vec<_>>() {
-            self.open_port(index, number);
-        }
-        self.retry_underlays(now_ms);
-    }
-
-    /// Devices that exist again are tried at once.
-    pub fn hurry(&mut self, exists: impl Fn(&str) -> bool, now_ms: u64) {
-        for port in self.bridges.values_mut().flat_map(|b| b.ports.values_mut()) {
-            let back = port.device_name().is_some_and(&exists);
-            if back && port.retry_ms.is_some() {
-                port.retry_ms = Some(now_ms);
-            }
-        }
-    }
-
-    /// Whether some port has this device.
-    pub fn has_device(&self, name: &str) -> bool {
-        self.bridges.values().any(|b| b.ports.values().any(|p| p.device_name() == Some(name)))
-    }
-
-    /// Whether a device is being opened and may still turn out well or badly.
-    pub fn is_opening(&self) -> bool {
-        self.worker.is_some() && self.bridges.values().any(|b| b.ports.values().any(|p| p.opening))
-    }
-
-    /// When devices have to be tried again, if any.
-    pub fn next_retry(&self) -> Option<u64> {
-        let ports = self.bridges.values().flat_map(|b| b.ports.values().filter_map(|p| p.retry_ms));
-        ports.chain(self.next_underlay_retry()).min()
     }
 
     /// Takes in what the host says of devices now.
@@ -451,98 +265,5 @@ impl Switch {
                 }
             }
         }
-    }
-
-    /// Says in the program what a port is.
-    pub(super) fn submit_port(&mut self, index: BridgeIdx, number: PortNo) {
-        let Some(to) = self.program_port(index, number) else { return };
-        self.publisher.submit([Change::SetPort { bridge: index, port: number.0, to: Some(to) }]);
-    }
-
-    fn program_port(&self, index: BridgeIdx, number: PortNo) -> Option<program::Port> {
-        let bridge = self.bridge(index)?;
-        let port = bridge.ports.get(&number)?;
-        let (bond, lacp) = Switch::bond_of(bridge, number.0);
-        let has = |bit: u32| port.config & bit != 0;
-        Some(program::Port {
-            kind: self.program_kind(port),
-            vlan: switching::vlan_mode(port),
-            priority_tags: switching::priority_tags(port),
-            protected: port.wanted.as_ref().is_some_and(|w| w.switching.protected),
-            bond,
-            lacp,
-            no_flood: has(port_config::NO_FLOOD),
-            no_receive: has(port_config::NO_RECV),
-            no_forward: has(port_config::NO_FWD),
-            live: port.link.up && port.link.carrier,
-        })
-    }
-
-    fn program_kind(&self, port: &PortState) -> PortKind {
-        match port.wanted.as_ref().map(|w| &w.kind) {
-            Some(desired::PortKind::Patch { peer }) => self.patch_to(peer),
-            Some(desired::PortKind::Vxlan(vxlan)) => PortKind::Tunnel(Arc::new(tunnel(vxlan))),
-            _ => match port.attachment {
-                Attachment::Device { device, open: true } => PortKind::Device(device),
-                _ => PortKind::Absent,
-            },
-        }
-    }
-
-    fn patch_to(&self, peer: &str) -> PortKind {
-        let other = self.bridges.values().find_map(|b| Some((b.index, b.port_by_name(peer)?.number)));
-        other.map_or(PortKind::Absent, |(bridge, port)| PortKind::Patch { bridge, port: port.0 })
-    }
-
-    /// Either half of a patch may have come or gone.
-    fn refresh_patches(&mut self) {
-        let is_patch = |p: &&PortState| matches!(p.wanted.as_ref().map(|w| &w.kind), Some(desired::PortKind::Patch { .. }));
-        let all = self.bridges.values().flat_map(|b| b.ports.values().filter(is_patch).map(|p| (b.index, p.number)));
-        for (index, number) in all.collect::<Vec<_>>() {
-            self.submit_port(index, number);
-        }
-    }
-}
-
-fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
-    let kind = match port.wanted.as_ref().map(|w| &w.kind) {
-        _ if port.number == PortNo::LOCAL => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
-        Some(desired::PortKind::VhostUser(vhost)) => DeviceKind::Vhost(vhost.clone()),
-        Some(desired::PortKind::System { io, .. }) => DeviceKind::Existing { io: *io, only_ours: None },
-        None | Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
-    };
-    let mac = port.wanted.as_ref().and_then(|w| w.mac).filter(|_| port.number != PortNo::LOCAL);
-    let wished = port.wanted.as_ref().map_or(bridge.wanted.mtu, |w| w.mtu);
-    let usual = u16::try_from(bridge.mtu).ok().filter(|mtu| *mtu != 1500 && port.is_internal());
-    let mtu = wished.or(usual);
-    DeviceSpec { name: port.device_name().unwrap_or(&port.name).to_string(), kind, mac, mtu, mark: None }
-}
-
-fn tunnel(vxlan: &desired::Vxlan) -> Tunnel {
-    let fixed = |address: desired::Address| match address {
-        desired::Address::Fixed(address) => Some(address),
-        desired::Address::Flow => None,
-    };
-    let fixed_key = |key: desired::Key| match key {
-        desired::Key::Fixed(key) => Some(key),
-        desired::Key::Flow => None,
-    };
-    Tunnel {
-        key: fixed_key(vxlan.key),
-        out_key: fixed_key(vxlan.out_key.unwrap_or(vxlan.key)),
-        remote: fixed(vxlan.remote_ip),
-        local: vxlan.local_ip.and_then(fixed),
-        dst_port: vxlan.dst_port,
-        tos: match vxlan.tos {
-            desired::Tos::Fixed(tos) => OuterTos::Set(tos),
-            desired::Tos::Inherit => OuterTos::Inherit,
-        },
-        ttl: match vxlan.ttl {
-            desired::Ttl::Fixed(ttl) => OuterTtl::Set(ttl),
-            desired::Ttl::Inherit => OuterTtl::Inherit,
-        },
-        df: vxlan.df,
-        csum: vxlan.csum,
-        gbp: vxlan.gbp,
     }
 }

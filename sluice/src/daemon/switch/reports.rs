@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use sluice_engine::egress::QueueCount;
 use sluice_engine::worker::flows::CachedFlows;
 use sluice_engine::{Counters, PortCounters, Report};
 use sluice_flow::PortIdx;
@@ -26,6 +27,7 @@ pub(super) struct Reports {
     answered: u64,
     counters: Counters,
     devices: HashMap<PortIdx, PortCounters>,
+    queues: HashMap<PortIdx, Vec<(u32, QueueCount)>>,
     folded_ms: u64,
     time: Time,
     cached: (usize, usize),
@@ -54,7 +56,13 @@ impl Reports {
         self.devices.get(&device).copied().unwrap_or_default()
     }
 
+    /// What queues of a device have done, by number.
+    pub(super) fn queues(&self, device: PortIdx) -> &[(u32, QueueCount)] {
+        self.queues.get(&device).map_or(&[], Vec::as_slice)
+    }
+
     pub(super) fn forget_device(&mut self, device: PortIdx) {
+        self.queues.remove(&device);
         self.devices.remove(&device);
     }
 }
@@ -146,6 +154,7 @@ impl Switch {
         self.reports.counters = report.counters.clone();
         self.reports.cached = (report.flows, report.verdicts);
         self.reports.devices.extend(report.ports.iter().map(|(d, c)| (*d, *c)));
+        self.reports.queues.clone_from(&report.queues);
         self.reports.answered = self.reports.answered.max(ticket);
         self.bury(ticket, self.reports.folded_ms);
     }

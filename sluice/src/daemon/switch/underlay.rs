@@ -12,7 +12,7 @@ use sluice_flow::underlay::{Exit, Underlay};
 use sluice_flow::{Change, PortIdx};
 use sluice_ovsdb_bridge as desired;
 
-use super::ports::Owner;
+use super::devices::Owner;
 use super::{Command, Switch};
 use crate::daemon::host::ipv4;
 use crate::daemon::worker::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
@@ -162,5 +162,5 @@ impl Switch {
 
 fn spec_of(wanted: &desired::Underlay, only_ours: &OnlyOurs) -> DeviceSpec {
     let kind = DeviceKind::Existing { io: wanted.io, only_ours: Some(only_ours.clone()) };
-    DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None, mark: None }
+    DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None, mark: None, elsewhere: None }
 }

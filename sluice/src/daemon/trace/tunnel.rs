@@ -39,7 +39,11 @@ impl Walk<'_> {
             Some(desired::Address::Fixed(address)) => Some(address),
             _ => None,
         };
-        let Some(hop) = underlay.route(remote, local) else {
+        let mark = match vxlan.egress_pkt_mark {
+            0 => self.packet.get(slot::PKT_MARK),
+            mark => u64::from(mark),
+        };
+        let Some(hop) = underlay.route_marked(remote, local, mark as u32) else {
             return self.say(Kind::Warn, "native tunnel routing failed");
         };
         let device = underlay.devices.get(hop.device);
@@ -57,7 +61,7 @@ impl Walk<'_> {
         self.say(Kind::Detail, format!("tunneling from {} {} to {} {}", mac(from), hop.source, mac(to), remote));
         let outer = self.outer(vxlan, from, to, hop.source, remote);
         match device.map(|d| &d.exit) {
-            Some(Exit::Bridge(index)) => self.on_through(*index, &outer, last),
+            Some(Exit::Bridge(index)) => self.on_through(*index, &outer, mark, last),
             _ => self.emit(Odp::Text(outer.push(name))),
         }
     }
@@ -87,13 +91,14 @@ impl Walk<'_> {
     }
 
     /// The outer packet goes through the bridge that its route leads to.
-    fn on_through(&mut self, index: sluice_flow::BridgeIdx, header: &Outer, last: bool) {
+    fn on_through(&mut self, index: sluice_flow::BridgeIdx, header: &Outer, mark: u64, last: bool) {
         let Some(bridge) = self.switch.bridge(index) else { return };
         let saved = (self.packet.clone(), self.base.clone(), self.wc.clone(), self.bridge, self.tree.at, self.conntracked);
         let outer = std::mem::take(&mut self.out);
         self.tree.at = self.tree.add(Kind::Bridge, format!("bridge(\"{}\")", bridge.name));
         self.bridge = index;
         self.packet = header.packet();
+        self.packet.set(slot::PKT_MARK, mark);
         self.base = self.packet.clone();
         self.clear_state();
         let table = std::mem::take(&mut self.table);

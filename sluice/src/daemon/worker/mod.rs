@@ -25,7 +25,7 @@ use sluice_flow::key::{slot, Key};
 use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
 use sluice_port::vhost::Observer;
 
-pub use open::{alias_of, DeviceKind, DeviceSpec, OnlyOurs, Opened};
+pub use open::{alias_of, DeviceKind, DeviceSpec, Elsewhere, OnlyOurs, Opened};
 pub use sluice_port::vhost::Event as FrontEvent;
 
 use super::clock::Clock;
@@ -70,6 +70,13 @@ pub enum Command {
         device: PortIdx,
         /// How much.
         rates: sluice_engine::police::Rates,
+    },
+    /// Let out by a device in this order and no faster than this.
+    Shape {
+        /// The device.
+        device: PortIdx,
+        /// How.
+        plan: Box<sluice_engine::egress::Plan>,
     },
     /// Send a frame by a device, past the tables.
     Transmit {

@@ -15,6 +15,8 @@ use sluice_port::tap::{TapKeeper, TapOptions, TapPort};
 use sluice_port::vhost::{Mode, Observer, VhostOptions, VhostPort};
 use sluice_port::{Device, Port, PortError, Trouble};
 
+use crate::daemon::netns::Namespace;
+
 /// What a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
@@ -56,6 +58,17 @@ pub struct DeviceSpec {
     pub mtu: Option<u16>,
     /// What a device that is made is marked with.
     pub mark: Option<String>,
+    /// Where a tap that an earlier daemon made has gone.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// A tap of ours in another network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: String,
 }
 
 /// What was found out on opening.
@@ -67,12 +80,15 @@ pub struct Opened {
     pub mac: Option<[u8; 6]>,
     /// The device's driver, its version and its firmware's; empty where the device does not tell.
     pub driver: [String; 3],
+    /// It is in another network namespace.
+    pub elsewhere: bool,
 }
 
 /// Opens a device. With it comes what can remove a device that was made.
 pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Observer) -> Result<(Box<dyn Port>, Opened, Option<TapKeeper>), PortError> {
     match &spec.kind {
         DeviceKind::Vhost(vhost) => open_vhost(spec, vhost, observer).map(|(port, facts)| (port, facts, None)),
+        DeviceKind::Tap { .. } if spec.elsewhere.is_some() => open_elsewhere(spec),
         DeviceKind::Tap { mac } => {
             let mtu = spec.mtu.map(u32::from);
             let options = TapOptions { persistent: true, mac: *mac, mtu, up: false };
@@ -84,7 +100,7 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Obse
                 let _ = std::fs::write(alias_of(&spec.name), mark);
             }
             let keeper = port.keeper();
-            Ok((Box::new(port), Opened { how: "tap".to_string(), mac, driver }, keeper))
+            Ok((Box::new(port), Opened { how: "tap".to_string(), mac, driver, elsewhere: false }, keeper))
         }
         DeviceKind::Existing { io, only_ours } => {
             let device = Device::open(&spec.name)?;
@@ -97,9 +113,27 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Obse
             let mac = device.mac().ok();
             let driver = device.driver_facts().unwrap_or_default();
             let (port, how) = existing(&spec.name, *io, only_ours.as_ref(), pool, umem)?;
-            Ok((port, Opened { how, mac, driver }, None))
+            Ok((port, Opened { how, mac, driver, elsewhere: false }, None))
         }
     }
+}
+
+/// Takes over a tap that was moved; its addresses, MAC and MTU are left as they are there.
+fn open_elsewhere(spec: &DeviceSpec) -> Result<(Box<dyn Port>, Opened, Option<TapKeeper>), PortError> {
+    let fail = |why: String| PortError::new(Trouble::Io, &spec.name, "take over tap device", why);
+    let Some(Elsewhere { namespace, name }) = &spec.elsewhere else { return Err(fail("it is not elsewhere".to_string())) };
+    let advice = |e: &dyn std::fmt::Display| {
+        fail(format!("{e}; it is {name} in the network namespace {namespace}: move it back with its name, or remove it there"))
+    };
+    let options = TapOptions { persistent: true, ..TapOptions::default() };
+    // A device that is not there would be made anew.
+    let opened = namespace.within(|| Device::open(name).and_then(|_| TapPort::open(name, options)));
+    let port = opened.map_err(|e| advice(&e))?.map_err(|e| advice(&e))?;
+    let mac = port.device().mac().ok();
+    let driver = port.device().driver_facts().unwrap_or_default();
+    let keeper = port.keeper();
+    let how = format!("tap {name} in the network namespace {namespace}");
+    Ok((Box::new(port), Opened { how, mac, driver, elsewhere: true }, keeper))
 }
 
 fn open_vhost(spec: &DeviceSpec, vhost: &VhostUser, observer: Observer) -> Result<(Box<dyn Port>, Opened), PortError> {
@@ -110,7 +144,7 @@ fn open_vhost(spec: &DeviceSpec, vhost: &VhostUser, observer: Observer) -> Resul
     let how = format!("vhost-user, {word} {path}");
     let options = VhostOptions { path: path.into(), mode, mtu: spec.mtu, iommu: vhost.iommu };
     let port = VhostPort::open(&spec.name, &options, observer)?;
-    Ok((Box::new(port), Opened { how, mac: None, driver: Default::default() }))
+    Ok((Box::new(port), Opened { how, mac: None, driver: Default::default(), elsewhere: false }))
 }
 
 fn existing(

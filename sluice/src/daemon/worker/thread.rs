@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -139,8 +140,7 @@ impl Body {
                 if !self.worker.arm() {
                     continue;
                 }
-                // News that found no room are offered again soon.
-                let timeout = (!self.kept.is_empty()).then(|| std::time::Duration::from_millis(5));
+                let timeout = self.patience();
                 self.berth.leave(self.worker.release_program());
                 let woken = self.poll.poll(&mut events, timeout);
                 if let Some(program) = self.berth.take() {
@@ -154,6 +154,17 @@ impl Body {
                 since = sluice_port::ticks();
             }
         }
+    }
+
+    /// How long it may sleep: frames that wait in queues have their time; news that found no room are
+    /// offered again soon.
+    fn patience(&self) -> Option<Duration> {
+        let ms = match (self.worker.needs_time(), self.kept.is_empty()) {
+            (true, _) => 1,
+            (false, false) => 5,
+            (false, true) => return None,
+        };
+        Some(Duration::from_millis(ms))
     }
 
     /// Carries out a command; false at the end.
@@ -177,6 +188,7 @@ impl Body {
                 self.worker.inject_with(&work, &i.pipeline(), &i.packet, self.clock.now_ms());
             }
             Command::Police { device, rates } => self.worker.police(device, rates),
+            Command::Shape { device, plan } => self.worker.shape(device, &plan),
             Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
             Command::Flows { ticket } => {
                 let flows = self.worker.cached_flows();

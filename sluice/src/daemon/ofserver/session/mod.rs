@@ -14,6 +14,7 @@ mod features;
 mod greeting;
 mod referred;
 mod monitors;
+mod queues;
 mod roles;
 mod statistics;
 mod table_features;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sluice_flow::program::Miss;
 use sluice_openflow::message::{
-    Aggregate, FlowStatsRequest, PortStats, QueueStatsRequest, StatsReply,
+    Aggregate, FlowStatsRequest, PortStats, StatsReply,
     StatsRequest, TableDesc, TableStats, UNKNOWN_COUNT,
 };
 use sluice_openflow::{Message, OfpError, PortNo, Version};
@@ -17,8 +17,6 @@ use super::{dump, table_features, Effect, Session, Turn, Wait};
 use crate::daemon::switch::bridge::{Attachment, PortState};
 use crate::daemon::switch::Switch;
 
-/// Every queue.
-const ALL_QUEUES: u32 = 0xffff_ffff;
 /// Rules that a table is said to hold at most; there is no limit.
 const MAX_ENTRIES: u32 = 1_000_000;
 
@@ -46,8 +44,8 @@ impl Session {
             StatsRequest::PortDesc(port) => self.describe_ports(port, xid, turn),
             StatsRequest::Queue(request) => self.queues(request, xid, turn),
             StatsRequest::QueueDesc(request) => {
-                self.check_queue(request, turn)?;
-                self.answer_stats(StatsReply::QueueDesc { more: false, body: Vec::new() }, xid, turn)
+                let queues = self.queue_configs(request, turn)?;
+                self.answer_stats(StatsReply::QueueDesc { more: false, queues }, xid, turn)
             }
             StatsRequest::TableDesc => self.describe_tables(xid, turn),
             StatsRequest::TableFeatures(wish) if wish.is_empty() => self.table_features(xid, turn),
@@ -137,26 +135,6 @@ impl Session {
     fn table_names(&self, turn: &Turn<'_>) -> BTreeMap<u8, String> {
         let wanted = turn.switch.bridge(self.bridge).into_iter().flat_map(|b| &b.wanted.tables);
         wanted.filter_map(|(table, t)| Some((*table, t.name.clone()?))).collect()
-    }
-
-    fn check_queue(&self, request: QueueStatsRequest, turn: &Turn<'_>) -> Result<(), OfpError> {
-        let all = [PortNo::ALL, PortNo::NONE].contains(&request.port);
-        let known = turn.switch.bridge(self.bridge).is_some_and(|b| b.ports.contains_key(&request.port));
-        match (all || known, request.queue) {
-            (false, _) => Err(OfpError::OFPQOFC_BAD_PORT),
-            (true, ALL_QUEUES) => Ok(()),
-            (true, _) => Err(OfpError::OFPQOFC_BAD_QUEUE),
-        }
-    }
-
-    fn queues(&mut self, request: QueueStatsRequest, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        self.check_queue(request, turn)?;
-        self.answer_stats(StatsReply::Queue { more: false, queues: Vec::new() }, xid, turn)
-    }
-
-    pub(super) fn queue_config(&mut self, port: PortNo, xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        self.check_queue(QueueStatsRequest { port, queue: ALL_QUEUES }, turn)?;
-        self.answer(Message::QueueGetConfigReply(port), xid, turn)
     }
 }
 

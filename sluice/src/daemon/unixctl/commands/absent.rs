@@ -15,7 +15,6 @@ const NO_MONITORING: &str = "There is no CFM and no BFD.";
 const BY_DATABASE: &str = "The datapath follows the database; use ovs-vsctl.";
 const BY_RULES: &str = "Flows follow from rules alone; use ovs-ofctl.";
 const NO_AUTO_ATTACH: &str = "There is no auto-attach.";
-const NO_QUEUES: &str = "Queues are counted, not shaped.";
 
 /// Every such command.
 pub(super) static ABSENT: &[Absent] = &[
@@ -56,8 +55,6 @@ pub(super) static ABSENT: &[Absent] = &[
     ("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", 2, 2, ONE_IMPLEMENTATION, true),
     ("odp-execute/action-impl-set", "name", 1, 1, ONE_IMPLEMENTATION, true),
     ("odp-execute/action-impl-show", "", 0, 0, ONE_IMPLEMENTATION, false),
-    ("qos/show", "interface", 1, 1, NO_QUEUES, false),
-    ("qos/show-types", "interface", 1, 1, NO_QUEUES, false),
     ("rstp/show", "[bridge]", 0, 1, "", false),
     ("rstp/tcn", "[bridge]", 0, 1, NO_SPANNING_TREE, false),
     ("stp/show", "[bridge]", 0, 1, "", false),

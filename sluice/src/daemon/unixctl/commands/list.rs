@@ -3,7 +3,7 @@
 //! Deliberately does not know: what they do.
 
 use super::absent::ABSENT;
-use super::{basic, bonds, conntrack, datapath, explain, flows, fragments, limits, pmd, switching, tables, tunnels, workers};
+use super::{basic, bonds, conntrack, datapath, explain, flows, fragments, limits, pmd, qos, switching, tables, tunnels, workers};
 use super::{Command, Need};
 
 type Run = fn(&mut super::Console<'_>, &[&str]) -> super::Reply;
@@ -88,6 +88,8 @@ static COMMANDS: &[Command] = &[
     now("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, tunnels::delete_route),
     now("ovs/route/lookup", "ip_addr [pkt_mark=mark]", 1, 2, tunnels::look_up),
     now("ovs/route/show", "", 0, 0, tunnels::routes),
+    counted("qos/show", "interface", 1, 1, qos::show),
+    now("qos/show-types", "interface", 1, 1, qos::types),
     counted("revalidator/purge", "", 0, 0, workers::nothing),
     counted("revalidator/wait", "", 0, 0, workers::nothing),
     now("sluice/explain-tables", "[bridge]", 0, 1, tables::explain),

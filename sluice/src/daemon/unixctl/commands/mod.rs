@@ -15,6 +15,7 @@ mod fragments;
 mod limits;
 mod list;
 mod pmd;
+mod qos;
 mod switching;
 mod tables;
 mod tunnels;

@@ -105,9 +105,12 @@ pub(super) fn routes(console: &mut Console<'_>, _: &[&str]) -> Reply {
         let source = route.source.or(own).map(|s| format!(" SRC {s}")).unwrap_or_default();
         routed.push((length, prefix, format!("Cached: {prefix}/{length} dev {}{gateway}{source}\n", link.name)));
     }
-    for (prefix, length, device, gateway) in console.switch.overrides.routes() {
+    for (prefix, length, mark, device, gateway) in console.switch.overrides.routes() {
         let gateway = gateway.map(|g| format!(" GW {g}")).unwrap_or_default();
-        routed.push((length, prefix, format!("User: {prefix}/{length} dev {device}{gateway}\n")));
+        let mark = if mark == 0 { String::new() } else { format!(" MARK {mark}") };
+        let own = host.link_by_name(device).and_then(|l| host.addresses(l.index).map(|a| a.address).find(|a| a.is_ipv4() == prefix.is_ipv4()));
+        let source = own.map(|s| format!(" SRC {s}")).unwrap_or_default();
+        routed.push((length, prefix, format!("User: {prefix}/{length}{mark} dev {device}{gateway}{source}\n")));
     }
     routed.sort_by_key(|(length, a, _)| (std::cmp::Reverse(length + if a.is_ipv4() { 96 } else { 0 }), *a));
     let lines = rows.into_iter().chain(routed).map(|(_, _, line)| line);
@@ -118,8 +121,11 @@ pub(super) fn look_up(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let Some(address) = words.first().and_then(|w| w.parse::<IpAddr>().ok()) else {
         return Reply::Error("Invalid parameters".to_string());
     };
+    let Ok((mark, [])) = marked(words.get(1..).unwrap_or(&[])) else {
+        return Reply::Error("Invalid pkt_mark".to_string());
+    };
     let underlay = console.switch.program().underlay();
-    if let Some(hop) = underlay.route(address, None) {
+    if let Some(hop) = underlay.route_marked(address, None, mark) {
         let device = underlay.devices.get(hop.device).map_or("", |d| d.name.as_str());
         let gateway = if hop.address == address { "::".to_string() } else { hop.address.to_string() };
         return Reply::Text(format!("src {}\ngateway {gateway}\ndev {device}\n", hop.source));
@@ -134,6 +140,15 @@ pub(super) fn look_up(console: &mut Console<'_>, words: &[&str]) -> Reply {
     }
 }
 
+/// Takes `pkt_mark=N` from the end of the words: the mark, and the words in front of it.
+fn marked<'a, 'b>(words: &'a [&'b str]) -> Result<(u32, &'a [&'b str]), ()> {
+    let Some((text, rest)) = words.split_last().and_then(|(last, rest)| Some((last.strip_prefix("pkt_mark=")?, rest))) else {
+        return Ok((0, words));
+    };
+    let mark = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
+    mark.map(|mark| (mark, rest)).map_err(|_| ())
+}
+
 fn prefix(text: &str) -> Option<(IpAddr, u8)> {
     let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
     let address: IpAddr = address.parse().ok()?;
@@ -145,18 +160,17 @@ fn prefix(text: &str) -> Option<(IpAddr, u8)> {
 pub(super) fn add_route(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let [to, device, rest @ ..] = words else { return Reply::Error("Invalid parameters".to_string()) };
     let Some((address, length)) = prefix(to) else { return Reply::Error("Invalid 'ip/plen' parameter".to_string()) };
-    if rest.iter().any(|w| w.starts_with("pkt_mark=")) {
-        return Reply::Error("routes by packet mark are not supported".to_string());
-    }
+    let wrong = || Reply::Error("Invalid pkt_mark or IP gateway".to_string());
+    let Ok((mark, rest)) = marked(rest) else { return wrong() };
     let gateway = match rest.first().map(|w| w.parse::<IpAddr>()) {
-        Some(Err(_)) => return Reply::Error("Invalid pkt_mark or IP gateway".to_string()),
+        Some(Err(_)) => return wrong(),
         Some(Ok(gateway)) => Some(gateway),
         None => None,
     };
     if console.host.link_by_name(device).is_none() {
         return Reply::Error("Error while inserting route.".to_string());
     }
-    console.switch.overrides.add_route(address, length, device, gateway);
+    console.switch.overrides.add_route(address, length, mark, device, gateway);
     console.wishes.underlay = true;
     Reply::Text(OK.to_string())
 }
@@ -165,7 +179,10 @@ pub(super) fn delete_route(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let Some((address, length)) = words.first().and_then(|w| prefix(w)) else {
         return Reply::Error("Invalid parameters".to_string());
     };
-    if console.switch.overrides.delete_route(address, length) {
+    let Ok((mark, [])) = marked(words.get(1..).unwrap_or(&[])) else {
+        return Reply::Error("Invalid pkt_mark".to_string());
+    };
+    if console.switch.overrides.delete_route(address, length, mark) {
         console.wishes.underlay = true;
         return Reply::Text(OK.to_string());
     }
