@@ -3,6 +3,7 @@
 
 mod faults;
 mod model;
+mod names;
 mod node;
 mod process;
 mod reports;

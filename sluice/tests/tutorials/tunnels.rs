@@ -63,3 +63,29 @@ fn vxlan_between_ours_and_the_kernel() {
     wait_for("a ping over the tunnel", || a.pings("10.0.0.2"));
     assert!(b.pings("10.0.0.1"), "and the other way");
 }
+
+/// Packets that rules of `br-phy` saw leave with the tunnel's mark.
+fn marked(a: Node, b: Node) -> String {
+    a.cable(&b, "eth1");
+    for (node, n, peer) in [(&a, 1, 2), (&b, 2, 1)] {
+        physical(node, &format!("172.31.1.{n}"));
+        overlay(node, &format!("10.0.0.{n}"), &format!("172.31.1.{peer}"));
+    }
+    wait_for("a ping over the tunnel", || a.pings("10.0.0.2"));
+    a.sh("ovs-ofctl add-flow br-phy priority=9,udp,pkt_mark=0x7,actions=NORMAL");
+    a.appctl("ovs/route/add 172.31.1.0/24 br-phy pkt_mark=7");
+    a.sh("ovs-vsctl set interface vx0 options:egress_pkt_mark=7");
+    let seen = || !a.sh("ovs-ofctl dump-flows br-phy pkt_mark=0x7").contains("n_packets=0");
+    wait_for("a marked packet", || a.pings("10.0.0.2") && seen());
+    let routes = a.appctl("ovs/route/show");
+    let found = a.appctl("ovs/route/lookup 172.31.1.9 pkt_mark=7");
+    a.appctl("ovs/route/del 172.31.1.0/24 pkt_mark=7");
+    routes.lines().find(|l| l.starts_with("User")).unwrap_or_default().to_string() + &found
+}
+
+#[test]
+fn the_bridge_that_carries_a_tunnel_sees_its_mark_as_in_a_stock_switch() {
+    if can_run("egress_pkt_mark") {
+        assert_eq!(marked(Node::ours(), Node::ours()), marked(Node::stock(), Node::ours()));
+    }
+}

@@ -16,7 +16,7 @@ impl Reader<'_> {
         let name = row.text("name").to_string();
         let datapath = row.text("datapath_type");
         if !is_device_name(&name) {
-            return self.complain(&name, "is no name for a bridge: 1 to 15 bytes without blanks and slashes; the bridge is ignored");
+            return self.complain(&name, "is no name for a bridge: 1 to 15 bytes without blanks, slashes, colons and percent signs; the bridge is ignored");
         }
         self.reading.origins.bridges.insert(name.clone(), id);
         if !OURS.contains(&datapath) {

@@ -101,7 +101,7 @@ fn kind(name: &str, bridge: &Bridge, row: &Row) -> Result<PortKind, String> {
     let option = |key: &str| row.entry("options", key);
     let device = |kind: PortKind| match is_device_name(name) {
         true => Ok(kind),
-        false => Err(format!("\"{name}\" is no name for a device: 1 to 15 bytes without blanks and slashes")),
+        false => Err(format!("\"{name}\" is no name for a device: 1 to 15 bytes without blanks, slashes, colons and percent signs")),
     };
     if name.is_empty() {
         return Err("an interface has no name".to_string());

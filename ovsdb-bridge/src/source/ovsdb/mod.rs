@@ -174,10 +174,10 @@ fn vlans(row: &Row, column: &str) -> Vec<u16> {
     row.integers(column).filter(|n| (0..=LAST_VLAN).contains(n)).map(|n| n as u16).collect()
 }
 
-/// Whether a device can have this name.
+/// Whether a device can have this name. The kernel takes `%` for a wish to number the device.
 fn is_device_name(name: &str) -> bool {
     let length = (1..=15).contains(&name.len());
-    length && name != "." && name != ".." && !name.bytes().any(|b| b == b'/' || b == 0 || b.is_ascii_whitespace())
+    length && name != "." && name != ".." && !name.bytes().any(|b| matches!(b, b'/' | b':' | b'%' | 0) || b.is_ascii_whitespace())
 }
 
 fn is_true(row: &Row, column: &str, key: &str) -> bool {
