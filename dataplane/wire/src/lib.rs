@@ -24,6 +24,7 @@ mod packed;
 mod parse;
 pub mod sctp;
 pub mod tcp;
+pub mod too_big;
 pub mod udp;
 pub mod vlan;
 pub mod vxlan;
