@@ -20,6 +20,7 @@ use crate::count::Counters;
 use crate::meter::{remark, Meters};
 use crate::fragments::{Waiting, HELD_SHARE};
 use crate::joined::Way;
+use crate::too_big::Answers;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
@@ -57,6 +58,8 @@ pub struct Exits {
     pub counters: Counters,
     /// Token buckets.
     pub meters: Meters,
+    /// Answers to frames that were too big.
+    pub(crate) answers: Answers,
     ident: u16,
     cut: Vec<Frame>,
 }
@@ -74,6 +77,7 @@ impl Exits {
             fragments,
             counters: Counters::default(),
             meters: Meters::default(),
+            answers: Answers::default(),
             ident: 0,
             cut: Vec::new(),
         }
@@ -105,14 +109,14 @@ impl Exits {
     /// Executes all operations; the last one that sends takes the frame itself.
     pub fn apply(&mut self, mut frame: Frame, mut h: Headers, ops: &[Op], route: &mut Route<'_>) {
         match ops {
-            [Op::Encap(e), Op::Output(port)] if frame.meta.gso == Gso::None => return self.wrap_and_queue(frame, &h, e, *port),
+            [Op::Encap(e), Op::Output(port)] if frame.meta.gso == Gso::None => return self.wrap_and_queue(frame, &h, e, *port, route),
             [Op::Decap] => return self.unwrap(frame, &h, route),
             _ => {}
         }
         for (i, op) in ops.iter().enumerate() {
             let last = i + 1 == ops.len();
             match op {
-                Op::Encap(e) => match self.wrap(frame, &h, e) {
+                Op::Encap(e) => match self.wrap(frame, &h, e, route) {
                     Wrapped::One(f) => {
                         if let Some([Op::Output(port)]) = ops.get(i + 1..) {
                             return self.queue(*port, f);
@@ -330,22 +334,29 @@ impl Exits {
 
     /// What most packets for a tunnel need: no one looks at their new headers.
     #[inline]
-    fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>, port: PortIdx) {
+    fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>, port: PortIdx, route: &Route<'_>) {
+        if frame.len() > e.longest as usize {
+            return self.refuse_too_big(frame, h, e, route);
+        }
         let ident = self.ident.wrapping_add(1);
         if encap::encap(&mut frame, h, e, ident).is_ok() {
             self.ident = ident;
             return self.queue(port, frame);
         }
         // The frame was left as it was: a copy of it may have the room.
-        if let Wrapped::One(f) = self.wrap(frame, h, e) {
+        if let Wrapped::One(f) = self.wrap(frame, h, e, route) {
             self.queue(port, f);
         }
     }
 
     /// Outer headers; a frame that its sender left to be cut is cut first.
-    fn wrap(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>) -> Wrapped {
+    fn wrap(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>, route: &Route<'_>) -> Wrapped {
         if frame.meta.gso != Gso::None {
-            return self.cut_and_wrap(frame, e);
+            return self.cut_and_wrap(frame, e, route);
+        }
+        if frame.len() > e.longest as usize {
+            self.refuse_too_big(frame, h, e, route);
+            return Wrapped::Gone;
         }
         self.ident = self.ident.wrapping_add(1);
         match encap::encap(&mut frame, h, e, self.ident) {
@@ -375,7 +386,7 @@ impl Exits {
         }
     }
 
-    fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>) -> Wrapped {
+    fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>, route: &Route<'_>) -> Wrapped {
         let keeps = Offloads { checksum: true, ..Offloads::NONE };
         let (mut cut, queue) = (std::mem::take(&mut self.cut), frame.queue);
         if let Err(e) = offload::complete(&mut self.pool, frame, keeps, &mut cut) {
@@ -387,7 +398,7 @@ impl Exits {
         for mut piece in cut.drain(..) {
             piece.queue = queue;
             let h = parse_part(piece.head(), piece.len());
-            if let Wrapped::One(f) = self.wrap(piece, &h, e) {
+            if let Wrapped::One(f) = self.wrap(piece, &h, e, route) {
                 self.cut.push(f);
             }
         }

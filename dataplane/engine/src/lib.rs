@@ -26,6 +26,7 @@ mod parse;
 pub mod police;
 pub mod rewrite;
 pub mod store;
+mod too_big;
 pub mod track;
 pub mod translate;
 pub mod view;

@@ -1,5 +1,6 @@
 //! Whole frames through a worker: what goes in by one port comes out as the rules say.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use sluice_engine::{Settings, Worker};
@@ -13,6 +14,7 @@ use sluice_flow::verdict::{OuterTos, OuterTtl};
 use sluice_flow::{Change, DropReason, Key, MaskedKey, Program, Rule, Slot};
 use sluice_frame::Pool;
 use sluice_port::pcap::{Captured, Output, PcapPort, Repeat};
+use sluice_wire::{build, ipv4};
 
 struct Bench {
     worker: Worker,
@@ -340,6 +342,36 @@ fn vxlan_out_and_back_gives_the_same_frame() {
     b.rule(1, 0, 5, &[(slot::TUN_ID, 123)], vec![]);
     b.run(1, &wire);
     assert_eq!(b.dropped(DropReason::RuleDrop), 1);
+}
+
+#[test]
+fn a_packet_that_is_too_big_for_the_tunnel_is_answered_with_what_fits() {
+    let mut b = Bench::new(1);
+    b.port(0, 2, 1);
+    b.apply(&[
+        Change::SetPort { bridge: 0, port: 10, to: tunnel("192.0.2.2", "192.0.2.1") },
+        underlay("192.0.2.1", "192.0.2.2", Exit::Port(1)),
+    ]);
+    b.rule(0, 0, 1, &[(slot::IN_PORT, 1)], vec![Action::Output(10)]);
+    // 1500 of the device less 36 of outer headers: frames of 1464 bytes, packets of 1450.
+    let sized = |len: usize, flags: u16| {
+        let [src, dst] = [1, 2].map(|n| Ipv4Addr::new(10, 0, 0, n));
+        let header = ipv4::Header { tos: 0, total_len: 0, id: 1, flags, ttl: 64, proto: ipv4::UDP, src, dst };
+        build::frame(mac(2), mac(1), &[], 0x0800, &build::udp4(header, 1000, 53, &vec![0; len - 42]))
+    };
+    let fits = sized(1464, ipv4::DF);
+    assert_eq!(b.run(0, &[fits])[1][0].len(), 1514);
+    let long = sized(1465, ipv4::DF);
+    let out = b.run(0, std::slice::from_ref(&long));
+    assert!(out[1].is_empty());
+    let told = &out[0][0];
+    assert_eq!((&told[..6], &told[6..12]), (&long[6..12], &long[..6]));
+    assert_eq!((&told[26..30], &told[30..34]), (&long[30..34], &long[26..30]));
+    assert_eq!((told[34], told[35], &told[40..42]), (3, 4, &1450u16.to_be_bytes()[..]));
+    assert_eq!(b.dropped(DropReason::TunnelMtu), 1);
+    // One that may be fragmented is dropped and counted only: its sender would not believe the answer.
+    assert_eq!(b.run(0, &[sized(1465, 0)]).concat().len(), 0);
+    assert_eq!(b.dropped(DropReason::TunnelMtu), 2);
 }
 
 #[test]

@@ -64,6 +64,7 @@ reasons! {
     NoRoute, "no_route", "no route to the tunnel's peer";
     NeighbourUnresolved, "neighbour_unresolved", "the next hop's hardware address is not known yet";
     EncapTooLong, "encap_too_long", "too long to be a UDP datagram after encapsulation";
+    TunnelMtu, "tunnel_mtu", "with outer headers longer than the MTU of the device by which the tunnel leaves";
     NoHeadroom, "no_headroom", "no room left for another header";
     NoBuffer, "no_buffer", "the frame pool was empty when a copy was needed";
     TxQueueFull, "tx_queue_full", "the output port's queue was full";

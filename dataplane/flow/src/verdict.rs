@@ -192,6 +192,10 @@ pub struct Encap {
     pub csum: bool,
     /// Group policy id and flags (draft-smith-vxlan-group-policy), where the tunnel uses them.
     pub gbp: Option<(u16, u8)>,
+    /// Longest frame, in bytes, that the way can carry with these headers around it.
+    pub longest: u32,
+    /// The device whose peer is to hear that a frame was longer; `None` when it would not know the packet again.
+    pub back: Option<PortIdx>,
 }
 
 /// One table look-up on the way to a verdict.

@@ -85,6 +85,12 @@ fn a_tunnel_over_a_device_that_stays_the_hosts_reaches_the_kernel() {
     wait_for("a reply through the tunnel", || peers.ping(""));
     assert!(peers.ping("-s 1422 -M do"), "a packet as large as fits");
     assert!(crossed(place));
+    // A machine that thinks that more fits is told, and knows from then on.
+    place.host(&format!("ip -n {} link set eth0 mtu 1500", peers.machine));
+    assert!(!peers.ping("-s 1472 -M do"), "too big for the tunnel");
+    let route = place.sh(&format!("ip -n {} route get 10.9.0.2", peers.machine));
+    assert!(route.contains("mtu 1450"), "{route}");
+    wait_for("packets that their sender cuts by that", || peers.ping("-s 4000"));
     assert!(place.try_sh("ping -c 1 -W 1 192.0.2.2").status.success(), "the host still has its device");
     assert_eq!(daemon.stop(), Some(0));
     assert!(!place.sh("ip -d link show u0").contains("xdp"));

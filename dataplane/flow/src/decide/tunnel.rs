@@ -10,7 +10,12 @@ use crate::drop::DropReason;
 use crate::key::{slot, Key, PACKET_WORDS};
 use crate::program::{PortKind, Program, Tunnel};
 use crate::underlay::{Device, Exit};
-use crate::verdict::{Effect, Encap, Op, OuterTos, OuterTtl, Verdict};
+use crate::verdict::{Effect, Encap, Op, OuterTos, OuterTtl, PortIdx, Verdict};
+
+/// Outer IPv4, UDP and VXLAN headers, bytes.
+const OVERHEAD: u32 = 20 + 8 + 8;
+/// Words of the key that hold IP addresses, one bit each.
+const ADDRESS_WORDS: u64 = 1 << slot::NW_SRC.word | 0b1111 << slot::IPV6_SRC.word;
 
 /// A frame from a device that serves only tunnels.
 pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
@@ -99,8 +104,19 @@ impl Walk<'_> {
             df: tunnel.df,
             csum: tunnel.csum,
             gbp,
+            longest: device.mtu.saturating_sub(OVERHEAD),
+            back: self.device_behind(),
         };
         Ok((encap, device))
+    }
+
+    /// The device that the packet came in by, as long as the packet still has the addresses that it had there.
+    fn device_behind(&self) -> Option<PortIdx> {
+        let (bridge, port) = self.start;
+        match self.program.bridge(bridge)?.ports.get(&port)?.kind {
+            PortKind::Device(device) if self.view.written & ADDRESS_WORDS == 0 => Some(device),
+            _ => None,
+        }
     }
 }
 

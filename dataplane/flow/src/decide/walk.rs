@@ -84,6 +84,8 @@ pub(super) struct Walk<'a> {
     pub copies: Vec<(BridgeIdx, u8)>,
     /// Whom new connections count for.
     pub owner: u32,
+    /// Bridge and port where it began.
+    pub start: (BridgeIdx, OfPort),
     /// The packet may have connection state.
     pub tracked: bool,
     /// The next look-up is for the connection's first packet.
@@ -133,6 +135,7 @@ impl<'a> Walk<'a> {
             snaplen: None,
             copies: Vec::new(),
             owner: u32::from(bridge) << 16 ^ in_port,
+            start: (bridge, in_port),
             tracked: false,
             by_connection: false,
         }
