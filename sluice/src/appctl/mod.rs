@@ -47,10 +47,16 @@ pub fn main(program: &str, words: &[String]) -> ExitCode {
     }
 }
 
+const EXPLAIN: &str = "usage: sluice explain tables [-t TARGET] [BRIDGE]";
+
 /// `explain tables [-t TARGET] [BRIDGE]`: what a running daemon made of its rules.
 pub fn explain(program: &str, words: &[String]) -> ExitCode {
+    if words.iter().any(|w| w == "--help" || w == "-h") {
+        println!("{EXPLAIN}\n\nWhich structure each table of a running daemon has, of which rules, and why.");
+        return ExitCode::SUCCESS;
+    }
     let Some(("tables", rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) else {
-        return fail(program, "usage: sluice explain tables [-t TARGET] [BRIDGE]", 1);
+        return fail(program, EXPLAIN, 1);
     };
     let options = rest.iter().position(|w| w == "-t").map_or(0, |at| at + 2).min(rest.len());
     let mut asked = rest[..options].to_vec();

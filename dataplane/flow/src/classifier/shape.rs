@@ -34,7 +34,7 @@ impl Shape {
     pub fn reason(&self) -> String {
         match self.name() {
             "empty" => "no rules".to_string(),
-            "list" => format!("{} rules are compared faster than hashed", self.rules),
+            "list" => "so few are compared faster than hashed".to_string(),
             "hash per mask" => format!("{} masks tell their rules apart", self.masks),
             _ => format!("{} masks share {} hash tables, at most {} rules in a chain", self.masks, self.tables, self.longest),
         }

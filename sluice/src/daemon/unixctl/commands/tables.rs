@@ -23,7 +23,7 @@ pub(super) fn explain(console: &mut Console<'_>, words: &[&str]) -> Reply {
         let Some(compiled) = console.switch.program().bridge(bridge.index) else { continue };
         for (number, table) in compiled.tables.iter().enumerate().filter(|(_, t)| !t.rules.is_empty()) {
             let shape = table.rules.shape();
-            let _ = writeln!(out, "  table {number}: {} rules, {}: {}", shape.rules, shape.name(), shape.reason());
+            let _ = writeln!(out, "  table {number}: {} rule{}, {}: {}", shape.rules, if shape.rules == 1 { "" } else { "s" }, shape.name(), shape.reason());
         }
     }
     Reply::Text(out)
