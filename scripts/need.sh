@@ -15,7 +15,7 @@ case "$missing" in *rust*) echo "missing: Rust; get it from https://rustup.rs" >
 case "$1" in
 test) want ovs-ofctl openvswitch-switch; want ip iproute2; want zstd zstd; want ping iputils-ping
     want iperf3 iperf3; want curl curl; want socat socat; want traceroute traceroute
-    want vsftpd vsftpd; want lftp lftp; want in.tftpd tftpd-hpa ;;
+    want vsftpd vsftpd; want ethtool ethtool; want lftp lftp; want in.tftpd tftpd-hpa ;;
 demo) want ip iproute2; want ping iputils-ping; want ps procps ;;
 bench) want ip iproute2; want zstd zstd ;;
 conformance) want ip iproute2; want ping iputils-ping; want ethtool ethtool; want tcpdump tcpdump; want nc netcat-openbsd
