@@ -17,6 +17,7 @@ help:
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
+	@echo "make fuzz-openflow  mutants of every OpenFlow message and text (MUTANTS=N)"
 	@echo "make thousand    a thousand ports at once, beside Open vSwitch (root)"
 	@echo "make test-systemd  the unit under a real systemd in namespaces: start, reload, kill, stop (root)"
 	@echo "make bench-gate  instructions per packet beside another commit (BASE=REV); fails where they rose by 3 %"
@@ -47,7 +48,7 @@ conformance:
 bench-openflow:
 	@scripts/need.sh conformance
 	$(CARGO) build --release --locked -p sluice
-	@SLUICE_BIN=$${CARGO_TARGET_DIR:-target}/release python3 benches/openflow.py
+	@SLUICE_BIN=$${CARGO_TARGET_DIR:-target}/release PYTHONDONTWRITEBYTECODE=1 python3 benches/openflow
 
 bench:
 	@scripts/need.sh bench
@@ -88,6 +89,10 @@ test-vhost:
 
 fuzz-vhost:
 	HOSTILE_RUNS=$(or $(HOSTILE_RUNS),100000000) $(CARGO) test --release --locked -p sluice-port --lib whatever_a_guest_writes -- --include-ignored --nocapture
+
+.PHONY: fuzz-openflow
+fuzz-openflow:
+	MUTANTS=$(or $(MUTANTS),10000000) $(CARGO) test --release --locked -p sluice-openflow --test mutants -- --nocapture
 
 # A thousand ports in one transaction, beside Open vSwitch.
 thousand:

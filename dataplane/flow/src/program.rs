@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::action::OfPort;
+use crate::action::{Action, OfPort};
 use crate::classifier::Classifier;
 use crate::fdb::Fdb;
 use crate::group::{Group, GroupId};
@@ -19,7 +19,7 @@ use crate::key::{slot, Key};
 use crate::meter::{Meter, MeterId};
 use crate::reads::reads_of;
 use crate::referred::Referred;
-use crate::rule::{Rule, RuleId, SparseMask};
+use crate::rule::{MaskWords, Rule, RuleId, SparseMask};
 use crate::underlay::Underlay;
 use crate::normal::Normal;
 use crate::verdict::{BridgeIdx, OuterTos, OuterTtl, PortIdx};
@@ -297,6 +297,8 @@ pub struct Program {
     log: VecDeque<(u64, Note)>,
     /// Epoch of the newest note that fell out of the log.
     log_floor: u64,
+    /// The changes that are being applied are few enough for the log.
+    takes_notes: bool,
 }
 
 impl Program {
@@ -368,6 +370,12 @@ impl Program {
     pub fn apply(&mut self, changes: &[Change]) {
         let next = self.epoch + 1;
         let mut reshaped = false;
+        self.takes_notes = changes.len() <= LOG_LEN;
+        if !self.takes_notes {
+            // More than the log can hold: whoever comes from before decides everything anew.
+            self.log.clear();
+            self.log_floor = next;
+        }
         for change in changes {
             reshaped |= self.apply_one(change, next);
         }
@@ -494,6 +502,9 @@ impl Program {
     }
 
     fn note(&mut self, epoch: u64, note: Note) {
+        if !self.takes_notes {
+            return;
+        }
         self.log.push_back((epoch, note));
         if self.log.len() > LOG_LEN {
             if let Some((e, _)) = self.log.pop_front() {
@@ -584,28 +595,39 @@ impl Table {
     /// Adds a rule; true when its actions look at something new.
     fn insert(&mut self, rule: &Arc<Rule>) -> bool {
         self.rules.insert(rule.clone());
-        let reads = SparseMask::new(&reads_of(&rule.actions));
-        if reads.words.is_empty() {
+        let reads = reads(&rule.actions);
+        if reads.is_empty() {
             return false;
         }
-        let n = self.reads.entry(reads).or_insert(0);
-        *n += 1;
-        *n == 1
+        if let Some(n) = self.reads.get_mut(&*reads) {
+            *n += 1;
+            return false;
+        }
+        self.reads.insert(SparseMask { words: (*reads).into() }, 1);
+        true
     }
 
     /// Removes a rule; the flag is true when less is looked at now.
     fn remove(&mut self, id: RuleId) -> Option<(Arc<Rule>, bool)> {
         let rule = self.rules.remove(id)?;
-        let reads = SparseMask::new(&reads_of(&rule.actions));
+        let reads = reads(&rule.actions);
         let mut fewer = false;
-        if let Some(n) = self.reads.get_mut(&reads) {
+        if let Some(n) = self.reads.get_mut(&*reads) {
             *n -= 1;
             if *n == 0 {
-                self.reads.remove(&reads);
+                self.reads.remove(&*reads);
                 fewer = true;
             }
         }
         Some((rule, fewer))
+    }
+}
+
+/// What actions look at. Most rules only send.
+fn reads(actions: &[Action]) -> MaskWords {
+    match actions.iter().all(|a| matches!(a, Action::Output { .. })) {
+        true => MaskWords::NONE,
+        false => MaskWords::of(&reads_of(actions)),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: values are zero outside of their mask, so that equal matches have equal words.
 //! Deliberately does not know: cookies, timeouts, counters (the control side keeps them by id).
 
+use std::borrow::Borrow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::action::Action;
@@ -22,7 +24,7 @@ pub struct SparseMask {
 impl SparseMask {
     /// The words of `mask` that are not zero.
     pub fn new(mask: &Key) -> Self {
-        SparseMask { words: (0..WORDS).filter(|&i| mask.words[i] != 0).map(|i| (i as u8, mask.words[i])).collect() }
+        SparseMask { words: (*MaskWords::of(mask)).into() }
     }
 
     /// Writes the masked words of `key` to `out`, as many as the mask has, and returns them.
@@ -41,6 +43,79 @@ impl SparseMask {
             k.words[*i as usize] = *m;
         }
         k
+    }
+}
+
+impl Borrow<[(u8, u64)]> for SparseMask {
+    fn borrow(&self) -> &[(u8, u64)] {
+        &self.words
+    }
+}
+
+/// A mask that others share, findable in maps by its words alone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SharedMask(pub Arc<SparseMask>);
+
+impl Borrow<[(u8, u64)]> for SharedMask {
+    fn borrow(&self) -> &[(u8, u64)] {
+        &self.0.words
+    }
+}
+
+/// Words that most masks have room in.
+const FEW: usize = 16;
+
+/// The words of a mask that are not zero, mostly on the stack: to look for a mask without making one.
+pub struct MaskWords {
+    few: [(u8, u64); FEW],
+    len: usize,
+    /// All of them, where they are too many.
+    many: Vec<(u8, u64)>,
+}
+
+impl MaskWords {
+    /// None.
+    pub const NONE: MaskWords = MaskWords { few: [(0, 0); FEW], len: 0, many: Vec::new() };
+
+    /// The words of `mask` that are not zero.
+    pub fn of(mask: &Key) -> Self {
+        const BLOCK: usize = 8;
+        let mut all = MaskWords::NONE;
+        for (b, block) in mask.words.chunks(BLOCK).enumerate() {
+            // Most of a mask is zeros.
+            if block.iter().fold(0, |all, bits| all | bits) == 0 {
+                continue;
+            }
+            for (i, bits) in block.iter().enumerate() {
+                if *bits != 0 {
+                    all.push(((b * BLOCK + i) as u8, *bits));
+                }
+            }
+        }
+        all
+    }
+
+    #[inline]
+    fn push(&mut self, word: (u8, u64)) {
+        match self.few.get_mut(self.len) {
+            Some(place) => *place = word,
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend_from_slice(&self.few);
+                }
+                self.many.push(word);
+            }
+        }
+        self.len += 1;
+    }
+}
+
+impl Deref for MaskWords {
+    type Target = [(u8, u64)];
+
+    #[inline]
+    fn deref(&self) -> &[(u8, u64)] {
+        self.few.get(..self.len).unwrap_or(&self.many)
     }
 }
 
@@ -105,4 +180,21 @@ pub struct Rule {
     pub actions: Arc<[Action]>,
     /// When not empty, the rule only contributes to these conjunctions.
     pub conjunctions: Box<[Conjunction]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_has_the_words_that_are_not_zero_however_many() {
+        for count in [0, 1, 7, FEW, FEW + 1, WORDS] {
+            let mut key = Key::ZERO;
+            let places: Vec<usize> = (0..WORDS).filter(|i| i * count / WORDS != (i + 1) * count / WORDS).collect();
+            places.iter().for_each(|i| key.words[*i] = *i as u64 + 1);
+            let words: Vec<(u8, u64)> = places.iter().map(|i| (*i as u8, *i as u64 + 1)).collect();
+            assert_eq!((*MaskWords::of(&key)).to_vec(), words);
+            assert_eq!(SparseMask::new(&key).to_key(), key);
+        }
+    }
 }

@@ -122,11 +122,11 @@ fn a_bundle_that_fails_leaves_neither_its_groups_nor_its_rules() {
         (group(GroupCommand::Add, 2, ALL, &[2]), group(GroupCommand::Modify, 1, ALL, &[9]), group(GroupCommand::Delete, 1, ALL, &[]));
     let (user, bad) = (rule(1, vec![Action::Group(2)]), rule(2, vec![Action::Group(1)]));
     let all = [Mod::Group(&new), Mod::Flow(&user), Mod::Group(&changed), Mod::Group(&deleted), Mod::Flow(&bad)];
-    let failed = rules.commit_mods(0, &all, V, 0).map(|_| ()).unwrap_err();
+    let failed = rules.commit_mods(0, all.clone(), V, 0).map(|_| ()).unwrap_err();
     assert_eq!((failed.index, failed.error.code), (4, OfpError::OFPBAC_BAD_OUT_GROUP));
     assert_eq!((buckets(&rules, 1), rules.knows(0, Reference::Group(2))), (vec![1], false));
     assert!(rules.is_empty());
-    rules.commit_mods(0, &all[..4], V, 0).unwrap();
+    rules.commit_mods(0, all.into_iter().take(4), V, 0).unwrap();
     assert!(rules.knows(0, Reference::Group(2)) && !rules.knows(0, Reference::Group(1)));
     assert_eq!(rules.len(), 1);
 }

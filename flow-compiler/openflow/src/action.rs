@@ -463,9 +463,9 @@ pub struct FlowFlags {
     pub emergency: bool,
 }
 
-/// A change of the rules, in any version.
+/// A change of the rules, in any version; `M` is how its match is kept.
 #[derive(Clone, PartialEq, Debug)]
-pub struct FlowMod {
+pub struct FlowMod<M = Match> {
     /// What to do.
     pub command: FlowModCommand,
     /// Table; `None` for OFPTT_ALL (0xff).
@@ -473,7 +473,7 @@ pub struct FlowMod {
     /// Priority.
     pub priority: u16,
     /// What packets.
-    pub matching: Match,
+    pub matching: M,
     /// Cookie to match, and its mask (delete and modify); 0/0 for any.
     pub cookie: u64,
     /// Mask for `cookie`.

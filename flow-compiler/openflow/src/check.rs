@@ -41,6 +41,9 @@ pub fn check_rule(
     matching: &Match,
     table: Option<u8>,
 ) -> Result<Formats, Refusal> {
+    if let Some(formats) = check_outputs(actions) {
+        return formats;
+    }
     let tags = u8::from(matching.value.get(slot::VLAN_PRESENT) == 1);
     let state = State {
         seen: *matching,
@@ -61,6 +64,18 @@ pub fn check_rule(
         })?;
     }
     Ok(check.formats)
+}
+
+/// Most rules do nothing but send, whatever they match.
+fn check_outputs(actions: &[Action]) -> Option<Result<Formats, Refusal>> {
+    for (index, action) in actions.iter().enumerate() {
+        let Action::Output { port, .. } = action else { return None };
+        if let Err(error) = output_port(*port) {
+            // What stands before it has no say in this.
+            return Some(Err(Refusal { error, index, unfounded: None }));
+        }
+    }
+    Some(Ok(Formats::ANY))
 }
 
 /// What is certain of a packet at some place of a list.

@@ -4,6 +4,7 @@
 //! what must be matched before it. Source: the OpenFlow 1.5 OXM list and the Nicira extensions.
 //! Deliberately does not know: values, packets.
 
+use sluice_flow::hash::FoldBuild;
 use sluice_flow::Slot;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -220,9 +221,9 @@ impl std::fmt::Debug for Field {
 
 /// The fields by what they may be called.
 struct Index {
-    names: HashMap<&'static str, Field>,
-    wire_names: HashMap<&'static str, Field>,
-    ids: HashMap<OxmId, Field>,
+    names: HashMap<&'static str, Field, FoldBuild>,
+    wire_names: HashMap<&'static str, Field, FoldBuild>,
+    ids: HashMap<OxmId, Field, FoldBuild>,
 }
 
 impl Index {
@@ -232,7 +233,7 @@ impl Index {
     }
 
     fn build() -> Index {
-        let (mut names, mut wire_names, mut ids) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut names, mut wire_names, mut ids) = (HashMap::default(), HashMap::default(), HashMap::default());
         for field in Field::all() {
             let i = field.info();
             names.extend(

@@ -13,6 +13,7 @@ pub mod field;
 pub mod matching;
 pub mod message;
 mod normalize;
+pub mod packed;
 pub mod print;
 pub mod text;
 pub mod version;

@@ -6,7 +6,6 @@
 //! Deliberately does not know: what a command wants.
 
 use std::io::{Read, Write};
-use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -22,6 +21,9 @@ use sluice_openflow::{Message, Protocol, Version, VersionSet};
 use super::fatal::Fatal;
 use crate::stream::keys::{KeyFiles, Keys};
 use crate::stream::target::{self, management_socket, run_directory, snoop_socket, BadTarget, Target};
+
+/// Type of echo requests in every version.
+const ECHO_REQUEST: u8 = 2;
 
 static NEXT_XID: AtomicU32 = AtomicU32::new(1);
 
@@ -102,6 +104,15 @@ pub struct Received {
     pub bytes: Vec<u8>,
 }
 
+impl Received {
+    fn read(protocol: Protocol, bytes: Vec<u8>) -> Received {
+        match Message::decode(protocol, &bytes) {
+            Ok((xid, message)) => Received { xid, message: Ok(message), bytes },
+            Err(e) => Received { xid: e.xid, message: Err(e), bytes },
+        }
+    }
+}
+
 /// A connection.
 pub struct Client {
     stream: Box<dyn Stream>,
@@ -165,65 +176,26 @@ impl Client {
 
     /// The next message if it has arrived; never waits.
     pub fn receive_now(&mut self) -> std::io::Result<Option<Received>> {
-        let mut bytes = [0; 16 << 10];
         loop {
             match self.framer.next_message() {
-                Ok(Some(message)) => return Ok(Some(self.received(message))),
+                Ok(Some(message)) => return Ok(Some(Received::read(self.protocol, message))),
                 Ok(None) => {}
                 Err(e) => return Err(std::io::Error::other(e.to_string())),
             }
-            match self.stream.read_now(&mut bytes) {
-                Ok(None) => return Ok(None),
-                Ok(Some(0)) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                Ok(Some(n)) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+            let (stream, mut is_there) = (&mut self.stream, true);
+            let read: std::io::Result<usize> = self.framer.fill(|room| {
+                let read = stream.read_now(room)?;
+                is_there = read.is_some();
+                Ok(read.unwrap_or(0))
+            });
+            match read {
+                Ok(_) if !is_there => return Ok(None),
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-    }
-
-    fn received(&self, bytes: Vec<u8>) -> Received {
-        match Message::decode(self.protocol, &bytes) {
-            Ok((xid, message)) => Received { xid, message: Ok(message), bytes },
-            Err(e) => Received { xid: e.xid, message: Err(e), bytes },
-        }
-    }
-
-    /// Sends messages that have no answers but errors, many before it looks for one; gives the first.
-    pub fn send_all(&mut self, messages: &[Message]) -> Result<Option<Received>, Fatal> {
-        if messages.len() <= FEW {
-            return self.send_one_by_one(messages);
-        }
-        let mut barriers = VecDeque::new();
-        for chunk in messages.chunks(CHUNK) {
-            let mut bytes = Vec::new();
-            for message in chunk {
-                bytes.extend(message.encode(self.protocol, next_xid()).map_err(|e| Fatal(e.to_string()))?);
-            }
-            barriers.push_back(self.send_chunk(bytes)?);
-            if barriers.len() > 1 {
-                if let Some(refused) = self.wait_for_barrier(barriers.pop_front())? {
-                    return Ok(Some(refused));
-                }
-            }
-        }
-        while let Some(barrier) = barriers.pop_front() {
-            if let Some(refused) = self.wait_for_barrier(Some(barrier))? {
-                return Ok(Some(refused));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Sends messages and looks at each answer before the next: nothing comes after a refused one.
-    fn send_one_by_one(&mut self, messages: &[Message]) -> Result<Option<Received>, Fatal> {
-        for message in messages {
-            let refused = self.transact_silent(message)?;
-            if refused.is_some() {
-                return Ok(refused);
-            }
-        }
-        Ok(None)
     }
 
     /// Sends whole messages and a barrier behind them; gives its number.
@@ -259,30 +231,23 @@ impl Client {
             let bytes = self
                 .receive_raw()
                 .map_err(|e| Fatal::io(format!("talking to {}", self.name), &e))?;
-            let decoded = Message::decode(self.protocol, &bytes);
-            let (xid, message) = match decoded {
-                Ok((xid, Message::EchoRequest(payload))) => {
-                    self.send(&Message::EchoReply(payload), xid)?;
-                    continue;
-                }
-                Ok((xid, message)) => (xid, Ok(message)),
-                Err(e) => (e.xid, Err(e)),
-            };
-            return Ok(Received { xid, message, bytes });
+            if bytes.get(1) != Some(&ECHO_REQUEST) {
+                return Ok(Received::read(self.protocol, bytes));
+            }
+            self.answer_echo(bytes)?;
         }
     }
 
     fn receive_raw(&mut self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = [0; 16 << 10];
         loop {
             match self.framer.next_message() {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) => {}
                 Err(e) => return Err(std::io::Error::other(e.to_string())),
             }
-            match self.stream.read(&mut bytes) {
+            match self.framer.fill(|room| self.stream.read(room)) {
                 Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+                Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -321,19 +286,33 @@ impl Client {
 
     /// Asks for statistics; gives every part.
     pub fn dump(&mut self, request: StatsRequest) -> Result<Vec<Received>, Fatal> {
+        let (mut parts, protocol) = (Vec::new(), self.protocol);
+        self.dump_each(request, |bytes| parts.push(Received::read(protocol, bytes)))?;
+        Ok(parts)
+    }
+
+    /// Asks for statistics; hands on the bytes of each part as it comes.
+    pub fn dump_each(&mut self, request: StatsRequest, mut part: impl FnMut(Vec<u8>)) -> Result<(), Fatal> {
         let xid = next_xid();
         self.send(&Message::StatsRequest(request), xid)?;
-        let mut parts = Vec::new();
         loop {
-            let received = self.receive()?;
-            if received.xid != xid {
-                continue;
+            let bytes = self.receive_raw().map_err(|e| Fatal::io(format!("talking to {}", self.name), &e))?;
+            if bytes.get(1) == Some(&ECHO_REQUEST) {
+                self.answer_echo(bytes)?;
+            } else if super::batch::xid_of(&bytes) == xid {
+                let more = sluice_openflow::wire::has_more(&bytes);
+                part(bytes);
+                if !more {
+                    return Ok(());
+                }
             }
-            let more = matches!(&received.message, Ok(Message::StatsReply(reply)) if reply.more());
-            parts.push(received);
-            if !more {
-                return Ok(parts);
-            }
+        }
+    }
+
+    fn answer_echo(&mut self, bytes: Vec<u8>) -> Result<(), Fatal> {
+        match Message::decode(self.protocol, &bytes) {
+            Ok((xid, Message::EchoRequest(payload))) => self.send(&Message::EchoReply(payload), xid),
+            _ => Ok(()),
         }
     }
 
@@ -354,11 +333,6 @@ impl Client {
         self.transact(&Message::BundleControl(BundleControl { id, kind, flags: BUNDLE_FLAGS }))
     }
 }
-
-/// Messages between two barriers.
-const CHUNK: usize = 512;
-/// So few messages go one by one, so that nothing is changed behind one that is refused.
-const FEW: usize = 64;
 
 /// Waits, at most so many milliseconds; true when there is something to do.
 fn wait(socket: BorrowedFd<'_>, what: PollFlags, ms: Option<i64>) -> bool {

@@ -9,7 +9,8 @@ use sluice_openflow::{FlowMod, FlowModCommand, Match, PortNo};
 
 use super::dump::fetch;
 use super::fatal::Fatal;
-use super::flows::{read_file, send};
+use super::flow_file::read;
+use super::flows::send;
 use super::formats;
 use super::run::{print, Failure, Run};
 
@@ -99,7 +100,7 @@ fn from_source(run: &Run, source: &str) -> Result<Rules, Failure> {
 }
 
 fn from_file(run: &Run, path: &str, names: &Names) -> Result<(Rules, Formats), Fatal> {
-    let (fms, usable) = read_file(run, path, Some(FlowModCommand::Add), names)?;
+    let (fms, usable) = read(run, path, Some(FlowModCommand::Add), names)?;
     let mut rules = Rules::default();
     for fm in fms {
         rules.add(FlowMod { table: Some(fm.table.unwrap_or(0)), ..fm });

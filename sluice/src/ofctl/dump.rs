@@ -6,7 +6,7 @@ use sluice_openflow::{Field, FlowModCommand};
 
 use super::client::Client;
 use super::fatal::Fatal;
-use super::flows::parse;
+use super::flow_file::parse;
 use super::formats;
 use super::options::SortKey;
 use super::run::{print, Failure, Run};
@@ -39,10 +39,7 @@ pub fn aggregate(run: &Run) -> Result<(), Failure> {
 /// Prints the answer as it comes.
 fn raw(run: &Run, request: impl Fn(FlowStatsRequest) -> StatsRequest) -> Result<(), Failure> {
     let (mut client, about) = prepare(run)?;
-    for part in client.dump(request(about))? {
-        run.show(&part, 1);
-    }
-    Ok(())
+    Ok(client.dump_each(request(about), |part| run.show_bytes(&part, 1))?)
 }
 
 /// The request, and a connection in a format that can say it.

@@ -154,6 +154,17 @@ pub fn switch_for_changes(client: &mut Client, usable: Formats, allowed: Formats
     Err(Fatal(format!("switch does not support any of the usable flow formats ({})", names(usable))))
 }
 
+/// The protocol that a connection will use where the switch speaks the newest of these versions and
+/// refuses none of its formats.
+pub fn likely(versions: VersionSet, usable: Formats) -> Option<Protocol> {
+    let newest = Protocol::from(versions.newest()?);
+    if usable.contains(format(newest)) {
+        return Some(newest);
+    }
+    let all = ALL.iter().map(|(one, _)| *one).filter(|one| usable.contains(*one));
+    all.map(protocol).find(|p| p.version == newest.version)
+}
+
 /// Switches a connection to the format that tells most about rules.
 pub fn switch_for_dump(client: &mut Client, usable: Formats, allowed: Formats) -> Result<(), Fatal> {
     // A request that names a table can also be made where the format itself has none.

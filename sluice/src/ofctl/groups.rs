@@ -4,10 +4,12 @@ use sluice_openflow::message::{GroupCommand, GroupMod, MeterCommand, MeterConfig
 use sluice_openflow::text::{parse_group, parse_group_line, parse_meter, parse_meter_id, parse_packet_out, Formats, Names, TextError, ALL_METERS};
 use sluice_openflow::Message;
 
+use super::batch::Batch;
 use super::client::Client;
 use super::fatal::Fatal;
-use super::flows::{bundle, parse, read_text};
+use super::flow_file::{parse, read_text};
 use super::run::{Failure, Run};
+use super::sending;
 
 const ALL_GROUPS: u32 = 0xffff_fffc;
 const ANY_GROUP: u32 = 0xffff_ffff;
@@ -62,11 +64,9 @@ fn in_file(run: &Run, path: &str, number: usize, error: &TextError) -> Fatal {
 
 fn send(run: &Run, groups: Vec<GroupMod>, usable: Formats) -> Result<(), Failure> {
     let mut client = run.open_for_changes(run.argument(1), usable)?;
-    let messages: Vec<Message> = groups.into_iter().map(|g| Message::GroupMod(Box::new(g))).collect();
-    if run.options.bundle {
-        return bundle(run, &mut client, &messages);
-    }
-    client.send_all(&messages)?.map_or(Ok(()), |refused| Ok(run.refused(Some(refused))?))
+    let messages = groups.into_iter().map(|g| Message::GroupMod(Box::new(g)));
+    let batch = Batch::of(messages, client.protocol)?;
+    sending::send(run, &mut client, batch)
 }
 
 /// `bundle`: flows, groups and packets of a file, together or not at all.
@@ -97,14 +97,12 @@ pub fn whole(run: &Run) -> Result<(), Failure> {
         messages.push(message);
     }
     let mut client = run.open_for_changes(run.argument(1), usable)?;
-    bundle(run, &mut client, &messages)
+    let batch = Batch::of(messages, client.protocol)?;
+    sending::bundle(run, &mut client, batch)
 }
 
 fn dump(run: &Run, client: &mut Client, request: StatsRequest) -> Result<(), Failure> {
-    for part in client.dump(request)? {
-        run.show(&part, 1);
-    }
-    Ok(())
+    Ok(client.dump_each(request, |part| run.show_bytes(&part, 1))?)
 }
 
 /// `dump-groups`.

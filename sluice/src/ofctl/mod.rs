@@ -5,6 +5,7 @@
 //! Invariant: a command that fails says why in one line and changes nothing that it can avoid.
 //! Deliberately does not know: anything of the daemon but its sockets.
 
+mod batch;
 mod capture;
 mod client;
 mod compare;
@@ -12,6 +13,7 @@ mod control;
 mod detach;
 mod dump;
 mod fatal;
+mod flow_file;
 mod flows;
 mod formats;
 mod groups;
@@ -22,6 +24,7 @@ mod packet;
 mod parse;
 mod ports;
 mod run;
+mod sending;
 mod settings;
 mod show;
 mod timeout;

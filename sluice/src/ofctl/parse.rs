@@ -5,7 +5,7 @@ use sluice_openflow::{FlowMod, FlowModCommand, Message};
 
 use super::client::next_xid;
 use super::fatal::Fatal;
-use super::flows::{parse, read_file};
+use super::flow_file::{parse, read as read_file};
 use super::formats;
 use super::run::{print, Failure, Run};
 

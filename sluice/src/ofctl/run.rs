@@ -66,6 +66,11 @@ impl Run {
         Ok(client)
     }
 
+    /// Versions that options allow.
+    pub fn versions(&self) -> VersionSet {
+        self.versions
+    }
+
     /// Whether names are shown.
     pub fn shows_names(&self) -> bool {
         match self.options.names {
@@ -156,7 +161,12 @@ impl Run {
 
     /// Prints an answer.
     pub fn show(&self, received: &Received, more: u32) {
-        let text = super::show::message(&received.bytes, self.options.verbosity + more, &Names::new());
+        self.show_bytes(&received.bytes, more);
+    }
+
+    /// Prints the bytes of an answer.
+    pub fn show_bytes(&self, bytes: &[u8], more: u32) {
+        let text = super::show::message(bytes, self.options.verbosity + more, &Names::new());
         print(&text);
     }
 

@@ -48,6 +48,11 @@ impl Stream {
         Tls::accept(socket, keys).map(Stream::Tls)
     }
 
+    /// Whether nothing is kept between the socket and its reader: a short read means that the socket is empty.
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Stream::Tls(_))
+    }
+
     /// Registers it for both directions.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;

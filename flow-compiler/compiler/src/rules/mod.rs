@@ -28,6 +28,7 @@ use sluice_flow::hash::FoldBuild;
 use sluice_flow::{BridgeIdx, Change, RuleId};
 use sluice_openflow::action::Learn;
 use sluice_openflow::message::GroupMod;
+use sluice_openflow::packed::PackedFlowMod;
 use sluice_openflow::{FlowMod, Version};
 
 use crate::error::OfError;
@@ -67,10 +68,12 @@ pub struct RuleSet {
 }
 
 /// One message of a bundle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Mod<'a> {
     /// A change of rules.
     Flow(&'a FlowMod),
+    /// A change of rules that was kept in little room.
+    Packed(PackedFlowMod),
     /// A change of groups.
     Group(&'a GroupMod),
 }
@@ -114,23 +117,23 @@ impl RuleSet {
         version: Version,
         now: u64,
     ) -> Result<Applied, BundleError> {
-        let mods: Vec<Mod> = fms.iter().map(Mod::Flow).collect();
-        self.commit_mods(bridge, &mods, version, now)
+        self.commit_mods(bridge, fms.iter().map(Mod::Flow), version, now)
     }
 
     /// Applies changes of rules and groups in order, all or none.
-    pub fn commit_mods(
+    pub fn commit_mods<'a>(
         &mut self,
         bridge: BridgeIdx,
-        mods: &[Mod<'_>],
+        mods: impl IntoIterator<Item = Mod<'a>>,
         version: Version,
         now: u64,
     ) -> Result<Applied, BundleError> {
         self.grow(bridge);
         let mut t = transaction::Transaction::new(self, bridge, now);
-        for (index, one) in mods.iter().enumerate() {
+        for (index, one) in mods.into_iter().enumerate() {
             let done = match one {
                 Mod::Flow(fm) => t.flow_mod(fm, version),
+                Mod::Packed(fm) => t.flow_mod(&fm.unpack(), version),
                 Mod::Group(gm) => t.group_mod(gm),
             };
             if let Err(error) = done {
@@ -204,8 +207,8 @@ impl RuleSet {
     /// where another may go for a new one.
     pub fn set_overflow(&mut self, bridge: BridgeIdx, table: u8, overflow: Overflow, now: u64) -> Applied {
         self.grow(bridge);
-        if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
-            t.overflow = overflow;
+        if let Some((t, entries)) = self.table_mut(bridge, table) {
+            t.set_overflow(entries, overflow, t.evicts());
         }
         let mut t = transaction::Transaction::new(self, bridge, now);
         t.shrink(table);
@@ -215,21 +218,21 @@ impl RuleSet {
     /// Whether a controller lets rules of a table go for new ones.
     pub fn set_eviction(&mut self, bridge: BridgeIdx, table: u8, evicts: bool) {
         self.grow(bridge);
-        if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
-            t.evicts = evicts;
+        if let Some((t, entries)) = self.table_mut(bridge, table) {
+            t.set_overflow(entries, t.overflow().clone(), evicts);
         }
     }
 
     /// Most rules that a table may hold; `None` for no limit.
     pub fn limit(&self, bridge: BridgeIdx, table: u8) -> Option<u32> {
-        self.tables(bridge).get(usize::from(table))?.overflow.limit
+        self.tables(bridge).get(usize::from(table))?.overflow().limit
     }
 
     /// Most rules that a table may hold; `None` for no limit. More are refused.
     pub fn set_limit(&mut self, bridge: BridgeIdx, table: u8, limit: Option<u32>) {
         self.grow(bridge);
-        if let Some(t) = self.bridges.get_mut(bridge as usize).and_then(|b| b.get_mut(table as usize)) {
-            t.overflow.limit = limit;
+        if let Some((t, entries)) = self.table_mut(bridge, table) {
+            t.set_overflow(entries, Overflow { limit, ..t.overflow().clone() }, t.evicts());
         }
     }
 

@@ -11,11 +11,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sluice_flow::hash::{FoldBuild, FoldHasher};
-use sluice_flow::rule::SparseMask;
+use sluice_flow::rule::{MaskWords, SharedMask, SparseMask};
 use sluice_flow::{Key, RuleId, WORDS};
 use sluice_openflow::Match;
 
-use super::eviction::Overflow;
+use super::eviction::{Evictable, Overflow};
 use super::entry::{Entry, NIL};
 use super::order::{Order, Place};
 
@@ -53,7 +53,7 @@ impl Subtable {
 /// One table.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    by_mask: HashMap<Arc<SparseMask>, u32, FoldBuild>,
+    by_mask: HashMap<SharedMask, u32, FoldBuild>,
     subtables: Vec<Option<Subtable>>,
     free: Vec<u32>,
     /// Fingerprint of subtable, values and priority, to the first rule of a chain.
@@ -61,9 +61,11 @@ pub(crate) struct Table {
     /// Rules that are visible.
     pub count: u32,
     /// Most rules it may hold.
-    pub overflow: Overflow,
+    overflow: Overflow,
     /// A controller lets rules go for new ones.
-    pub evicts: bool,
+    evicts: bool,
+    /// Rules that may go; only where any ever will.
+    evictable: Option<Box<Evictable>>,
     pub lookups: u64,
     pub matched: u64,
     /// Of subtables.
@@ -71,21 +73,64 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// What happens to rules that are too many.
+    pub fn overflow(&self) -> &Overflow {
+        &self.overflow
+    }
+
+    /// Changes what happens to rules that are too many; `evicts` is what a controller says.
+    pub fn set_overflow(&mut self, entries: &Entries, overflow: Overflow, evicts: bool) {
+        (self.overflow, self.evicts) = (overflow, evicts);
+        self.evictable = None;
+        if self.overflow.limit.is_none() || !self.makes_room() {
+            return;
+        }
+        let mut all = Box::new(Evictable::new(&self.overflow.groups));
+        for s in self.subtables.iter().flatten() {
+            self.rules_of(s, entries).for_each(|e| all.add(e));
+        }
+        self.evictable = Some(all);
+    }
+
+    /// Whether a controller lets rules go for new ones.
+    pub fn evicts(&self) -> bool {
+        self.evicts
+    }
+
+    /// Whether rules go for new ones.
+    pub fn makes_room(&self) -> bool {
+        self.evicts || self.overflow.evicts
+    }
+
+    /// The rule that goes first, if any may go.
+    pub fn victim(&mut self, entries: &Entries) -> Option<RuleId> {
+        self.evictable.as_mut()?.victim(entries)
+    }
+
+    /// A rule's timeouts or importance may have changed.
+    pub fn rank_again(&mut self, entries: &Entries, id: RuleId) {
+        let Some(evictable) = &mut self.evictable else { return };
+        evictable.remove(id);
+        if let Some(e) = entry(entries, id).filter(|e| !e.gone) {
+            evictable.add(e);
+        }
+    }
+
     /// The mask object that rules with this mask share.
     pub fn shared_mask(&self, mask: &Key) -> Arc<SparseMask> {
-        let mask = SparseMask::new(mask);
-        match self.by_mask.get_key_value(&mask) {
-            Some((shared, _)) => shared.clone(),
-            None => Arc::new(mask),
+        let words = MaskWords::of(mask);
+        match self.by_mask.get_key_value(&*words) {
+            Some((shared, _)) => shared.0.clone(),
+            None => Arc::new(SparseMask { words: (*words).into() }),
         }
     }
 
     /// The visible rule with exactly this match and priority.
     pub fn find(&self, entries: &Entries, matching: &Match, priority: u16) -> Option<RuleId> {
-        let mask = SparseMask::new(&matching.mask);
-        let subtable = *self.by_mask.get(&mask)?;
+        let (mask, subtable) = self.by_mask.get_key_value(&*MaskWords::of(&matching.mask))?;
+        let subtable = *subtable;
         let mut words = [0; WORDS];
-        let values = mask.project(&matching.value, &mut words);
+        let values = mask.0.project(&matching.value, &mut words);
         let mut id = *self.by_match.get(&fingerprint(subtable, values, priority))?;
         while let Some(e) = entry(entries, id) {
             if e.subtable == subtable && e.rule.priority == priority && *e.rule.matching.values == *values {
@@ -98,7 +143,7 @@ impl Table {
 
     /// Would a new rule with this mask and priority change the order of subtables?
     pub fn reorders(&self, mask: &SparseMask, priority: u16) -> bool {
-        let s = self.by_mask.get(mask).and_then(|s| self.subtables.get(*s as usize)?.as_ref());
+        let s = self.by_mask.get(&*mask.words).and_then(|s| self.subtables.get(*s as usize)?.as_ref());
         s.is_none_or(|s| s.max_priority() < priority)
     }
 
@@ -106,7 +151,7 @@ impl Table {
     pub fn insert(&mut self, entries: &mut Entries, id: RuleId) {
         let Some(e) = entry(entries, id) else { return };
         let (mask, priority) = (e.rule.matching.mask.clone(), e.rule.priority);
-        let (group, fresh) = match self.by_mask.get(&*mask) {
+        let (group, fresh) = match self.by_mask.get(&*mask.words) {
             Some(&s) => (s, false),
             None => (self.new_subtable(mask), true),
         };
@@ -137,7 +182,7 @@ impl Table {
             }
         };
         self.subtables[at as usize] = Some(s);
-        self.by_mask.insert(mask, at);
+        self.by_mask.insert(SharedMask(mask), at);
         at
     }
 
@@ -148,6 +193,7 @@ impl Table {
         e.chain = self.by_match.insert(key, id).unwrap_or(NIL);
         e.gone = false;
         self.count += 1;
+        self.rank_again(entries, id);
     }
 
     /// Makes a rule neither findable nor counted; it keeps its place until [`Table::drop_out`].
@@ -155,6 +201,9 @@ impl Table {
         let Some(e) = entry_mut(entries, id) else { return };
         e.gone = true;
         let rest = e.chain;
+        if let Some(evictable) = &mut self.evictable {
+            evictable.remove(id);
+        }
         let key = fingerprint(e.subtable, &e.rule.matching.values, e.rule.priority);
         self.count -= 1;
         match self.by_match.get(&key) {
@@ -187,7 +236,7 @@ impl Table {
         }
         if s.hist.is_empty() {
             self.order.remove(at);
-            self.by_mask.remove(&*s.mask);
+            self.by_mask.remove(&*s.mask.words);
             self.subtables[at as usize] = None;
             self.free.push(at);
         }

@@ -42,7 +42,11 @@ impl RuleSet {
         if let Some(e) = entry_mut(&mut self.entries, id) {
             e.idle_timeout = shorter(e.idle_timeout, idle);
             e.hard_timeout = shorter(e.hard_timeout, hard);
+            let (bridge, table) = (e.bridge, e.table);
             self.schedule(id);
+            if let Some((t, entries)) = self.table_mut(bridge, table) {
+                t.rank_again(entries, id);
+            }
         }
     }
 

@@ -14,7 +14,6 @@ use sluice_openflow::action::Learn;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
-use super::eviction::victim;
 use super::groups::GroupEntry;
 use super::order::Order;
 use super::query::{Filter, VISIBLE_TABLES};
@@ -95,11 +94,10 @@ impl<'a> Transaction<'a> {
             let what = format!("table {table} has a rule of priority {} that overlaps", fm.priority);
             return Err(OfError::new(OfpError::OFPFMFC_OVERLAP, what));
         }
-        if t.overflow.limit.is_some_and(|most| t.count >= most) {
-            let (count, evicts) = (t.count, t.evicts || t.overflow.evicts);
-            let victim = if evicts { victim(t, entries) } else { None };
-            let Some(id) = victim else {
-                return Err(OfError::new(OfpError::OFPFMFC_TABLE_FULL, format!("table {table} holds {count} rules")));
+        if t.overflow().limit.is_some_and(|most| t.count >= most) {
+            let Some(id) = t.victim(entries) else {
+                let what = format!("table {table} holds {} rules", t.count);
+                return Err(OfError::new(OfpError::OFPFMFC_TABLE_FULL, what));
             };
             self.remove(id, RemovedReason::Eviction);
         }
@@ -110,8 +108,8 @@ impl<'a> Transaction<'a> {
     /// Lets rules go until a table is within its limit, where any may.
     pub fn shrink(&mut self, table: u8) {
         while let Some((t, entries)) = self.rules.table_mut(self.bridge, table) {
-            let full = t.overflow.limit.is_some_and(|most| t.count > most) && (t.evicts || t.overflow.evicts);
-            let Some(id) = full.then(|| victim(t, entries)).flatten() else { return };
+            let full = t.overflow().limit.is_some_and(|most| t.count > most);
+            let Some(id) = full.then(|| t.victim(entries)).flatten() else { return };
             self.remove(id, RemovedReason::Eviction);
         }
     }
@@ -264,6 +262,7 @@ impl<'a> Transaction<'a> {
         let mut place = (NIL, NIL);
         if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
             place = t.move_last(entries, id);
+            t.rank_again(entries, id);
         }
         self.rules.schedule(id);
         let by_add = fm.command == FlowModCommand::Add;
@@ -410,6 +409,9 @@ impl<'a> Transaction<'a> {
                     self.account(id, &old.actions, 1);
                     self.account(id, &new.rule.actions, -1);
                     self.rules.forget_learns(&new.rule.actions);
+                }
+                if let Some((t, entries)) = self.rules.table_mut(bridge, table) {
+                    t.rank_again(entries, id);
                 }
             }
         }

@@ -14,27 +14,27 @@ use crate::field::Field;
 use crate::matching::Match;
 use crate::PortNo;
 
-/// Words that stand for an Ethernet type and, where not 0, an IP protocol.
-const SHORTHANDS: [(&str, u16, u8); 18] = [
-    ("ip", 0x0800, 0),
-    ("ipv4", 0x0800, 0),
-    ("ip4", 0x0800, 0),
-    ("arp", 0x0806, 0),
-    ("icmp", 0x0800, 1),
-    ("tcp", 0x0800, 6),
-    ("udp", 0x0800, 17),
-    ("sctp", 0x0800, 132),
-    ("ipv6", 0x86dd, 0),
-    ("ip6", 0x86dd, 0),
-    ("icmp6", 0x86dd, 58),
-    ("tcp6", 0x86dd, 6),
-    ("udp6", 0x86dd, 17),
-    ("sctp6", 0x86dd, 132),
-    ("rarp", 0x8035, 0),
-    ("mpls", 0x8847, 0),
-    ("mplsm", 0x8848, 0),
-    ("eth", 0, 0),
-];
+/// The Ethernet type and, where not 0, the IP protocol that a word stands for.
+fn shorthand(word: &str) -> Option<(u16, u8)> {
+    Some(match word {
+        "ip" | "ipv4" | "ip4" => (0x0800, 0),
+        "arp" => (0x0806, 0),
+        "icmp" => (0x0800, 1),
+        "tcp" => (0x0800, 6),
+        "udp" => (0x0800, 17),
+        "sctp" => (0x0800, 132),
+        "ipv6" | "ip6" => (0x86dd, 0),
+        "icmp6" => (0x86dd, 58),
+        "tcp6" => (0x86dd, 6),
+        "udp6" => (0x86dd, 17),
+        "sctp6" => (0x86dd, 132),
+        "rarp" => (0x8035, 0),
+        "mpls" => (0x8847, 0),
+        "mplsm" => (0x8848, 0),
+        "eth" => (0, 0),
+        _ => return None,
+    })
+}
 
 /// A match that grows, and the formats that can still carry it.
 pub(super) struct MatchText<'a> {
@@ -85,16 +85,16 @@ impl<'a> MatchText<'a> {
     }
 
     fn take_shorthand(&mut self, name: &str) -> bool {
-        let Some((_, eth_type, protocol)) = SHORTHANDS.iter().find(|(n, ..)| *n == name) else {
+        let Some((eth_type, protocol)) = shorthand(name) else {
             return false;
         };
-        if *eth_type != 0 {
+        if eth_type != 0 {
             self.matching
-                .set_field(Field::ETH_TYPE, u128::from(*eth_type), u128::MAX);
+                .set_field(Field::ETH_TYPE, u128::from(eth_type), u128::MAX);
         }
-        if *protocol != 0 {
+        if protocol != 0 {
             self.matching
-                .set_field(Field::NW_PROTO, u128::from(*protocol), u128::MAX);
+                .set_field(Field::NW_PROTO, u128::from(protocol), u128::MAX);
         }
         true
     }

@@ -122,18 +122,13 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (Token<'a>, Token<'a>);
 
     fn next(&mut self) -> Option<(Token<'a>, Token<'a>)> {
-        const BETWEEN: &[char] = &[',', ' ', '\t', '\r', '\n'];
-        let text = self.rest.text();
-        self.rest = self
-            .rest
-            .skip(text.len() - text.trim_start_matches(BETWEEN).len());
-        if self.rest.is_empty() {
-            return None;
-        }
-        let end = self
-            .rest
-            .text()
-            .find([':', '=', '(', ',', ' ', '\t', '\r', '\n']);
+        // All delimiters are ASCII, so bytes will do.
+        let between = |b: u8| matches!(b, b',' | b' ' | b'\t' | b'\r' | b'\n');
+        let mut bytes = self.rest.text().bytes();
+        let start = bytes.position(|b| !between(b))?;
+        self.rest = self.rest.skip(start);
+        let ends_key = |b: u8| between(b) || matches!(b, b':' | b'=' | b'(');
+        let end = self.rest.text().bytes().position(ends_key);
         let (key, rest) = self.rest.split_at(end.unwrap_or(usize::MAX));
         let delimiter = rest.text().bytes().next();
         let (nothing, _) = rest.split_at(0);

@@ -56,12 +56,11 @@ impl<'a> Reader<'a> {
         self.take(n).map(|_| ())
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], OfpError> {
-        let mut out = [0; N];
-        for (o, b) in out.iter_mut().zip(self.take(N)?) {
-            *o = *b;
-        }
-        Ok(out)
+        let (head, tail) = self.bytes.split_first_chunk().ok_or(self.short)?;
+        self.bytes = tail;
+        Ok(*head)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, OfpError> {

@@ -7,6 +7,7 @@ use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
 use super::{flow_mod, flow_stats, group, meter, packet, port, queue, stats, status, switch, table};
+use crate::action::FlowMod;
 use crate::error::OfpError;
 use crate::message::{DecodeError, EncodeError, Message, PacketInFormat, StatsReply};
 use crate::version::{Protocol, Version};
@@ -62,6 +63,19 @@ impl Message {
         let announced = header::read_partial(version, bytes).ok()?;
         Some((announced.spelling.name, version, xid))
     }
+}
+
+/// Reads a flow-mod without a [`Message`] around it; `None` for any other message, and for one whose
+/// headers are wrong. There are so many of them.
+pub fn decode_flow_mod(protocol: Protocol, bytes: &[u8]) -> Option<Result<(u32, FlowMod), DecodeError>> {
+    let version = bytes.first().filter(|v| **v == protocol.version.wire()).map(|_| protocol.version)?;
+    let a = header::read(version, bytes).ok()?;
+    if !matches!(a.spelling.kind, Kind::FlowMod | Kind::NxtFlowMod) {
+        return None;
+    }
+    let xid = Reader::request(bytes.get(4..)?).u32().ok()?;
+    let decoded = flow_mod::decode(protocol, a.spelling.kind, a.body);
+    Some(decoded.map(|fm| (xid, fm)).map_err(|error| DecodeError { error, xid }))
 }
 
 fn one(mut parts: Vec<Vec<u8>>) -> Result<Vec<u8>, EncodeError> {

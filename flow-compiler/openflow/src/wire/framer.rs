@@ -24,12 +24,16 @@ impl std::fmt::Display for FramingError {
 
 impl std::error::Error for FramingError {}
 
+/// Bytes that are asked for at once.
+const CHUNK: usize = 32 << 10;
+
 /// Collects bytes and gives whole messages.
 #[derive(Debug, Default)]
 pub struct Framer {
+    /// Room for what is read; what lies in `start..end` was read and not given out.
     bytes: Vec<u8>,
-    /// Bytes before this one were given out already.
     start: usize,
+    end: usize,
 }
 
 impl Framer {
@@ -43,11 +47,37 @@ impl Framer {
 
     /// Adds what was read. Take messages out before adding more: see [`Framer::wants_more`].
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.start > 0 {
-            self.bytes.drain(..self.start);
-            self.start = 0;
+        self.make_room(bytes.len());
+        self.room()[..bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Lets `read` write to the room that is left, and adds as many bytes as it says. Gives what it gave.
+    pub fn fill<E>(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
+        self.make_room(CHUNK);
+        let room = self.room();
+        let most = room.len();
+        let n = read(room)?.min(most);
+        self.end += n;
+        Ok(n)
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Makes room for so many bytes behind what is kept.
+    fn make_room(&mut self, wanted: usize) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
         }
-        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() < self.end + wanted && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.bytes.len() < self.end + wanted {
+            self.bytes.resize(self.end + wanted, 0);
+        }
     }
 
     /// False while a whole message waits to be taken: a reader then leaves the rest in the socket.
@@ -57,12 +87,18 @@ impl Framer {
 
     /// Bytes collected and not given out.
     pub fn buffered(&self) -> usize {
-        self.bytes.len().saturating_sub(self.start)
+        self.end - self.start
     }
 
     /// The next whole message, if there is one.
     pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, FramingError> {
-        let pending = self.bytes.get(self.start..).unwrap_or_default();
+        self.next().map(|message| message.map(<[u8]>::to_vec))
+    }
+
+    /// The next whole message where it lies, if there is one.
+    #[allow(clippy::should_implement_trait)] // it lends
+    pub fn next(&mut self) -> Result<Option<&[u8]>, FramingError> {
+        let pending = self.bytes.get(self.start..self.end).unwrap_or_default();
         let Some(&[_, _, high, low, ..]) = pending.first_chunk::<8>() else {
             return Ok(None);
         };
@@ -70,12 +106,12 @@ impl Framer {
         if length < 8 {
             return Err(FramingError { length });
         }
-        let Some(message) = pending.get(..length as usize) else {
+        if pending.len() < usize::from(length) {
             return Ok(None);
-        };
-        let message = message.to_vec();
-        self.start += message.len();
-        Ok(Some(message))
+        }
+        let from = self.start;
+        self.start += usize::from(length);
+        Ok(self.bytes.get(from..self.start))
     }
 }
 

@@ -32,6 +32,7 @@ mod status;
 mod switch;
 mod table;
 
+pub use codec::decode_flow_mod;
 pub use framer::{Framer, FramingError};
 pub use selection::SelectionMethod;
 
@@ -78,6 +79,12 @@ pub fn is_only_sent(version: crate::Version, bytes: &[u8]) -> bool {
             | K::TableStatus | K::RequestForward | K::FlowMonitorPaused | K::FlowMonitorResumed
     );
     sent || announced.is_reply()
+}
+
+/// Whether a whole message is a part of statistics that others follow.
+pub fn has_more(bytes: &[u8]) -> bool {
+    let version = bytes.first().and_then(|v| crate::Version::from_wire(*v));
+    version.and_then(|v| header::read_partial(v, bytes).ok()).is_some_and(|a| a.is_reply() && a.more)
 }
 
 /// What is wrong with the headers of a whole message, if anything.

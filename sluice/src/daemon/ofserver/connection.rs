@@ -11,9 +11,6 @@ use sluice_openflow::wire::Framer;
 use super::output::Output;
 use crate::stream::socket::Stream;
 
-/// Bytes read from a socket at once.
-const CHUNK: usize = 16 << 10;
-
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Ending {
@@ -37,13 +34,15 @@ pub struct Connection {
     pub output: Output,
     /// There may be something to read that no event will announce again.
     may_read: bool,
+    /// The peer will send no more than what is there: it is to be read up to its end.
+    is_closing: bool,
     closed_by_peer: bool,
 }
 
 impl Connection {
     /// Over a connected (or connecting) socket.
     pub fn new(stream: Stream) -> Connection {
-        Connection { stream, framer: Framer::new(), output: Output::default(), may_read: false, closed_by_peer: false }
+        Connection { stream, framer: Framer::new(), output: Output::default(), may_read: false, is_closing: false, closed_by_peer: false }
     }
 
     /// The socket.
@@ -51,9 +50,10 @@ impl Connection {
         &mut self.stream
     }
 
-    /// The system says that there is something to read.
-    pub fn set_readable(&mut self) {
+    /// The system says that there is something to read, and perhaps that nothing comes after it.
+    pub fn set_readable(&mut self, is_closing: bool) {
         self.may_read = true;
+        self.is_closing |= is_closing;
     }
 
     /// Whether reading on could give another message now.
@@ -61,11 +61,15 @@ impl Connection {
         (self.may_read || self.framer.buffered() > 0) && !self.output.is_congested()
     }
 
-    /// The next message, reading as much as it takes; `None` when it has not arrived.
-    pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, Ending> {
+    /// Puts the next message where `message` was, reading as much as it takes; false when it has not arrived.
+    pub fn next_message(&mut self, message: &mut Vec<u8>) -> Result<bool, Ending> {
         loop {
-            match self.framer.next_message() {
-                Ok(Some(message)) => return Ok(Some(message)),
+            match self.framer.next() {
+                Ok(Some(next)) => {
+                    message.clear();
+                    message.extend_from_slice(next);
+                    return Ok(true);
+                }
                 Ok(None) => {}
                 Err(e) => return Err(Ending::Protocol(e.to_string())),
             }
@@ -73,17 +77,24 @@ impl Connection {
                 return Err(Ending::Closed);
             }
             if !self.may_read {
-                return Ok(None);
+                return Ok(false);
             }
             self.read_once()?;
         }
     }
 
     fn read_once(&mut self) -> Result<(), Ending> {
-        let mut bytes = [0; CHUNK];
-        match self.stream.read(&mut bytes) {
+        let stream = &mut self.stream;
+        let mut room = 0;
+        let read = self.framer.fill(|bytes| {
+            room = bytes.len();
+            stream.read(bytes)
+        });
+        match read {
             Ok(0) => self.closed_by_peer = true,
-            Ok(n) => self.framer.push(bytes.get(..n).unwrap_or(&[])),
+            // The socket is empty: what comes later is announced.
+            Ok(n) if n < room && !self.is_closing && self.stream.is_plain() => self.may_read = false,
+            Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.may_read = false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(e.into()),

@@ -86,6 +86,8 @@ pub struct Server {
     alone_ms: Option<u64>,
     /// For connections with TLS.
     keys: Option<Keys>,
+    /// The message that is being served.
+    message: Vec<u8>,
 }
 
 impl Server {
@@ -170,7 +172,7 @@ impl Server {
             return self.accept(registry, token, now_ms);
         }
         if let Some(talking) = self.talking.get_mut(&token) {
-            talking.connection.set_readable();
+            talking.connection.set_readable(event.is_read_closed() || event.is_error());
         }
     }
 
@@ -210,7 +212,7 @@ impl Server {
         let mut session = Session::new(bridge, versions, outgoing.is_none());
         session.set_bridge_uuid(self.run << 16 | u128::from(bridge) + 1);
         session.greet(&mut connection.output);
-        connection.set_readable();
+        connection.set_readable(false);
         if !controller.enable_async {
             session.hear_nothing_at_first();
         }
@@ -268,7 +270,10 @@ impl Server {
             if talking.connection.output.is_congested() {
                 break;
             }
-            let Some(message) = talking.connection.next_message()? else { break };
+            if !talking.connection.next_message(&mut self.message)? {
+                break;
+            }
+            let message = &self.message;
             talking.heard_ms = now_ms;
             talking.probed = false;
             if talking.snoops && talking.session.version().is_some() {
@@ -276,9 +281,9 @@ impl Server {
                 continue;
             }
             let output = &mut talking.connection.output;
-            output.overhear(&message);
+            output.overhear(message);
             switch.act_for(Some(token.0));
-            let effect = talking.session.handle(&message, &mut Turn { switch, output, now_ms });
+            let effect = talking.session.handle(message, &mut Turn { switch, output, now_ms });
             switch.act_for(None);
             if effect == Effect::Close {
                 let _ = talking.connection.flush();

@@ -60,9 +60,10 @@ impl Server {
     fn pass_on(&mut self, by: Token) {
         let Some(from) = self.talking.get_mut(&by) else { return };
         let bridge = from.session.bridge;
-        let Some((message, xid)) = from.session.take_forward() else { return };
-        let others = self.talking.iter_mut().filter(|(t, o)| **t != by && o.session.bridge == bridge);
-        others.for_each(|(_, other)| other.session.tell_request(&message, xid, &mut other.connection.output));
+        let changes = from.session.take_forward();
+        for (_, other) in self.talking.iter_mut().filter(|(t, o)| **t != by && o.session.bridge == bridge) {
+            changes.iter().for_each(|(message, xid)| other.session.tell_request(message, *xid, &mut other.connection.output));
+        }
     }
 
     /// Tells of changes of the rules; `by` made them.

@@ -40,7 +40,7 @@ impl Switch {
     }
 
     /// Applies changes of rules and groups in order, all or none, visible together.
-    pub fn bundle(&mut self, bridge: BridgeIdx, mods: &[Mod<'_>], version: Version, now_ms: u64) -> Result<(), BundleError> {
+    pub fn bundle<'a>(&mut self, bridge: BridgeIdx, mods: impl IntoIterator<Item = Mod<'a>>, version: Version, now_ms: u64) -> Result<(), BundleError> {
         let applied = self.rules.commit_mods(bridge, mods, version, now_ms)?;
         self.take_applied(applied);
         Ok(())

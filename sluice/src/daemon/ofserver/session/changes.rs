@@ -75,11 +75,11 @@ fn parts(t: &CtTuple, proto: Option<u8>) -> Parts {
 }
 
 impl Session {
-    pub(super) fn flow_mod(&mut self, fm: &FlowMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+    pub(super) fn flow_mod(&mut self, fm: &FlowMod, turn: &mut Turn<'_>) -> Result<(), OfpError> {
         turn.switch.flow_mod(self.bridge, fm, self.protocol.version, turn.now_ms).map_err(told)?;
         // No packet is ever kept, so no number of one is known.
         match fm.buffer_id {
-            NO_BUFFER => Ok(Effect::None),
+            NO_BUFFER => Ok(()),
             _ => Err(OfpError::OFPBRC_BUFFER_UNKNOWN),
         }
     }

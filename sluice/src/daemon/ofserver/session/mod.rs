@@ -26,7 +26,8 @@ use sluice_flow::BridgeIdx;
 use sluice_openflow::message::{
     AsyncConfig, ErrorMessage, PacketInFormat, Role, StatsReply, StatsRequest,
 };
-use sluice_openflow::{Message, OfpError, Protocol, Version, VersionSet};
+use sluice_openflow::wire::decode_flow_mod;
+use sluice_openflow::{FlowMod, Message, OfpError, Protocol, Version, VersionSet};
 
 use super::output::Output;
 use crate::daemon::switch::Switch;
@@ -43,7 +44,7 @@ pub enum Effect {
     BecamePrimary,
     /// It watches other rules than before, or none.
     WatchingChanged,
-    /// The message that it just sent is to be passed on to others.
+    /// What it just changed is to be passed on to others.
     Forward,
     /// The conversation is over.
     Close,
@@ -94,8 +95,8 @@ pub struct Session {
     is_quiet_at_first: bool,
     /// The number of the bridge in continuations.
     bridge_uuid: u128,
-    /// A change of groups or meters that others may want to hear of.
-    forward: Option<(Message, u32)>,
+    /// Changes of groups and meters that others may want to hear of.
+    forward: Vec<(Message, u32)>,
     /// Number of the message that is being obeyed, for those who watch rules.
     acting_xid: u32,
 }
@@ -121,7 +122,7 @@ impl Session {
             is_muted: false,
             is_quiet_at_first: false,
             bridge_uuid: 0,
-            forward: None,
+            forward: Vec::new(),
             acting_xid: 0,
         }
     }
@@ -141,9 +142,9 @@ impl Session {
         self.bridge_uuid = uuid;
     }
 
-    /// The message that is to be passed on, once.
-    pub fn take_forward(&mut self) -> Option<(Message, u32)> {
-        self.forward.take()
+    /// The messages that are to be passed on, once.
+    pub fn take_forward(&mut self) -> Vec<(Message, u32)> {
+        std::mem::take(&mut self.forward)
     }
 
     /// Number of the message that was obeyed last.
@@ -217,6 +218,13 @@ impl Session {
             turn.output.push(&error);
             return Effect::None;
         }
+        if let Some(decoded) = decode_flow_mod(self.protocol, bytes) {
+            let done = decoded.map_err(|e| (e.xid, e.error)).and_then(|(xid, fm)| self.take_flow_mod(&fm, xid, turn));
+            if let Err((xid, error)) = done {
+                self.refuse(error, xid, bytes, turn);
+            }
+            return Effect::None;
+        }
         if sluice_openflow::wire::is_only_sent(self.protocol.version, bytes) {
             // What is in it does not matter; an error among them is at least told to the log.
             let told = Message::decode(self.protocol, bytes);
@@ -234,6 +242,14 @@ impl Session {
                 Effect::None
             }
         }
+    }
+
+    fn take_flow_mod(&mut self, fm: &FlowMod, xid: u32, turn: &mut Turn<'_>) -> Result<(), (u32, OfpError)> {
+        self.acting_xid = xid;
+        if self.role == Role::Secondary {
+            return Err((xid, OfpError::OFPBRC_IS_SECONDARY));
+        }
+        self.flow_mod(fm, turn).map_err(|error| (xid, error))
     }
 
     fn obey(&mut self, message: Message, xid: u32, bytes: &[u8], turn: &mut Turn<'_>) -> Effect {
@@ -254,7 +270,7 @@ impl Session {
             Message::FeaturesRequest => self.answer(features::features(self.bridge, turn.switch), xid, turn),
             Message::GetConfigRequest => self.answer(self.config(turn), xid, turn),
             Message::SetConfig(config) => self.set_config(config, turn),
-            Message::FlowMod(fm) => self.flow_mod(&fm, turn),
+            Message::FlowMod(fm) => self.flow_mod(&fm, turn).map(|()| Effect::None),
             Message::PortMod(pm) => self.port_mod(&pm, turn),
             Message::TableMod(tm) => self.table_mod(&tm, turn),
             Message::GroupMod(gm) => self.group_mod(&gm, turn),
@@ -280,8 +296,10 @@ impl Session {
             Message::CtFlush(which) => changes::flush_connections(&which, turn),
             other => Err(other.refusal().unwrap_or(OfpError::OFPBRC_BAD_TYPE)),
         };
-        if let (Ok(Effect::None), Some(message)) = (&result, forward) {
-            self.forward = Some((message, xid));
+        if let (Ok(_), Some(message)) = (&result, forward) {
+            self.forward.push((message, xid));
+        }
+        if !self.forward.is_empty() && result == Ok(Effect::None) {
             return Effect::Forward;
         }
         result.unwrap_or_else(|error| {

@@ -4,7 +4,7 @@ use sluice_flow::hash::Seeds;
 use sluice_openflow::message::{
     BundleAdd, BundleControl, BundleKind, FlowStats, FlowStatsRequest, Role, RoleRequest, StatsReply, StatsRequest,
 };
-use sluice_openflow::text::{parse_flow_line, Names};
+use sluice_openflow::text::{parse_flow_line, parse_group_line, Names};
 use sluice_openflow::{Message, OfpError, PortNo, Version, VersionSet};
 
 use super::{Effect, Session, Turn};
@@ -154,6 +154,27 @@ fn a_bundle_is_one_epoch() {
     talk.hear(&control(BundleKind::CommitRequest), 200);
     assert_eq!(talk.switch.target_epoch(), before + 1);
     assert_eq!(talk.rules().len(), 100);
+}
+
+#[test]
+fn others_hear_of_a_bundles_groups_once_it_is_committed_and_of_none_that_failed() {
+    for (group, rule, told) in [(7, "actions=group:7", vec![5, 6]), (7, "actions=group:99", vec![])] {
+        let mut talk = Talk::new();
+        let control = |kind, xid| Message::BundleControl(BundleControl { id: 1, kind, flags: 3 }).encode(VERSION, xid).expect("a message");
+        talk.hear_bytes(&control(BundleKind::OpenRequest, 4));
+        let (first, _) = parse_group_line(&format!("group_id={group},type=all,bucket=output:1"), &Names::new()).expect("a group");
+        let (second, _) = parse_group_line("group_id=8,type=all,bucket=output:2", &Names::new()).expect("a group");
+        let (first, second) = (Message::GroupMod(Box::new(first)), Message::GroupMod(Box::new(second)));
+        for (xid, message) in [(5, first), (6, second), (7, flow_mod(rule))] {
+            let message = message.encode(VERSION, xid).expect("a message");
+            let add = Message::BundleAdd(BundleAdd { id: 1, flags: 3, message }).encode(VERSION, xid).expect("a message");
+            assert_eq!(talk.hear_bytes(&add), Effect::None, "nothing has happened yet");
+        }
+        let effect = talk.hear_bytes(&control(BundleKind::CommitRequest, 8));
+        assert_eq!(effect, if told.is_empty() { Effect::None } else { Effect::Forward });
+        let numbers: Vec<u32> = talk.session.take_forward().iter().map(|(_, xid)| *xid).collect();
+        assert_eq!(numbers, told);
+    }
 }
 
 #[test]
