@@ -28,7 +28,7 @@ fn bridge(dice: &mut Dice) -> &'static str {
 /// One transaction's words. Many make no sense at that moment; `ovs-vsctl` refuses those.
 fn words(dice: &mut Dice) -> String {
     let (b, p) = (bridge(dice), port(dice));
-    match dice.roll(14) {
+    match dice.roll(17) {
         0 => format!("--may-exist add-br {b}"),
         1 => format!("--if-exists del-br {b}"),
         2..=5 => {
@@ -45,7 +45,18 @@ fn words(dice: &mut Dice) -> String {
         9 => format!("--if-exists set interface {p} ofport_request={}", 1 + dice.roll(12)),
         10 => format!("--if-exists set interface {p} type={}", dice.pick(&["internal", "system", "tap"])),
         11 => format!("--if-exists set bridge {b} fail_mode={}", dice.pick(&["secure", "standalone"])),
-        12 => format!("--if-exists set port {p} vlan_mode={} trunks={}", dice.pick(&["trunk", "native-tagged"]), dice.roll(4096)),
+        12 => format!("--if-exists clear port {p} qos"),
+        13 | 14 => {
+            let kind = dice.pick(&["linux-htb", "linux-htb", "egress-policer", "trtcm-policer", "linux-noop", "linux-sfq"]);
+            let (rate, queue) = (1_000_000 * (1 + dice.roll(90)), dice.roll(4));
+            format!(
+                "set port {p} qos=@q -- --id=@q create qos type={kind} other_config:max-rate={rate} other_config:cir={rate} \
+                 other_config:cbs=20000 queues:{queue}=@n -- --id=@n create queue other_config:min-rate={} dscp={}",
+                1000 * dice.roll(9000),
+                dice.roll(64)
+            )
+        }
+        15 => format!("--if-exists set port {p} vlan_mode={} trunks={}", dice.pick(&["trunk", "native-tagged"]), dice.roll(4096)),
         _ => {
             let id = dice.roll(1 << 30) + 1;
             format!("--if-exists set bridge {b} other_config:datapath-id={id:016x} other_config:hwaddr=02:00:00:00:00:{:02x}", dice.roll(256))
@@ -67,6 +78,13 @@ fn seen(node: &Node) -> String {
         all.extend(ports.lines().map(|l| format!("{}\n", l.split(": addr:").next().unwrap_or(l))));
         let rules = node.ofctl(&format!("--no-stats dump-flows {bridge}"));
         all.push_str(&rules);
+        let names = node.vsctl(&format!("list-ports {bridge}"));
+        for port in names.lines() {
+            let shown = node.place.try_sh(&format!("ovs-appctl -t {} qos/show {port}", node.file("switch.ctl").display()));
+            let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+            all.extend(shown.lines().filter(|l| !l.contains("tx_")).map(|l| format!("{l}\n")));
+            all.push_str(&node.column(&format!("port {port} status")));
+        }
     }
     all
 }
