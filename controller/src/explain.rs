@@ -142,7 +142,7 @@ impl Node<'_> {
     fn on_tunnel_outward(&self, fields: &mut Fields, lines: &mut Vec<String>) -> Option<String> {
         let in_port = *self.ports.tunnel.get(TO_INTEGRATION)?;
         put(fields, Field::IN_PORT_OXM, u128::from(in_port));
-        let outcome = walk(&self.rules.tunnel, *fields);
+        let outcome = walk(&self.rules.tunnel, fields.clone());
         for step in &outcome.steps {
             lines.push(self.line(TUNNEL, step, tunnel_words(step)));
         }
@@ -155,7 +155,7 @@ impl Node<'_> {
     fn on_tunnel_inward(&self, fields: &mut Fields, sender: &Host, lines: &mut Vec<String>) -> bool {
         let Some(&in_port) = self.ports.tunnel.get(&tunnel_port_name(sender.tunnel_ip)) else { return false };
         put(fields, Field::IN_PORT_OXM, u128::from(in_port));
-        let outcome = walk(&self.rules.tunnel, *fields);
+        let outcome = walk(&self.rules.tunnel, fields.clone());
         for step in &outcome.steps {
             lines.push(self.line(TUNNEL, step, tunnel_words(step)));
         }

@@ -68,7 +68,7 @@ impl Change {
             command,
             table: Some(rule.table),
             priority: rule.priority,
-            matching: rule.matching,
+            matching: rule.matching.clone(),
             cookie,
             cookie_mask,
             new_cookie: (command == FlowModCommand::Add).then_some(rule.cookie),

@@ -65,7 +65,7 @@ impl<'a> Walker<'a> {
                     self.table(*next, fields, outcome, depth + 1);
                 }
                 // A packet never leaves by the port it came in by, unless that is asked for by name.
-                Action::Output { port, .. } if port.0 != self.in_port => outcome.outputs.push((port.0, *fields)),
+                Action::Output { port, .. } if port.0 != self.in_port => outcome.outputs.push((port.0, fields.clone())),
                 other => rewrite(fields, other),
             }
         }
@@ -100,7 +100,7 @@ fn lookup<'a>(rules: &'a RuleSet, table: u8, fields: &Fields) -> Option<&'a Rule
             return Some(rule);
         }
         for id in satisfied(&hits) {
-            let mut with = *fields;
+            let mut with = fields.clone();
             put(&mut with, Field::CONJ_ID, u128::from(id));
             let mut met = rules.iter().filter(|r| (r.table, r.priority) == (table, priority) && !is_clause(r));
             if let Some(rule) = met.find(|r| r.matching.matches(&with.value)) {

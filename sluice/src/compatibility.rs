@@ -97,7 +97,7 @@ pub const ACTIONS: [(&str, &str); 73] = [
 /// What becomes of a packet that meets an action; `None`: the action is executed.
 pub fn refusal_of(text: &str) -> Option<&'static str> {
     let Ok(actions) = parse_instructions(text, &Names::new()) else { return Some("its text is refused") };
-    refused(&lower(&actions, &mut 0).actions)
+    refused(&lower(&actions, &sluice_flow::options::OptionMap::new(), &mut 0).actions)
 }
 
 fn refused(instructions: &[Instruction]) -> Option<&'static str> {
@@ -110,7 +110,7 @@ fn refused(instructions: &[Instruction]) -> Option<&'static str> {
 
 /// Whether a rule may match a field.
 pub fn is_matched(field: Field) -> bool {
-    field.info().slot.is_some()
+    field.info().slot.is_some() || field.option_number().is_some()
 }
 
 /// How a switch takes a message of this name.
@@ -151,7 +151,11 @@ fn fields(out: &mut String) {
     for field in Field::all() {
         let info = field.info();
         let yes = |b: bool| if b { "yes" } else { "no" };
-        let matched = if is_matched(field) { "yes" } else { "refused: the flow key does not hold it" };
+        let matched = match (is_matched(field), field.option_number()) {
+            (true, None) => "yes",
+            (true, Some(_)) => "yes, once mapped",
+            (false, _) => "refused: the flow key does not hold it",
+        };
         let (name, alias, bits) = (info.name, info.alias, info.n_bits);
         let _ = writeln!(out, "| `{name}` | {alias} | {bits} | {} | {} | {matched} |", yes(info.maskable), yes(info.writable));
     }

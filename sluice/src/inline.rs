@@ -18,7 +18,7 @@ use sluice_flow::program::{Ingress, Port, PortKind};
 use sluice_flow::underlay::Underlay;
 use sluice_flow::{BridgeIdx, Change, Event, PortIdx};
 use sluice_frame::{Pool, PoolError};
-use sluice_openflow::message::{GroupMod, MeterMod};
+use sluice_openflow::message::{GroupMod, MeterMod, TlvTableMod};
 use sluice_openflow::version::Version;
 use sluice_openflow::FlowMod;
 use sluice_port::Port as Device;
@@ -127,6 +127,13 @@ impl Inline {
     pub fn group_mod(&mut self, bridge: BridgeIdx, m: &GroupMod) -> Result<(), OfError> {
         let applied = self.rules.apply_group(bridge, m, self.now_ms)?;
         self.enact(applied);
+        Ok(())
+    }
+
+    /// Maps tunnel options to `tun_metadata` fields, or no longer.
+    pub fn map_options(&mut self, bridge: BridgeIdx, m: &TlvTableMod) -> Result<(), OfError> {
+        let changes = self.rules.map_options(bridge, m)?;
+        self.change(&changes);
         Ok(())
     }
 

@@ -98,5 +98,5 @@ fn only_a_rule_with_the_cookie_that_was_seen_is_deleted() {
 fn any_match() -> sluice_openflow::Match {
     let mut set = RuleSet::default();
     set.add(0, 0, any(), vec![], crate::rules::cookie::Purpose::Base);
-    set.iter().next().unwrap().matching
+    set.iter().next().unwrap().matching.clone()
 }

@@ -39,7 +39,7 @@ pub struct RuleKey {
 impl Rule {
     /// What makes it this rule.
     pub fn key(&self) -> RuleKey {
-        RuleKey { table: self.table, priority: self.priority, matching: self.matching }
+        RuleKey { table: self.table, priority: self.priority, matching: self.matching.clone() }
     }
 }
 
@@ -113,7 +113,7 @@ const TAGGED: u128 = 0x1000;
 const GROUP_BIT: u128 = 0x0100_0000_0000;
 
 /// A condition under construction.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct When(Match);
 
 /// The condition that every packet meets.
@@ -123,99 +123,100 @@ pub fn any() -> When {
 
 impl When {
     /// `field` has this value.
-    pub fn is(self, field: Field, value: u128) -> When {
+    pub fn is(&self, field: Field, value: u128) -> When {
         self.under(field, value, u128::MAX)
     }
 
     /// `field` has this value where `mask` has ones.
-    pub fn under(mut self, field: Field, value: u128, mask: u128) -> When {
-        self.0.set_field(field, value, mask);
-        self
+    pub fn under(&self, field: Field, value: u128, mask: u128) -> When {
+        let mut when = self.clone();
+        when.0.set_field(field, value, mask);
+        when
     }
 
     /// Came in by this port.
-    pub fn in_port(self, number: u32) -> When {
+    pub fn in_port(&self, number: u32) -> When {
         self.is(Field::IN_PORT_OXM, u128::from(number))
     }
 
     /// Belongs to this local port.
-    pub fn port_register(self, number: u32) -> When {
+    pub fn port_register(&self, number: u32) -> When {
         self.is(PORT_REGISTER, u128::from(number))
     }
 
     /// Belongs to this network.
-    pub fn vlan_register(self, vlan: u16) -> When {
+    pub fn vlan_register(&self, vlan: u16) -> When {
         self.is(VLAN_REGISTER, u128::from(vlan))
     }
 
     /// Carries the tag of this network.
-    pub fn vlan(self, vlan: u16) -> When {
+    pub fn vlan(&self, vlan: u16) -> When {
         self.under(Field::VLAN_VID, TAGGED | u128::from(vlan), TAGGED | 0xfff)
     }
 
     /// Carries no tag.
-    pub fn untagged(self) -> When {
+    pub fn untagged(&self) -> When {
         self.under(Field::VLAN_VID, 0, TAGGED | 0xfff)
     }
 
     /// Sent by this station.
-    pub fn from(self, mac: Mac) -> When {
+    pub fn from(&self, mac: Mac) -> When {
         self.is(Field::ETH_SRC, mac.bits())
     }
 
     /// Sent to this station.
-    pub fn to(self, mac: Mac) -> When {
+    pub fn to(&self, mac: Mac) -> When {
         self.is(Field::ETH_DST, mac.bits())
     }
 
     /// Sent to more than one station.
-    pub fn to_many(self) -> When {
+    pub fn to_many(&self) -> When {
         self.under(Field::ETH_DST, GROUP_BIT, GROUP_BIT)
     }
 
     /// Sent to one station.
-    pub fn to_one(self) -> When {
+    pub fn to_one(&self) -> When {
         self.under(Field::ETH_DST, 0, GROUP_BIT)
     }
 
     /// ARP.
-    pub fn arp(self) -> When {
+    pub fn arp(&self) -> When {
         self.is(Field::ETH_TYPE, 0x0806)
     }
 
     /// IP of this version.
-    pub fn ip(self, ethertype: EtherType) -> When {
+    pub fn ip(&self, ethertype: EtherType) -> When {
         self.is(Field::ETH_TYPE, if ethertype == EtherType::V4 { 0x0800 } else { 0x86dd })
     }
 
     /// IP of this version, with this protocol.
-    pub fn protocol(self, ethertype: EtherType, protocol: u8) -> When {
+    pub fn protocol(&self, ethertype: EtherType, protocol: u8) -> When {
         self.ip(ethertype).is(Field::NW_PROTO, u128::from(protocol))
     }
 
     /// ICMPv6 of this type.
-    pub fn icmp6(self, kind: u8) -> When {
+    pub fn icmp6(&self, kind: u8) -> When {
         self.protocol(EtherType::V6, protocol::ICMPV6).is(Field::ICMPV6_TYPE, u128::from(kind))
     }
 
     /// UDP of this IP version between these ports.
-    pub fn udp(self, ethertype: EtherType, source: u16, destination: u16) -> When {
+    pub fn udp(&self, ethertype: EtherType, source: u16, destination: u16) -> When {
         self.protocol(ethertype, protocol::UDP)
             .is(Field::UDP_SRC, u128::from(source))
             .is(Field::UDP_DST, u128::from(destination))
     }
 
     /// IP sent from one of these addresses.
-    pub fn from_address(self, prefix: &Prefix) -> When {
+    pub fn from_address(&self, prefix: &Prefix) -> When {
         self.addresses([Field::IP_SRC, Field::IPV6_SRC], prefix)
     }
 
     /// IP sent to one of these addresses.
-    pub fn to_address(self, prefix: &Prefix) -> When {
+    pub fn to_address(&self, prefix: &Prefix) -> When {
         self.addresses([Field::IP_DST, Field::IPV6_DST], prefix)
     }
 
-    fn addresses(self, [v4, v6]: [Field; 2], prefix: &Prefix) -> When {
+    fn addresses(&self, [v4, v6]: [Field; 2], prefix: &Prefix) -> When {
         let field = if prefix.ethertype() == EtherType::V4 { v4 } else { v6 };
         self.ip(prefix.ethertype()).under(field, prefix.bits(), prefix.mask())
     }

@@ -46,7 +46,7 @@ fn permit(set: &mut RuleSet, number: u32, permission: &Permission, groups: &Hash
             let Some(&id) = groups.get(name.as_str()).and_then(|g| g.ids.get(&(direction, ethertype))) else {
                 return;
             };
-            for when in services(port, ethertype, permission.service) {
+            for when in services(port.clone(), ethertype, permission.service) {
                 set.add(table, BY_GROUP, when, vec![conjunction(id, SERVICE_SIDE)], SecurityGroup);
             }
             let met = port.is(Field::CONJ_ID, u128::from(id));
@@ -120,7 +120,7 @@ fn services(when: When, ethertype: EtherType, service: Service) -> Vec<When> {
                 EtherType::V6 => (protocol::ICMPV6, Field::ICMPV6_TYPE, Field::ICMPV6_CODE),
             };
             let when = when.protocol(ethertype, protocol).is(kinds, u128::from(kind));
-            vec![code.map_or(when, |code| when.is(codes, u128::from(code)))]
+            vec![code.map_or(when.clone(), |code| when.is(codes, u128::from(code)))]
         }
     }
 }

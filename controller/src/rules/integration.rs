@@ -92,9 +92,9 @@ fn deliver_network(set: &mut RuleSet, network: &LocalNetwork, attached: &[Option
     set.add(TRANSIENT, 80, any().in_port(outward).vlan(vlan).to_many(), arriving.to_vec(), Network);
     let everywhere = vec![resubmit(TO_LOCAL), resubmit(TO_OTHERS)];
     set.add(ACCEPTED_EGRESS, 90, in_network.to_many(), everywhere, Network);
-    set.add(ACCEPTED_EGRESS, 80, in_network, vec![resubmit(TO_OTHERS)], Network);
+    set.add(ACCEPTED_EGRESS, 80, in_network.clone(), vec![resubmit(TO_OTHERS)], Network);
     let [push, tag] = push_vlan(vlan);
-    set.add(TO_OTHERS, 1, in_network, vec![push, tag, output(outward)], Network);
+    set.add(TO_OTHERS, 1, in_network.clone(), vec![push, tag, output(outward)], Network);
     let all = attached.iter().flatten().flat_map(hand_to).collect();
     set.add(TO_LOCAL, 1, in_network, all, Network);
     for (mac, candidates) in &network.shared_macs {

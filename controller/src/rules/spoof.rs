@@ -65,7 +65,7 @@ fn send_v6(set: &mut RuleSet, number: u32, claim: &Claim) {
 
 fn send_ip(set: &mut RuleSet, number: u32, claim: &Claim) {
     let when = sent_by(number).from(claim.mac).from_address(&claim.prefix);
-    set.add(EGRESS_BASE, 65, when, vec![resubmit(EGRESS_RULES)], AntiSpoofing);
+    set.add(EGRESS_BASE, 65, when.clone(), vec![resubmit(EGRESS_RULES)], AntiSpoofing);
     for (ethertype, client, server) in DHCP {
         if ethertype == claim.prefix.ethertype() {
             let when = when.udp(ethertype, client, server);

@@ -4,11 +4,15 @@
 //! so that a dump shows what Open vSwitch would show.
 //! Deliberately does not know: packets (the key says it all).
 
+use std::sync::Arc;
+
 use sluice_flow::action as ir;
+use sluice_flow::options::OptionMap;
 use sluice_flow::{BridgeIdx, Key};
 use sluice_openflow::action::{
     FlowFlags, Learn, LearnSource, LearnSpec, PortNo, SetField, SetForm, WideValue,
 };
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, SubField};
 
 use crate::lower::{lower, read, write_match, Lowered};
@@ -20,8 +24,11 @@ const PASSING: usize = 4096;
 
 impl RuleSet {
     /// Lowers the actions of a controller's packet. What it learns is understood for a while.
-    pub fn lower_passing(&mut self, actions: &[Action]) -> Lowered {
-        let lowered = lower(actions, &mut self.next_learn_id);
+    pub fn lower_passing(&mut self, bridge: BridgeIdx, actions: &[Action]) -> Lowered {
+        let lowered = {
+            let map = self.options(bridge).clone();
+            lower(actions, &map, &mut self.next_learn_id)
+        };
         for (id, learn) in &lowered.learns {
             self.learns.insert(*id, (learn.clone(), 1));
             self.passing.push_back(*id);
@@ -38,7 +45,7 @@ impl RuleSet {
     /// it was then. Nothing happens when the learning rule is gone or its limit is reached.
     pub fn learn(&mut self, bridge: BridgeIdx, learn: &ir::Learn, key: &Key, now: u64) -> Applied {
         let Some(given) = self.learns.get(&learn.id).map(|(given, _)| given.clone()) else { return Applied::default() };
-        let fm = learned_flow_mod(&given, key);
+        let fm = learned_flow_mod(&given, key, self.options(bridge));
         if self.refresh(bridge, &fm, now) {
             return Applied::default();
         }
@@ -51,7 +58,7 @@ impl RuleSet {
 }
 
 /// The rule that a packet with this key teaches.
-pub fn learned_flow_mod(learn: &Learn, key: &Key) -> FlowMod {
+pub fn learned_flow_mod(learn: &Learn, key: &Key, map: &Arc<OptionMap>) -> FlowMod {
     let mut matching = Match::ANY;
     let mut actions = Vec::new();
     if learn.fin_idle_timeout != 0 || learn.fin_hard_timeout != 0 {
@@ -59,9 +66,9 @@ pub fn learned_flow_mod(learn: &Learn, key: &Key) -> FlowMod {
     }
     for spec in &learn.specs {
         match spec {
-            LearnSpec::Match { src, dst } => write_match(&mut matching, *dst, value_of(src, key)),
-            LearnSpec::Load { src, dst } => actions.push(load(*dst, value_of(src, key))),
-            LearnSpec::Output(src) => actions.extend(output(read(key, *src))),
+            LearnSpec::Match { src, dst } => write_match(&mut matching, *dst, value_of(src, key, map), map),
+            LearnSpec::Load { src, dst } => actions.push(load(*dst, value_of(src, key, map))),
+            LearnSpec::Output(src) => actions.extend(output(read(key, *src, map))),
         }
     }
     FlowMod {
@@ -83,14 +90,17 @@ pub fn learned_flow_mod(learn: &Learn, key: &Key) -> FlowMod {
     }
 }
 
-fn value_of(src: &LearnSource, key: &Key) -> u128 {
+fn value_of(src: &LearnSource, key: &Key, map: &OptionMap) -> u128 {
     match src {
-        LearnSource::Field(part) => read(key, *part),
+        LearnSource::Field(part) => read(key, *part, map),
         LearnSource::Value { value, .. } => *value,
     }
 }
 
 fn load(dst: SubField, value: u128) -> Action {
+    if dst.field.option_number().is_some() {
+        return Action::SetField(Box::new(SetField::load_option(dst, &Wide::from(value))));
+    }
     let mask = 1u128.checked_shl(u32::from(dst.width)).map_or(u128::MAX, |x| x - 1);
     let shift = |v: u128| v.checked_shl(u32::from(dst.start)).unwrap_or(0);
     Action::SetField(Box::new(SetField {

@@ -98,7 +98,7 @@ impl Rules {
         let mut rule = NaiveRule {
             table: fm.table.unwrap_or(0),
             priority: fm.priority,
-            matching: fm.matching,
+            matching: fm.matching.clone(),
             actions: fm.actions.clone(),
             cookie: fm.new_cookie.unwrap_or(0),
             idle_timeout: fm.idle_timeout,

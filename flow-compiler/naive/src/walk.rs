@@ -8,13 +8,15 @@
 use sluice_flow::key::slot;
 use sluice_flow::{Key, Slot, WORDS};
 use sluice_openflow::action::{PortNo, SetField, WideValue};
+use sluice_openflow::matching::Places;
 use sluice_openflow::message::Bucket;
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Action, Field, FlowMod, Match, SubField};
 
 use crate::frame::{Frame, Tag};
 use crate::learn::learned;
 use crate::switch::NaiveBridge;
-use crate::world::Output;
+use crate::world::{options, Output};
 
 const MAX_LOOKUPS: u32 = 4096;
 const MAX_DEPTH: u32 = 64;
@@ -276,6 +278,11 @@ impl<'a> Walk<'a> {
                 }
             }
             Action::Group(id) => self.group(*id),
+            Action::DeleteField(field) => {
+                if let Some(n) = field.option_number() {
+                    self.meta.set(slot::tun_option_present(n), 0);
+                }
+            }
             _ => self.unsupported = Some("an action that the naive interpreter does not know"),
         }
         End::Done
@@ -284,7 +291,7 @@ impl<'a> Walk<'a> {
     // --- fields ---------------------------------------------------------------------------------
 
     fn as_match(&self) -> Match {
-        Match { value: self.key(), mask: Key { words: [u64::MAX; WORDS] } }
+        Match { value: self.key(), mask: Key { words: [u64::MAX; WORDS] }, places: Places::None }
     }
 
     fn has(&self, field: Field) -> bool {
@@ -292,16 +299,40 @@ impl<'a> Walk<'a> {
     }
 
     fn read(&self, part: SubField) -> u128 {
+        if let Some(n) = part.field.option_number() {
+            return self.option(n).bits(part.start, part.width);
+        }
         let (value, _) = self.as_match().field(part.field);
         (value >> part.start) & ones(part.width)
     }
 
+    fn option(&self, n: u8) -> Wide {
+        Wide::from_bytes(&options().read(&self.meta, n))
+    }
+
+    fn write_option(&mut self, n: u8, value: &Wide) {
+        let map = options();
+        let len = map.get(n).map_or(0, |m| usize::from(m.len));
+        map.write(&mut self.meta, n, value.tail(len));
+        self.meta.set(slot::tun_option_present(n), 1);
+    }
+
     fn write_part(&mut self, part: SubField, value: u128) {
+        if let Some(n) = part.field.option_number() {
+            let mut whole = self.option(n);
+            whole.set_bits(part.start, part.width, value);
+            return self.write_option(n, &whole);
+        }
         let mask = ones(part.width) << part.start;
         self.set_bits(part.field, (value << part.start) & mask, mask);
     }
 
     fn set_field(&mut self, set: &SetField) {
+        if let Some(n) = set.field.option_number() {
+            let (value, mask) = (Wide::from(&set.value), Wide::from(&set.mask));
+            let whole = self.option(n).without(&mask).or(&value.and(&mask));
+            return self.write_option(n, &whole);
+        }
         match (&set.value, &set.mask) {
             (WideValue::Small(value), WideValue::Small(mask)) => self.set_bits(set.field, *value, *mask),
             _ => self.unsupported = Some("a field of more than 128 bits"),

@@ -2,8 +2,33 @@
 //!
 //! Purpose: the same description drives the naive interpreter, the engine and a stock switch.
 
-use sluice_openflow::message::GroupMod;
+use std::sync::Arc;
+
+use sluice_flow::options::OptionMap;
+use sluice_openflow::message::{GroupMod, TlvMap, TlvTableCommand, TlvTableMod};
 use sluice_openflow::FlowMod;
+
+/// The tunnel options that every bridge maps, as `ovs-ofctl` is told: in one word of the key, in two, in many.
+pub const OPTIONS: [(u16, TlvMap); 3] = [
+    (0, TlvMap { class: 0x102, kind: 0x80, len: 4, index: 0 }),
+    (1, TlvMap { class: 0xffff, kind: 1, len: 8, index: 1 }),
+    (5, TlvMap { class: 0x103, kind: 2, len: 24, index: 5 }),
+];
+
+/// The change that makes a bridge map them.
+pub fn options_mod() -> TlvTableMod {
+    TlvTableMod { command: TlvTableCommand::Add, maps: OPTIONS.map(|o| o.1).to_vec() }
+}
+
+/// Where they lie.
+pub fn options() -> Arc<OptionMap> {
+    let mut map = OptionMap::new();
+    for (n, m) in OPTIONS {
+        let added = map.add(n as u8, m.class, m.kind, m.len);
+        debug_assert!(added.is_ok(), "the mappings fit");
+    }
+    Arc::new(map)
+}
 
 /// How NORMAL treats the VLANs of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

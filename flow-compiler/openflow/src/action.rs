@@ -5,6 +5,7 @@
 //! Deliberately does not know: wire form, text form (see `wire/` and `text/`), packets.
 
 use crate::field::{Field, SubField};
+use crate::wide::Wide;
 use crate::matching::Match;
 
 /// An OpenFlow port number in its 32-bit form; reserved ports are `0xffff_ffxx`.
@@ -224,14 +225,34 @@ pub struct SetField {
     pub form: SetForm,
 }
 
+impl SetField {
+    /// A load into bits of a tunnel option; of the value as many bits count as they are.
+    pub fn load_option(dst: SubField, value: &Wide) -> SetField {
+        let mask = Wide::ones(dst.start, dst.width);
+        let bits = value.shifted(dst.start).and(&mask);
+        let bytes = |w: &Wide| WideValue::Large(w.tail(mask.significant()).to_vec());
+        let whole = mask == Wide::ONES;
+        let value = if whole { WideValue::Large(bits.tail(bits.significant()).to_vec()) } else { bytes(&bits) };
+        let mask = if whole { WideValue::whole_option() } else { bytes(&mask) };
+        SetField { field: dst.field, value, mask, form: SetForm::Load }
+    }
+}
+
 /// Up to 1024 bits, right-aligned, big-endian bytes: large enough for `tun_metadata`.
 /// The common case (at most 128 bits) is kept in place.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum WideValue {
     /// At most 128 bits.
     Small(u128),
-    /// More than 128 bits, big-endian, exactly as long as the field.
+    /// Big-endian: the value of a tunnel option, with as many bytes as were given.
     Large(Vec<u8>),
+}
+
+impl WideValue {
+    /// The mask of a write to all of a tunnel option, whatever its length.
+    pub fn whole_option() -> WideValue {
+        WideValue::Large(vec![0xff; crate::wide::WIDEST])
+    }
 }
 
 /// `learn(...)`.

@@ -46,7 +46,7 @@ pub fn check_rule(
     }
     let tags = u8::from(matching.value.get(slot::VLAN_PRESENT) == 1);
     let state = State {
-        seen: *matching,
+        seen: matching.clone(),
         tags,
     };
     let mut check = Check {
@@ -79,7 +79,7 @@ fn check_outputs(actions: &[Action]) -> Option<Result<Formats, Refusal>> {
 }
 
 /// What is certain of a packet at some place of a list.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct State {
     seen: Match,
     tags: u8,
@@ -105,7 +105,7 @@ impl Check {
 
     /// A list of which nothing remains certain behind it.
     fn nested(&mut self, actions: &[Action]) -> Result<(), OfpError> {
-        let before = self.state;
+        let before = self.state.clone();
         let result = self.list(actions);
         self.state = before;
         result
@@ -165,9 +165,7 @@ impl Check {
                 .then_some(())
                 .ok_or(INCONSISTENT),
             Action::DeleteField(field) => {
-                let first = Field::TUN_METADATA0;
-                let variable = (first..first.plus(64)).contains(field);
-                variable.then_some(()).ok_or(OfpError::OFPBAC_BAD_ARGUMENT)
+                field.option_number().map(|_| ()).ok_or(OfpError::OFPBAC_BAD_ARGUMENT)
             }
             Action::Meter(meter) => match meter {
                 1..=0xffff_0000 => Ok(()),

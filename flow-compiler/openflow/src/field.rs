@@ -203,6 +203,11 @@ impl Field {
         }
     }
 
+    /// The number of a `tun_metadata` field, whose length the mappings of its bridge decide.
+    pub fn option_number(self) -> Option<u8> {
+        self.0.checked_sub(Field::TUN_METADATA0.0).filter(|n| *n < sluice_flow::key::TUN_OPTIONS)
+    }
+
     /// The whole field as a [`SubField`].
     pub fn whole(self) -> SubField {
         SubField {

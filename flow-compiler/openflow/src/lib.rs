@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod bind;
 pub mod check;
 pub mod error;
 pub mod field;
@@ -17,6 +18,7 @@ pub mod packed;
 pub mod print;
 pub mod text;
 pub mod version;
+pub mod wide;
 pub mod wire;
 
 pub use action::{Action, FlowMod, FlowModCommand, PortNo};

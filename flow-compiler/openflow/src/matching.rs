@@ -1,18 +1,26 @@
 //! What packets a rule looks at: a value and a mask over the flow key.
 
+mod options;
+
+pub use options::{cut, OptionError, OptionMatch, Places};
+
 use crate::field::Field;
 use sluice_flow::key::slot;
+use sluice_flow::options::OptionMap;
 use sluice_flow::{Key, Slot};
+use std::sync::Arc;
 
 /// A match: every bit that `mask` names must equal `value`'s.
 ///
 /// Invariant: `value` is zero wherever `mask` is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Match {
     /// Wanted bits.
     pub value: Key,
     /// Bits that matter.
     pub mask: Key,
+    /// Where the tunnel options lie that it speaks of.
+    pub places: Places,
 }
 
 impl Match {
@@ -20,7 +28,15 @@ impl Match {
     pub const ANY: Match = Match {
         value: Key::ZERO,
         mask: Key::ZERO,
+        places: Places::None,
     };
+
+    /// A match of a bridge that has these mappings, from its bits.
+    pub fn of_bridge(value: Key, mask: Key, map: &Arc<OptionMap>) -> Match {
+        let speaks = mask.get(slot::TUN_OPTIONS_PRESENT) != 0;
+        let places = if speaks { Places::Bridge(map.clone()) } else { Places::None };
+        Match { value, mask, places }
+    }
 
     /// Adds a condition: `slot` under `mask` equals `value`. All right-aligned.
     pub fn set(&mut self, slot: Slot, value: u128, mask: u128) {

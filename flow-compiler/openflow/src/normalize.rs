@@ -79,7 +79,7 @@ impl Match {
     /// Without the conditions that no packet of the kind that it asks for can be held to.
     pub fn normalized(&self) -> Match {
         let may = May::of(self);
-        let mut m = *self;
+        let mut m = self.clone();
         let mut keep = |kept: bool, slots: &[Slot]| {
             slots.iter().filter(|_| !kept).for_each(|s| m.clear(*s));
         };

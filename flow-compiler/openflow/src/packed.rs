@@ -11,10 +11,17 @@ use sluice_flow::hash::FoldBuild;
 use sluice_flow::rule::{MaskWords, MaskedKey, SharedMask, SparseMask};
 
 use crate::action::FlowMod;
-use crate::matching::Match;
+use crate::matching::{Match, Places};
 
 /// A flow-mod of which only the words are kept that its match looks at.
-pub type PackedFlowMod = FlowMod<MaskedKey>;
+pub type PackedFlowMod = FlowMod<PackedMatch>;
+
+/// The words that a match looks at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PackedMatch {
+    key: MaskedKey,
+    places: Places,
+}
 
 /// Packs flow-mods; those with equal masks share one.
 #[derive(Debug, Default)]
@@ -26,7 +33,7 @@ impl Packer {
     /// The same in little room.
     pub fn pack(&mut self, fm: FlowMod) -> PackedFlowMod {
         let mask = self.share(&fm.matching);
-        fm.map_match(|m| MaskedKey::with_mask(&m.value, mask))
+        fm.map_match(|m| PackedMatch { key: MaskedKey::with_mask(&m.value, mask), places: m.places })
     }
 
     fn share(&mut self, matching: &Match) -> Arc<SparseMask> {
@@ -43,7 +50,7 @@ impl Packer {
 impl PackedFlowMod {
     /// The same with its match whole.
     pub fn unpack(self) -> FlowMod {
-        self.map_match(|m| Match { value: m.value_key(), mask: m.mask.to_key() })
+        self.map_match(|m| Match { value: m.key.value_key(), mask: m.key.mask.to_key(), places: m.places })
     }
 }
 
@@ -77,11 +84,11 @@ mod tests {
     #[test]
     fn what_is_unpacked_equals_what_was_packed_and_equal_masks_are_kept_once() {
         let mut packer = Packer::default();
-        let texts = ["ip,nw_dst=10.0.0.0/8,actions=drop", "ip,nw_dst=11.0.0.0/8,actions=output:2", "actions=normal", "delete reg3=5/0xff"];
+        let texts = ["ip,nw_dst=10.0.0.0/8,actions=drop", "ip,nw_dst=11.0.0.0/8,actions=output:2", "actions=normal", "delete reg3=5/0xff", "tun_metadata3=5/0xff,actions=drop"];
         for text in texts {
             let (fm, _) = parse_flow_line(text, &Names::new()).unwrap();
             assert_eq!(packer.pack(fm.clone()).unpack(), fm, "{text}");
         }
-        assert_eq!(packer.masks.len(), 3);
+        assert_eq!(packer.masks.len(), 4);
     }
 }

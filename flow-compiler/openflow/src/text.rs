@@ -58,6 +58,11 @@ pub fn parse_value(field: crate::Field, text: &str, names: &Names) -> Result<u12
     value::parse(field, token::Token::new(text), names).map(|(value, _)| value)
 }
 
+/// Reads the value of a tunnel option, without a mask.
+pub fn parse_option(field: crate::Field, text: &str) -> Result<crate::wide::Wide, TextError> {
+    value::parse_option(field, token::Token::new(text)).map(|(value, _)| value)
+}
+
 /// Prints the value of a field as `set_field` has it.
 pub fn format_value(field: crate::Field, value: u128, names: &Names) -> String {
     let mut out = String::new();

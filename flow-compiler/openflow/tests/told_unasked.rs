@@ -95,7 +95,7 @@ fn a_paused_packet_is_given_back_as_it_came() {
             reason: 1,
             table: Some(4),
             cookie: Some(6),
-            metadata,
+            metadata: metadata.clone(),
             userdata: vec![1, 2],
             continuation: kept.encode(version).unwrap(),
         };

@@ -34,7 +34,7 @@ struct Rules {
 
 impl Rules {
     fn add(&mut self, fm: FlowMod) {
-        let identity = Identity { table: fm.table.unwrap_or(0), priority: fm.priority, matching: fm.matching };
+        let identity = Identity { table: fm.table.unwrap_or(0), priority: fm.priority, matching: fm.matching.clone() };
         if self.by_identity.insert(identity.clone(), fm).is_none() {
             self.order.push(identity);
         }

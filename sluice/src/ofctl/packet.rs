@@ -38,7 +38,7 @@ fn by_words(run: &Run) -> Result<Vec<PacketOut>, Failure> {
     let words = run.arguments.iter().skip(4);
     let packets = words.map(|word| {
         let packet = bytes(word)?;
-        Ok(PacketOut { packet, buffer_id: NO_BUFFER, metadata, actions: actions.clone() })
+        Ok(PacketOut { packet, buffer_id: NO_BUFFER, metadata: metadata.clone(), actions: actions.clone() })
     });
     packets.collect()
 }

@@ -1,9 +1,11 @@
 //! Commands that set and show how a switch treats fragments, tables, tunnel options, connections.
 
+use sluice_flow::key::TUN_OPTIONS;
 use sluice_openflow::message::{
-    CtFlush, FragMode, StatsReply, StatsRequest, SwitchConfig, TableDesc, TableMod, TlvTableCommand, TlvTableMod,
+    CtFlush, FragMode, StatsReply, StatsRequest, SwitchConfig, TableDesc, TableMod, TlvMap, TlvTableCommand, TlvTableMod,
 };
 use sluice_openflow::text::{parse_ct_flush, parse_table_mod, parse_tlv_maps, Formats, TableSetting};
+use sluice_openflow::wide::WIDEST;
 use sluice_openflow::{Message, Version, VersionSet};
 
 use super::client::Client;
@@ -119,8 +121,22 @@ pub fn change_tlv(run: &Run) -> Result<(), Failure> {
         _ => TlvTableCommand::Delete,
     };
     let mut client = run.open_for_changes(run.argument(1), Formats::EXTENSIBLE)?;
+    let wrong = maps.iter().find_map(odd_mapping);
     let answer = client.transact_silent(&Message::TlvTableMod(TlvTableMod { command, maps }))?;
+    // The refusal shows the message, which cannot be read.
+    if let Some(text) = wrong.filter(|_| answer.is_some()) {
+        super::warn::say("ofp_match", "WARN", &text);
+    }
     Ok(run.refused(answer)?)
+}
+
+/// What no switch can make of a mapping, if anything.
+fn odd_mapping(map: &TlvMap) -> Option<String> {
+    let fields = u16::from(TUN_OPTIONS);
+    if map.len % 4 != 0 || usize::from(map.len) > WIDEST {
+        return Some(format!("tlv table option length ({}) is not a valid option size", map.len));
+    }
+    (map.index >= fields).then(|| format!("tlv table field index ({}) is too large (max {})", map.index, fields - 1))
 }
 
 /// `dump-tlv-map`.

@@ -288,7 +288,7 @@ fn figures(switch: &mut Inline, bridges: u16, measured: Measured) -> Figures {
         priority: f.rule.priority,
         cookie: f.cookie,
         matching: format_match(
-            &sluice_openflow::Match { value: f.rule.matching.value_key(), mask: f.rule.matching.mask.to_key() },
+            &f.matching(),
             &names,
         ),
         actions: format_actions(&f.actions, &names),

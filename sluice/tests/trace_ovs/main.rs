@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use node::Node;
 use sluice_naive::generate::{scenario, topology};
+use sluice_naive::world::OPTIONS;
 use sluice_naive::{Input, World};
 use support::{can_make_namespaces, wait_for};
 
@@ -64,7 +65,16 @@ impl Subject {
         wait_for("the control socket", || UnixStream::connect(&socket).is_ok());
         let control = UnixStream::connect(&socket).expect("the control socket");
         control.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
-        Subject { node, control }
+        let subject = Subject { node, control };
+        let maps: Vec<String> = OPTIONS
+            .iter()
+            .map(|(n, m)| format!("{{class={},type={},len={}}}->tun_metadata{n}", m.class, m.kind, m.len))
+            .collect();
+        for b in 0..topology().bridges.len() {
+            let target = subject.node.file(&format!("br{b}.mgmt"));
+            subject.feed(&format!("ovs-ofctl add-tlv-map unix:{} '{}'", target.display(), maps.join(",")), "");
+        }
+        subject
     }
 
     fn load(&self, world: &World) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sluice_conntrack::{Alg, NatKind, NatSpec};
 use sluice_flow::action as ir;
 use sluice_flow::ct::{Ct, Zone};
+use sluice_flow::options::OptionMap;
 use sluice_openflow::action::{self as of, Action, CtZone};
 
 use super::fields::single;
@@ -14,10 +15,10 @@ const FTP: u16 = 21;
 const TFTP: u16 = 69;
 
 /// Lowers a `ct` whose `exec` was lowered to this.
-pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>) -> ir::Action {
+pub(super) fn lower(ct: &of::Ct, exec: Vec<ir::Action>, map: &OptionMap) -> ir::Action {
     let zone = match &ct.zone {
         CtZone::Number(n) => Zone::Number(*n),
-        CtZone::Field(part) => match single(*part) {
+        CtZone::Field(part) => match single(*part, map) {
             Some(s) => Zone::Field(s),
             None => return ir::Action::Refused("ct with a zone from a field that is not kept"),
         },

@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use sluice_flow::action::{self as ir, Need, Punt, Source};
 use sluice_flow::key::slot;
+use sluice_flow::options::OptionMap;
 use sluice_flow::rule::Conjunction;
 use sluice_flow::Slot;
 use sluice_openflow::action::{self as of, Action, LearnSource, PortNo, SetField, SetForm, WideValue};
 use sluice_openflow::field::Prereq;
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Field, SubField};
 
 pub(crate) use fields::{read, write_match};
@@ -38,14 +40,15 @@ pub struct Lowered {
     pub learns: Vec<(u64, Arc<of::Learn>)>,
 }
 
-/// Lowers the actions of one rule. Each learning action gets the next id.
-pub fn lower(actions: &[Action], next_learn_id: &mut u64) -> Lowered {
-    let mut l = Lowering { next_learn_id, learns: Vec::new(), conjunctions: Vec::new() };
+/// Lowers the actions of one rule of a bridge with these mappings. Each learning action gets the next id.
+pub fn lower(actions: &[Action], map: &OptionMap, next_learn_id: &mut u64) -> Lowered {
+    let mut l = Lowering { map, next_learn_id, learns: Vec::new(), conjunctions: Vec::new() };
     let actions = l.list(actions);
     Lowered { actions: actions.into(), conjunctions: l.conjunctions.into(), learns: l.learns }
 }
 
 struct Lowering<'a> {
+    map: &'a OptionMap,
     next_learn_id: &'a mut u64,
     learns: Vec<(u64, Arc<of::Learn>)>,
     conjunctions: Vec<Conjunction>,
@@ -70,15 +73,21 @@ impl Lowering<'_> {
             Action::WriteActions(inner) => out.push(ir::Action::WriteActions(self.list(inner).into())),
             Action::Note(_) | Action::Nat(_) | Action::Sample(_) => {}
             Action::DebugRecirc | Action::DebugSlow => {}
-            Action::SetField(set) => set_field(set, out),
-            Action::Move { src, dst } => move_bits(*src, *dst, out),
+            Action::SetField(set) => {
+                set_field(set, self.map, out);
+                out.extend(has_option(set.field, self.map));
+            }
+            Action::Move { src, dst } => {
+                move_bits(*src, *dst, self.map, out);
+                out.extend(has_option(dst.field, self.map));
+            }
             Action::Output { .. }
             | Action::OutputTrunc { .. }
             | Action::OutputReg { .. }
             | Action::Controller(_)
             | Action::Enqueue { .. }
             | Action::SetQueue(_)
-            | Action::PopQueue => output(action, out),
+            | Action::PopQueue => output(action, self.map, out),
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } => out.push(vlan(action)),
             Action::StripVlan { .. } => out.push(ir::Action::PopVlan),
             Action::PushVlan(tpid) => out.push(ir::Action::PushVlan(*tpid)),
@@ -98,8 +107,11 @@ impl Lowering<'_> {
                 mask: u128::from(*mask),
                 need: Need::Nothing,
             }),
-            Action::StackPush(part) => out.push(stack(*part, ir::Action::StackPush)),
-            Action::StackPop(part) => out.push(stack(*part, ir::Action::StackPop)),
+            Action::StackPush(part) => out.push(stack(*part, self.map, ir::Action::StackPush)),
+            Action::StackPop(part) => {
+                out.push(stack(*part, self.map, ir::Action::StackPop));
+                out.extend(has_option(part.field, self.map));
+            }
             Action::DecTtl { controllers, .. } => out.push(ir::Action::DecTtl(controllers.as_slice().into())),
             Action::Resubmit { in_port, table, with_ct_orig } => {
                 let (in_port, table) = (in_port.filter(|p| *p != PortNo::IN_PORT).map(|p| p.0), *table);
@@ -115,7 +127,7 @@ impl Lowering<'_> {
             Action::Exit => out.push(ir::Action::Exit),
             Action::Ct(ct) => {
                 let exec = self.list(&ct.actions);
-                out.push(ct::lower(ct, exec));
+                out.push(ct::lower(ct, exec, self.map));
             }
             Action::CtClear => out.push(ir::Action::CtClear),
             Action::SetMplsLabel(label) => out.push(write(slot::MPLS_LABEL, u128::from(*label), Need::Mpls)),
@@ -127,20 +139,31 @@ impl Lowering<'_> {
             Action::PushMpls(eth_type) => out.push(ir::Action::PushMpls(*eth_type)),
             Action::PopMpls(eth_type) => out.push(ir::Action::PopMpls(*eth_type)),
             Action::FinTimeout { idle, hard } => out.push(ir::Action::FinTimeout { idle: *idle, hard: *hard }),
-            Action::Multipath(m) => out.push(spread::multipath(m)),
-            Action::Bundle(b) => out.push(spread::bundle(b)),
-            Action::CheckPktLarger { len, dst } => out.push(match spread::target(*dst) {
-                Some(dst) => ir::Action::IfLonger(Arc::new(ir::LengthCheck { than: *len, dst })),
-                None => ir::Action::Refused("check_pkt_larger into a field that is not kept"),
-            }),
-            // No packet has tunnel options yet.
-            Action::DeleteField(_) => {}
+            Action::Multipath(m) => {
+                out.push(spread::multipath(m, self.map));
+                out.extend(has_option(m.dst.field, self.map));
+            }
+            Action::Bundle(b) => {
+                out.push(spread::bundle(b, self.map));
+                out.extend(b.dst.and_then(|dst| has_option(dst.field, self.map)));
+            }
+            Action::CheckPktLarger { len, dst } => {
+                out.extend(has_option(dst.field, self.map));
+                out.push(match spread::target(*dst, self.map) {
+                    Some(dst) => ir::Action::IfLonger(Arc::new(ir::LengthCheck { than: *len, dst })),
+                    None => ir::Action::Refused("check_pkt_larger into a field that is not kept"),
+                });
+            }
+            // The bytes stay, as in Open vSwitch: a partial write later finds them.
+            Action::DeleteField(field) => {
+                out.extend(field.option_number().map(|n| write(slot::tun_option_present(n), 0, Need::Nothing)));
+            }
             other => out.push(ir::Action::Refused(refused_name(other))),
         }
     }
 
     fn learn(&mut self, learn: &of::Learn) -> ir::Action {
-        let Some(specs) = learn_specs(&learn.specs) else {
+        let Some(specs) = learn_specs(&learn.specs, self.map) else {
             return ir::Action::Refused("learn with a field that is not kept");
         };
         let id = *self.next_learn_id;
@@ -157,7 +180,7 @@ impl Lowering<'_> {
             send_flow_rem: learn.send_flow_rem,
             delete_learned: learn.delete_learned,
             limit: learn.limit,
-            result_dst: learn.result_dst.and_then(single),
+            result_dst: learn.result_dst.and_then(|dst| single(dst, self.map)),
             specs,
             id,
         }))
@@ -165,14 +188,14 @@ impl Lowering<'_> {
 }
 
 /// Sends, and the queue to send by.
-fn output(action: &Action, out: &mut Vec<ir::Action>) {
+fn output(action: &Action, map: &OptionMap, out: &mut Vec<ir::Action>) {
     match action {
         Action::Output { port, max_len } => out.push(output_port(*port, *max_len)),
         Action::OutputTrunc { port, max_len } => out.push(match *port {
             p if p == PortNo::IN_PORT || p == PortNo::LOCAL || p < PortNo::MAX => ir::Action::OutputTruncated { port: p.0, max_len: *max_len },
             _ => ir::Action::Nothing,
         }),
-        Action::OutputReg { src, .. } => out.push(match single(*src) {
+        Action::OutputReg { src, .. } => out.push(match single(*src, map) {
             Some(s) => ir::Action::OutputFrom(s),
             None => ir::Action::Refused("output to a field that is not kept"),
         }),
@@ -259,19 +282,40 @@ pub(crate) fn set_bits(set: &SetField) -> Option<(SubField, u128, u128)> {
     Some((whole, value, mask & ones(whole.width)))
 }
 
-fn set_field(set: &SetField, out: &mut Vec<ir::Action>) {
+/// A packet that an option is written to has it.
+fn has_option(field: Field, map: &OptionMap) -> Option<ir::Action> {
+    field.option_number().filter(|n| map.get(*n).is_some()).map(|n| write(slot::tun_option_present(n), 1, Need::Nothing))
+}
+
+/// Writes bits of a tunnel option.
+fn set_option(set: &SetField, map: &OptionMap, out: &mut Vec<ir::Action>) {
+    let (value, mask) = (Wide::from(&set.value), Wide::from(&set.mask));
+    let pieces = set.field.option_number().map(|n| map.pieces(n)).unwrap_or_default();
+    for p in pieces {
+        let bits = |w: &Wide| w.bits(p.lowest, p.slot.width.into());
+        let mask = bits(&mask);
+        if mask != 0 {
+            out.push(ir::Action::Set { slot: p.slot, value: bits(&value) & mask, mask, need: Need::Nothing });
+        }
+    }
+}
+
+fn set_field(set: &SetField, map: &OptionMap, out: &mut Vec<ir::Action>) {
+    if set.field.option_number().is_some() {
+        return set_option(set, map, out);
+    }
     if let Some(name) = refused_field(set.field) {
         return out.push(ir::Action::Refused(name));
     }
     let Some((whole, value, mask)) = set_bits(set) else {
         return out.push(ir::Action::Refused("set_field of a field that is not kept"));
     };
-    let Some(cut) = pieces(&[whole]) else {
+    let Some(cut) = pieces(&[whole], map) else {
         return out.push(ir::Action::Refused("set_field of a field that is not kept"));
     };
     let need = need_of(set.field);
     for piece in cut {
-        let Some(slot) = place(whole, piece) else { continue };
+        let Some(slot) = place(whole, piece, map) else { continue };
         let mask = (mask >> piece.offset) & slot.ones();
         if mask != 0 {
             out.push(ir::Action::Set { slot, value: (value >> piece.offset) & mask, mask, need });
@@ -279,11 +323,16 @@ fn set_field(set: &SetField, out: &mut Vec<ir::Action>) {
     }
 }
 
-fn move_bits(src: SubField, dst: SubField, out: &mut Vec<ir::Action>) {
+fn move_bits(src: SubField, dst: SubField, map: &OptionMap, out: &mut Vec<ir::Action>) {
     if let Some(name) = refused_field(src.field).or(refused_field(dst.field)) {
         return out.push(ir::Action::Refused(name));
     }
-    let Some(cut) = pieces(&[src, dst]) else {
+    let unmapped = |part: SubField| part.field.option_number().is_some_and(|n| map.get(n).is_none());
+    if unmapped(dst) || unmapped(src) {
+        // Only a bucket can speak of such an option: there it is not there, and stays so.
+        return;
+    }
+    let Some(cut) = pieces(&[src, dst], map) else {
         return out.push(ir::Action::Refused("move of a field that is not kept"));
     };
     let (src_need, dst_need) = (need_of(src.field), need_of(dst.field));
@@ -291,7 +340,7 @@ fn move_bits(src: SubField, dst: SubField, out: &mut Vec<ir::Action>) {
         out.push(write(slot::IN_PORT, 0, Need::Nothing));
     }
     for piece in cut {
-        match (place(src, piece), place(dst, piece)) {
+        match (place(src, piece, map), place(dst, piece, map)) {
             (Some(s), Some(d)) => out.push(ir::Action::Move { src: s, src_need, dst: d, dst_need }),
             (None, Some(d)) => out.push(write(d, 0, dst_need)),
             (_, None) => {}
@@ -299,26 +348,26 @@ fn move_bits(src: SubField, dst: SubField, out: &mut Vec<ir::Action>) {
     }
 }
 
-fn stack(part: SubField, make: fn(Slot) -> ir::Action) -> ir::Action {
-    match single(part) {
+fn stack(part: SubField, map: &OptionMap, make: fn(Slot) -> ir::Action) -> ir::Action {
+    match single(part, map) {
         Some(s) => make(s),
         None => ir::Action::Refused("push or pop of a field that is not kept in one piece"),
     }
 }
 
-fn learn_specs(specs: &[of::LearnSpec]) -> Option<Vec<ir::LearnSpec>> {
+fn learn_specs(specs: &[of::LearnSpec], map: &OptionMap) -> Option<Vec<ir::LearnSpec>> {
     let mut out = Vec::with_capacity(specs.len());
     for spec in specs {
         match spec {
-            of::LearnSpec::Output(src) => out.push(ir::LearnSpec::Output(single(*src)?)),
+            of::LearnSpec::Output(src) => out.push(ir::LearnSpec::Output(single(*src, map)?)),
             of::LearnSpec::Match { src, dst } => {
-                for (src, dst) in learn_pieces(src, *dst)? {
+                for (src, dst) in learn_pieces(src, *dst, map)? {
                     out.push(ir::LearnSpec::Match { src, dst });
                 }
             }
             of::LearnSpec::Load { src, dst } => {
                 let need = need_of(dst.field);
-                for (src, dst) in learn_pieces(src, *dst)? {
+                for (src, dst) in learn_pieces(src, *dst, map)? {
                     out.push(ir::LearnSpec::Load { src, dst, need });
                 }
             }
@@ -327,16 +376,16 @@ fn learn_specs(specs: &[of::LearnSpec]) -> Option<Vec<ir::LearnSpec>> {
     Some(out)
 }
 
-fn learn_pieces(src: &LearnSource, dst: SubField) -> Option<Vec<(Source, Slot)>> {
+fn learn_pieces(src: &LearnSource, dst: SubField, map: &OptionMap) -> Option<Vec<(Source, Slot)>> {
     let cut = match src {
-        LearnSource::Field(src) => pieces(&[*src, dst])?,
-        LearnSource::Value { .. } => pieces(&[dst])?,
+        LearnSource::Field(src) => pieces(&[*src, dst], map)?,
+        LearnSource::Value { .. } => pieces(&[dst], map)?,
     };
     let mut out = Vec::with_capacity(cut.len());
     for piece in cut {
-        let Some(d) = place(dst, piece) else { continue };
+        let Some(d) = place(dst, piece, map) else { continue };
         let s = match src {
-            LearnSource::Field(src) => place(*src, piece).map_or(Source::Value(0), Source::Field),
+            LearnSource::Field(src) => place(*src, piece, map).map_or(Source::Value(0), Source::Field),
             LearnSource::Value { value, .. } => Source::Value((value >> piece.offset) & d.ones()),
         };
         out.push((s, d));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_flow::action as ir;
+use sluice_flow::options::OptionMap;
 use sluice_flow::spread::{Algorithm, Bundle, Headers, Multipath};
 use sluice_openflow::action::{self as of, HashFields};
 use sluice_openflow::SubField;
@@ -10,8 +11,8 @@ use sluice_openflow::SubField;
 use super::fields::{need_of, pieces, place};
 
 /// Where a computed value goes; `None` where the field is not kept.
-pub(super) fn target(dst: SubField) -> Option<ir::Target> {
-    let parts = pieces(&[dst])?.into_iter().filter_map(|p| Some((place(dst, p)?, u8::try_from(p.offset).ok()?)));
+pub(super) fn target(dst: SubField, map: &OptionMap) -> Option<ir::Target> {
+    let parts = pieces(&[dst], map)?.into_iter().filter_map(|p| Some((place(dst, p, map)?, u8::try_from(p.offset).ok()?)));
     Some(ir::Target { parts: parts.collect(), need: need_of(dst.field) })
 }
 
@@ -27,8 +28,8 @@ fn headers(fields: HashFields) -> Headers {
     }
 }
 
-pub(super) fn multipath(m: &of::Multipath) -> ir::Action {
-    let Some(dst) = target(m.dst) else { return ir::Action::Refused("multipath into a field that is not kept") };
+pub(super) fn multipath(m: &of::Multipath, map: &OptionMap) -> ir::Action {
+    let Some(dst) = target(m.dst, map) else { return ir::Action::Refused("multipath into a field that is not kept") };
     let algorithm = match m.algorithm {
         1 => Algorithm::Threshold,
         2 => Algorithm::HighestWeight,
@@ -39,8 +40,8 @@ pub(super) fn multipath(m: &of::Multipath) -> ir::Action {
     ir::Action::Multipath(Arc::new(Multipath { headers, basis: m.basis, algorithm, links: m.n_links, dst }))
 }
 
-pub(super) fn bundle(b: &of::Bundle) -> ir::Action {
-    let dst = match b.dst.map(target) {
+pub(super) fn bundle(b: &of::Bundle, map: &OptionMap) -> ir::Action {
+    let dst = match b.dst.map(|dst| target(dst, map)) {
         Some(None) => return ir::Action::Refused("bundle_load into a field that is not kept"),
         Some(dst) => dst,
         None => None,

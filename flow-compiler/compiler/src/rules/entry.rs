@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use sluice_flow::options::OptionMap;
 use sluice_flow::{BridgeIdx, Rule, RuleId};
 use sluice_openflow::action::FlowFlags;
 use sluice_openflow::{Action, Match};
@@ -127,10 +128,12 @@ pub struct FlowStats {
     pub packets: u64,
     /// Bytes, as far as they were folded.
     pub bytes: u64,
+    /// The tunnel options that its bridge maps.
+    pub options: Arc<OptionMap>,
 }
 
 impl FlowStats {
-    pub(crate) fn of(e: &Entry) -> Self {
+    pub(crate) fn of(e: &Entry, options: &Arc<OptionMap>) -> Self {
         FlowStats {
             id: e.rule.id,
             bridge: e.bridge,
@@ -147,6 +150,7 @@ impl FlowStats {
             used: e.used,
             packets: e.packets,
             bytes: e.bytes,
+            options: options.clone(),
         }
     }
 
@@ -157,6 +161,6 @@ impl FlowStats {
 
     /// Match as a value and a mask over the whole key.
     pub fn matching(&self) -> Match {
-        Match { value: self.rule.matching.value_key(), mask: self.rule.matching.mask.to_key() }
+        Match::of_bridge(self.rule.matching.value_key(), self.rule.matching.mask.to_key(), &self.options)
     }
 }

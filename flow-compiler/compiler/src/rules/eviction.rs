@@ -113,6 +113,6 @@ fn likeness(fields: &[Field], e: &Entry) -> Likeness {
     if fields.is_empty() {
         return Likeness::new();
     }
-    let m = Match { value: e.rule.matching.value_key(), mask: e.rule.matching.mask.to_key() };
+    let m = Match { value: e.rule.matching.value_key(), mask: e.rule.matching.mask.to_key(), ..Match::ANY };
     fields.iter().map(|f| m.field(*f).0).collect()
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use sluice_flow::group::{Bucket as Compiled, Choice, Group, HashField, Kind};
 use sluice_flow::hash::FoldBuild;
+use sluice_flow::options::OptionMap;
 use sluice_flow::{BridgeIdx, Change};
+use sluice_openflow::bind::options_in;
 use sluice_openflow::message::{Bucket, GroupCommand, GroupDesc, GroupMod, GroupStats, ANY_GROUP};
 use sluice_openflow::wire::SelectionMethod;
 use sluice_openflow::{OfpError, PortNo};
@@ -103,6 +105,20 @@ impl RuleSet {
         }
     }
 
+    /// Compiles those groups of a bridge anew whose buckets use any of these tunnel options (one bit each).
+    pub(super) fn recompile_groups(&mut self, bridge: BridgeIdx, options: u64) -> Vec<Change> {
+        let map = self.options(bridge).clone();
+        let uses = |g: &GroupEntry| g.desc.buckets.iter().any(|b| options_in(&b.actions) & options != 0);
+        let ids: Vec<u32> = self.groups.of(bridge).filter(|(_, g)| uses(g)).map(|(id, _)| id).collect();
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(g) = self.groups.all.get_mut(&(bridge, id)) else { continue };
+            g.compiled = Arc::new(compile(g.compiled.serial, &g.desc, &map, &mut self.next_learn_id));
+            changes.push(Change::SetGroup { bridge, id, to: Some(g.compiled.clone()) });
+        }
+        changes
+    }
+
     /// A bridge's groups as they were given, by number; one of them, or all for [`GROUP_ALL`].
     pub fn describe_groups(&self, bridge: BridgeIdx, wanted: u32) -> Vec<GroupDesc> {
         let chosen = |(id, _): &(u32, &GroupEntry)| wanted == GROUP_ALL || wanted == *id;
@@ -185,7 +201,8 @@ impl Transaction<'_> {
         }
         let at = (self.bridge, desc.id);
         let serial = self.rules.groups.next_serial();
-        let compiled = Arc::new(compile(serial, &desc, &mut self.rules.next_learn_id));
+        let map = self.rules.options(self.bridge).clone();
+        let compiled = Arc::new(compile(serial, &desc, &map, &mut self.rules.next_learn_id));
         let created = self.rules.groups.all.get(&at).map_or(self.now, |old| old.created);
         let buckets = vec![(0, 0); desc.buckets.len()];
         let new = GroupEntry { desc, created, packets: 0, bytes: 0, buckets, compiled: compiled.clone() };
@@ -252,9 +269,9 @@ fn without(mut buckets: Vec<Bucket>, gm: &GroupMod) -> Result<Vec<Bucket>, OfErr
 }
 
 /// A group as the program holds it. What buckets would learn is not done: an action set has no `learn`.
-fn compile(serial: u32, desc: &GroupDesc, next_learn_id: &mut u64) -> Group {
+fn compile(serial: u32, desc: &GroupDesc, map: &OptionMap, next_learn_id: &mut u64) -> Group {
     let kind = match desc.kind {
-        SELECT => Kind::Select(choice(&desc.properties)),
+        SELECT => Kind::Select(choice(&desc.properties, map)),
         INDIRECT => Kind::Indirect,
         FAST_FAILOVER => Kind::FastFailover,
         _ => Kind::All,
@@ -264,17 +281,17 @@ fn compile(serial: u32, desc: &GroupDesc, next_learn_id: &mut u64) -> Group {
         weight: b.weight,
         watch_port: (b.watch_port != PortNo::NONE).then_some(b.watch_port.0),
         watch_group: (b.watch_group != ANY_GROUP).then_some(b.watch_group),
-        actions: lower(&b.actions, next_learn_id).actions,
+        actions: lower(&b.actions, map, next_learn_id).actions,
     };
     Group::new(serial, kind, desc.buckets.iter().map(bucket).collect())
 }
 
-fn choice(properties: &[(u16, Vec<u8>)]) -> Choice {
+fn choice(properties: &[(u16, Vec<u8>)], map: &OptionMap) -> Choice {
     let named = SelectionMethod::find(properties).filter(|s| s.method == "hash" && !s.fields.is_empty());
     let Some(method) = named else { return Choice::AnyHeader };
     let field = |(field, mask): &(sluice_openflow::Field, u128)| {
         Some(HashField {
-            slot: single(field.whole())?,
+            slot: single(field.whole(), map)?,
             bytes: u8::try_from(field.info().n_bits.div_ceil(8)).ok()?,
             mask: *mask,
             need: need_of(*field),

@@ -10,6 +10,7 @@ mod eviction;
 mod groups;
 mod meters;
 mod news;
+mod options;
 mod order;
 mod outputs;
 mod own;
@@ -65,6 +66,7 @@ pub struct RuleSet {
     meters: meters::Meters,
     users: users::Users,
     recent: recent::Recent,
+    options: options::Options,
 }
 
 /// One message of a bundle.

@@ -31,7 +31,7 @@ impl RuleSet {
 
     pub(super) fn news_of_new(&self, id: RuleId) -> Option<RuleNews> {
         let e = entry(&self.entries, id).filter(|_| self.watched)?;
-        Some(RuleNews { added: true, flow: FlowStats::of(e), old_actions: None })
+        Some(RuleNews { added: true, flow: FlowStats::of(e, self.options(e.bridge)), old_actions: None })
     }
 
     /// A changed rule; `None` where nothing changed that is told.
@@ -41,6 +41,6 @@ impl RuleSet {
         if !added && !differs && e.cookie == old.cookie {
             return None;
         }
-        Some(RuleNews { added, flow: FlowStats::of(e), old_actions: differs.then(|| old.actions.clone()) })
+        Some(RuleNews { added, flow: FlowStats::of(e, self.options(e.bridge)), old_actions: differs.then(|| old.actions.clone()) })
     }
 }

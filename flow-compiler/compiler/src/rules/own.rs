@@ -39,7 +39,7 @@ impl RuleSet {
     pub fn own(&self, bridge: BridgeIdx) -> impl Iterator<Item = FlowStats> + '_ {
         let table = self.tables(bridge).get(usize::from(OWN_TABLE));
         let mut all: Vec<FlowStats> = table.map_or(Vec::new(), |t| {
-            t.select(&self.entries, &super::Filter::default()).into_iter().map(FlowStats::of).collect()
+            t.select(&self.entries, &super::Filter::default()).into_iter().map(|e| FlowStats::of(e, self.options(bridge))).collect()
         });
         all.sort_by_key(|e| std::cmp::Reverse(e.priority()));
         all.into_iter()

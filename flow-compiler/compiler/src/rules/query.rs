@@ -54,7 +54,7 @@ impl Filter {
         let deletes = matches!(fm.command, Delete | DeleteStrict);
         Filter {
             table: fm.table,
-            matching: fm.matching,
+            matching: fm.matching.clone(),
             cookie: fm.cookie,
             cookie_mask: fm.cookie_mask,
             out_port: if deletes { fm.out_port } else { PortNo::NONE },
@@ -148,7 +148,7 @@ impl RuleSet {
 
     /// Rules and their counters, in the order in which they are shown.
     pub fn dump<'a>(&'a self, bridge: BridgeIdx, filter: &'a Filter) -> impl Iterator<Item = FlowStats> + 'a {
-        self.select_entries(bridge, filter).map(FlowStats::of)
+        self.select_entries(bridge, filter).map(move |e| FlowStats::of(e, self.options(bridge)))
     }
 
     /// Sums over rules.
@@ -178,6 +178,6 @@ impl RuleSet {
 
     /// All there is to say of one rule.
     pub fn rule(&self, id: RuleId) -> Option<FlowStats> {
-        super::table::entry(&self.entries, id).filter(|e| !e.gone).map(FlowStats::of)
+        super::table::entry(&self.entries, id).filter(|e| !e.gone).map(|e| FlowStats::of(e, self.options(e.bridge)))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Purpose: most rules of a table do one of few things; sharing what they do, as given and as lowered,
 //! saves its memory and the work of lowering it.
-//! Invariant: bounded; what is shared depends on nothing but the list (nothing that learns, no clauses).
+//! Invariant: bounded; what is shared depends on nothing but the list (nothing that learns, no clauses, no options that
+//! each bridge has elsewhere).
 //! Deliberately does not know: rules.
 
 use std::hash::{Hash, Hasher};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use sluice_flow::action as ir;
 use sluice_flow::hash::FoldHasher;
+use sluice_openflow::bind::options_in;
 use sluice_openflow::Action;
 
 use crate::lower::Lowered;
@@ -41,7 +43,7 @@ impl Recent {
 
     /// Remembers a list, if it may be shared.
     pub fn keep(&mut self, given: &Arc<[Action]>, lowered: &Lowered) {
-        if !lowered.learns.is_empty() || !lowered.conjunctions.is_empty() {
+        if !lowered.learns.is_empty() || !lowered.conjunctions.is_empty() || options_in(given) != 0 {
             return;
         }
         if self.places.is_empty() {

@@ -11,6 +11,7 @@ use sluice_flow::action as ir;
 use sluice_flow::rule::MaskedKey;
 use sluice_flow::{BridgeIdx, Change, Rule, RuleId};
 use sluice_openflow::action::Learn;
+use sluice_openflow::matching::Places;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
@@ -68,6 +69,12 @@ impl<'a> Transaction<'a> {
 
     /// As [`Transaction::flow_mod`], for what the switch itself made.
     pub fn execute(&mut self, fm: &FlowMod) -> Result<(), OfError> {
+        if matches!(&fm.matching.places, Places::Bridge(map) if !Arc::ptr_eq(map, self.rules.options(self.bridge))) {
+            // It waited in a bundle while mappings changed.
+            let matching = fm.matching.bound(self.rules.options(self.bridge));
+            let gone = |code| OfError::new(code, "a tunnel option that it matches is mapped no longer");
+            return self.execute(&FlowMod { matching: matching.map_err(gone)?, ..fm.clone() });
+        }
         match fm.command {
             FlowModCommand::Add => self.add(fm),
             FlowModCommand::Modify | FlowModCommand::ModifyStrict => self.modify(fm),
@@ -144,7 +151,8 @@ impl<'a> Transaction<'a> {
         if let Some((given, actions)) = self.rules.recent.find(actions) {
             return Doing { given, lowered: Lowered { actions, conjunctions: Box::new([]), learns: Vec::new() } };
         }
-        let lowered = lower(actions, &mut self.rules.next_learn_id);
+        let map = self.rules.options(self.bridge).clone();
+        let lowered = lower(actions, &map, &mut self.rules.next_learn_id);
         let given: Arc<[Action]> = actions.into();
         self.rules.recent.keep(&given, &lowered);
         Doing { given, lowered }
@@ -319,7 +327,7 @@ impl<'a> Transaction<'a> {
                         }
                         rules.forget_learns(&e.rule.actions);
                         rules.retired.insert(id);
-                        applied.removed.push(Removed { reason, flow: FlowStats::of(&e) });
+                        applied.removed.push(Removed { reason, flow: FlowStats::of(&e, rules.options(bridge)) });
                     }
                 }
             }

@@ -104,6 +104,9 @@ pub fn needs_instructions(text: &str) -> bool {
 /// Writes that need nothing of the packet.
 fn state(r: &mut Random) -> Option<String> {
     let v = r.below(3);
+    if r.chance(12) {
+        return Some(option(r, v));
+    }
     Some(match r.below(26) {
         0 => format!("load:{v:#x}->NXM_NX_REG0[]"),
         1 => format!("set_field:{v:#x}->reg1"),
@@ -131,6 +134,22 @@ fn state(r: &mut Random) -> Option<String> {
         24 => format!("{},NXM_NX_REG1[0..15],slaves:1,2)", bundle("bundle_load", r)),
         _ => format!("load:{v:#x}->NXM_NX_REG{}[4..7]", r.below(16)),
     })
+}
+
+/// Reads and writes of tunnel options.
+fn option(r: &mut Random, v: u64) -> String {
+    match r.below(11) {
+        0 | 1 => format!("set_field:{v:#x}->tun_metadata0"),
+        2 => format!("set_field:{v:#x}/0x3->tun_metadata1"),
+        3 => format!("load:{v:#x}->NXM_NX_TUN_METADATA1[30..35]"),
+        4 => format!("load:{:#x}->NXM_NX_TUN_METADATA5[4..67]", v << 60),
+        5 => "move:NXM_OF_ETH_SRC[]->NXM_NX_TUN_METADATA5[60..107]".into(),
+        6 => "move:NXM_NX_TUN_METADATA5[60..75]->NXM_NX_TUN_METADATA0[0..15]".into(),
+        7 => "move:NXM_NX_TUN_METADATA1[0..3]->NXM_NX_REG0[0..3]".into(),
+        8 => format!("delete_field:tun_metadata{}", r.pick(&[0, 1, 5])),
+        9 => "push:NXM_NX_TUN_METADATA0[0..15],pop:NXM_NX_REG3[0..15]".into(),
+        _ => "push:NXM_NX_REG0[0..3],pop:NXM_NX_TUN_METADATA1[32..35]".into(),
+    }
 }
 
 fn fields(r: &mut Random) -> &'static str {

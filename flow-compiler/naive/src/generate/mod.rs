@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use sluice_openflow::text::{parse_flow_line, Names};
 
-use crate::world::{BridgeSpec, Input, PortSettings, PortSpec, World};
+use crate::world::{options, BridgeSpec, Input, PortSettings, PortSpec, World};
 use actions::Ground;
 pub use actions::needs_instructions;
 use flows::Flow;
@@ -78,7 +78,9 @@ pub fn scenario(seed: u64, rules: usize, packets: usize) -> Result<Scenario, Str
         let names = Names::new();
         let mut parsed = Vec::with_capacity(text.len());
         for line in &text {
-            parsed.push(parse_flow_line(line, &names).map_err(|e| format!("{line}: {e:?}"))?.0);
+            let mut rule = parse_flow_line(line, &names).map_err(|e| format!("{line}: {e:?}"))?.0;
+            rule.bind(&options()).map_err(|e| format!("{line}: {e:?}"))?;
+            parsed.push(rule);
         }
         world.bridges[bridge].groups = groups::groups(&mut r, &world.bridges[bridge])?;
         world.bridges[bridge].text = text;

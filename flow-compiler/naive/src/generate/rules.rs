@@ -103,6 +103,9 @@ fn ethernet(r: &mut Random, f: &Flow) -> Vec<String> {
 fn state(r: &mut Random, table: u8) -> Vec<String> {
     let v = if table == 0 { 0 } else { r.below(STATES) };
     let n = r.below(14) + 2;
+    if table != 0 && r.chance(25) {
+        return options(v);
+    }
     vec![
         format!("reg0={v:#x}"),
         format!("reg1={v:#x}/0x3"),
@@ -123,6 +126,18 @@ fn state(r: &mut Random, table: u8) -> Vec<String> {
         "ct_mark=0".into(),
         "ct_zone=0".into(),
         "ct_label=0".into(),
+    ]
+}
+
+/// Options of a tunnel that nothing came by: only rules can have written them.
+fn options(v: u64) -> Vec<String> {
+    vec![
+        format!("tun_metadata0={v:#x}"),
+        "tun_metadata0".into(),
+        format!("tun_metadata1={v:#x}/0x3"),
+        format!("tun_metadata1={:#x}/0xf00000000", v << 32),
+        "tun_metadata5".into(),
+        "tun_metadata5=0/0xff000000000000000000000000000000".into(),
     ]
 }
 

@@ -145,6 +145,7 @@ impl Subject for Engine {
         self.ports.clear();
         for (b, _) in world.bridges.iter().enumerate() {
             switch.add_bridge(b as u16);
+            switch.map_options(b as u16, &sluice_naive::world::options_mod()).map_err(|e| e.to_string())?;
         }
         for (b, spec) in world.bridges.iter().enumerate() {
             let local = PortSpec { number: LOCAL, settings: PortSettings::default(), peer: None };

@@ -141,6 +141,12 @@ impl Ovs {
             let br = format!("br{b}");
             let all = "protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15";
             self.vsctl(&["add-br", &br, "--", "set", "bridge", &br, "datapath_type=dummy", "fail_mode=secure", all])?;
+            let maps: Vec<String> = sluice_naive::world::OPTIONS
+                .iter()
+                .map(|(n, m)| format!("{{class={},type={},len={}}}->tun_metadata{n}", m.class, m.kind, m.len))
+                .collect();
+            let target = format!("unix:{}", self.path(&format!("{br}.mgmt")));
+            self.ofctl(&["add-tlv-map", &target, &maps.join(",")], None)?;
             let taps = bridge.ports.iter().filter(|p| p.peer.is_none()).map(|p| p.number).chain([LOCAL]);
             for port in taps {
                 let file = self.dir.join(format!("{}.pcap", port_name(b, port)));

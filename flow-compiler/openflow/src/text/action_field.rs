@@ -7,11 +7,12 @@
 use super::action_parse::ActionText;
 use super::error::TextError;
 use super::names::Names;
-use super::number::{self, scan_wide};
+use super::number::{self, scan_option, scan_wide};
 use super::token::Token;
 use super::{formats, subfield, value, value_print};
 use crate::action::{Action, SetField, SetForm, WideValue};
 use crate::field::{Field, SubField};
+use crate::wide::Wide;
 
 type Parsed = Result<Action, TextError>;
 
@@ -32,6 +33,9 @@ pub(super) fn load(token: Token<'_>) -> Parsed {
     let text = token.text();
     let (number, target) = split_arrow(token)?;
     let dst = subfield::parse(target)?;
+    if dst.field.option_number().is_some() {
+        return load_option(text, number, dst);
+    }
     let v = match scan_wide(number.text(), dst.field.n_bytes()) {
         Ok((v, taken)) if taken == number.text().len() => v,
         _ => return Err(number.error(format!("{text}: cannot parse integer value"))),
@@ -43,10 +47,6 @@ pub(super) fn load(token: Token<'_>) -> Parsed {
             "{text}: value {printed} does not fit into {width} bits"
         )));
     }
-    if dst.start + dst.width > 128 {
-        let name = dst.field.info().name;
-        return Err(target.error(format!("bits above 127 of {name} are not supported yet")));
-    }
     let mask = width_ones(dst.width) << dst.start.min(127);
     Ok(Action::SetField(Box::new(SetField {
         field: dst.field,
@@ -54,6 +54,34 @@ pub(super) fn load(token: Token<'_>) -> Parsed {
         mask: WideValue::Small(mask),
         form: SetForm::Load,
     })))
+}
+
+/// As [`load`], of bits of a tunnel option.
+fn load_option(text: &str, number: Token<'_>, dst: SubField) -> Parsed {
+    let v = match scan_option(number.text()) {
+        Ok((v, taken)) if taken == number.text().len() => v,
+        _ => return Err(number.error(format!("{text}: cannot parse integer value"))),
+    };
+    if v.significant_bits() > dst.width {
+        let (printed, width) = (v.hex(), dst.width);
+        return Err(number.error(format!("{text}: value {printed} does not fit into {width} bits")));
+    }
+    Ok(Action::SetField(Box::new(SetField::load_option(dst, &v))))
+}
+
+/// As [`set_field`], of a tunnel option.
+fn set_option(field: Field, value_text: Token<'_>, text: &mut ActionText<'_>) -> Parsed {
+    let (value, mask) = value::parse_option(field, value_text)?;
+    text.formats &= formats::Formats::of_match(field, u128::MAX, true);
+    let bytes = |w: &Wide, n: usize| WideValue::Large(w.tail(n).to_vec());
+    let value = value.and(&mask);
+    let (value, mask) = if mask == Wide::ONES {
+        (bytes(&value, value.significant()), WideValue::whole_option())
+    } else {
+        let n = value.significant().max(mask.significant());
+        (bytes(&value, n), bytes(&mask, n))
+    };
+    Ok(Action::SetField(Box::new(SetField { field, value, mask, form: SetForm::SetField })))
 }
 
 /// Does the value fit the slice?
@@ -85,6 +113,9 @@ pub(super) fn set_field(token: Token<'_>, text: &mut ActionText<'_>) -> Parsed {
         return Err(target.error(format!("{name} is read-only")));
     }
     subfield::nameable(field, target)?;
+    if field.option_number().is_some() {
+        return set_option(field, value_text, text);
+    }
     let (v, mask) = value::parse(field, value_text, text.names)?;
     if !field.accepts(v & mask) {
         return Err(value_text.error(format!(

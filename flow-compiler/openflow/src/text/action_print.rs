@@ -10,7 +10,8 @@ use crate::action::{
     Action, Bundle, Controller, Ct, CtZone, HashFields, Learn, LearnSource, LearnSpec, Multipath,
     Nat, PortNo, Sample, SampleDirection, SetField, SetForm, WideValue, CONTROLLER_WHOLE_PACKET,
 };
-use crate::field::SubField;
+use crate::field::{Field, SubField};
+use crate::wide::Wide;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -279,7 +280,7 @@ fn close(out: &mut String) {
 
 fn set_field(out: &mut String, set: &SetField, names: &Names) {
     let (WideValue::Small(value), WideValue::Small(mask)) = (&set.value, &set.mask) else {
-        return set_wide(out, set);
+        return set_option(out, set);
     };
     match set.form {
         SetForm::SetField | SetForm::Load2 => {
@@ -312,35 +313,33 @@ fn loads(out: &mut String, set: &SetField, value: u128, mask: u128) {
     }
 }
 
-/// A value of more than 128 bits.
-fn set_wide(out: &mut String, set: &SetField) {
-    out.push_str("set_field:");
-    write_wide(out, &set.value);
-    if !wide_is_exact(&set.mask) {
-        out.push('/');
-        write_wide(out, &set.mask);
+/// A value of a tunnel option.
+fn set_option(out: &mut String, set: &SetField) {
+    let (value, mask) = (Wide::from(&set.value), Wide::from(&set.mask));
+    if set.form == SetForm::Load {
+        return option_loads(out, set.field, &value, &mask);
+    }
+    put!(out, "set_field:{}", value.hex());
+    if mask != Wide::ONES {
+        put!(out, "/{}", mask.hex());
     }
     put!(out, "->{}", set.field.info().name);
 }
 
-fn wide_is_exact(mask: &WideValue) -> bool {
-    match mask {
-        WideValue::Small(mask) => *mask == u128::MAX,
-        WideValue::Large(bytes) => bytes.iter().all(|b| *b == 0xff),
-    }
-}
-
-fn write_wide(out: &mut String, value: &WideValue) {
-    match value {
-        WideValue::Small(value) => value_print::hexadecimal(out, *value),
-        WideValue::Large(bytes) => {
-            let mut bytes = bytes.iter().skip_while(|b| **b == 0);
-            match bytes.next() {
-                None => out.push('0'),
-                Some(first) => put!(out, "0x{first:x}"),
-            }
-            bytes.for_each(|b| put!(out, "{b:02x}"));
+fn option_loads(out: &mut String, field: Field, value: &Wide, mask: &Wide) {
+    let mut start = 0;
+    let mut between = "";
+    while start < mask.significant_bits() {
+        let width = mask.bits(start, 64).trailing_ones() as u16;
+        if width == 0 {
+            start += 1;
+            continue;
         }
+        put!(out, "{between}load:");
+        value_print::hexadecimal(out, value.bits(start, width));
+        slice(out, "->", SubField { field, start, width });
+        between = ",";
+        start += width;
     }
 }
 

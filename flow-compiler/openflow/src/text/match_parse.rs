@@ -7,11 +7,12 @@
 use super::error::TextError;
 use super::formats::Formats;
 use super::names::Names;
-use super::number::scan_wide;
+use super::number::{scan_option, scan_wide};
 use super::token::Token;
 use super::{subfield, value, value_print};
-use crate::field::Field;
-use crate::matching::Match;
+use crate::field::{Field, SubField};
+use crate::matching::{Match, OptionError};
+use crate::wide::Wide;
 use crate::PortNo;
 
 /// The Ethernet type and, where not 0, the IP protocol that a word stands for.
@@ -111,6 +112,10 @@ impl<'a> MatchText<'a> {
         } else {
             text
         };
+        if let Some(n) = field.option_number() {
+            let (v, mask) = value::parse_option(field, text)?;
+            return self.set_option(n, &v, &mask, key);
+        }
         let (v, mask) = value::parse(field, text, self.names).map_err(|mut e| {
             if text.text() == "0/0" {
                 e.column = key.error("").column;
@@ -124,6 +129,9 @@ impl<'a> MatchText<'a> {
     fn take_slice(&mut self, key: Token<'_>, text: Token<'_>) -> Result<(), TextError> {
         let slice = subfield::parse_any(key)?;
         let field = slice.field;
+        if let Some(n) = field.option_number() {
+            return self.take_option_slice(n, slice, key, text);
+        }
         let (v, taken) = scan_wide(text.text(), field.n_bytes()).unwrap_or((0, usize::MAX));
         if taken != text.text().len() {
             let message = format!(
@@ -152,6 +160,34 @@ impl<'a> MatchText<'a> {
         let mask = ones.checked_shl(start).unwrap_or(0);
         let v = v.checked_shl(start).unwrap_or(0);
         self.set(field, old & !mask | v, old_mask | mask, key)
+    }
+
+    fn take_option_slice(&mut self, n: u8, slice: SubField, key: Token<'_>, text: Token<'_>) -> Result<(), TextError> {
+        let (v, taken) = scan_option(text.text()).unwrap_or((Wide::ZERO, usize::MAX));
+        if taken != text.text().len() {
+            return Err(text.error(format!("{}: cannot parse integer value: {}", key.text(), text.text())));
+        }
+        if v.significant_bits() > slice.width {
+            let message = format!("{}: value {} does not fit into {} bits", key.text(), v.hex(), slice.width);
+            return Err(text.error(message));
+        }
+        let mask = Wide::ones(slice.start, slice.width);
+        self.set_option(n, &v.shifted(slice.start), &mask, key)
+    }
+
+    fn set_option(&mut self, n: u8, v: &Wide, mask: &Wide, key: Token<'_>) -> Result<(), TextError> {
+        let field = Field::TUN_METADATA0.plus(n);
+        self.formats &= Formats::of_match(field, 1, false);
+        self.matching.set_option(n, v, mask).map_err(|e| {
+            let name = field.info().name;
+            key.error(match e {
+                OptionError::Twice => format!("field {name} set multiple times"),
+                OptionError::Unmapped => format!("field {name} is not mapped to a tunnel option"),
+                OptionError::TooLong(used) => {
+                    format!("field {name} exceeds maximum size for tunnel metadata (used {used}, max 256)")
+                }
+            })
+        })
     }
 
     fn set(&mut self, field: Field, v: u128, mask: u128, key: Token<'_>) -> Result<(), TextError> {

@@ -264,6 +264,25 @@ impl Printer<'_> {
             self.push(format_args!("tun_tos={tos:x}"));
         }
         self.decimal("tun_ttl", Field::TUN_TTL);
+        self.tunnel_flags();
+        self.m.options().for_each(|n| self.option(n));
+    }
+
+    fn option(&mut self, n: u8) {
+        let Some(said) = self.m.option(n) else { return };
+        let _ = write!(self.out, "tun_metadata{n}");
+        if !said.present {
+            self.out.push_str("=NP");
+        } else if !(said.masked && said.mask.is_zero()) {
+            let _ = write!(self.out, "={}", said.value.hex());
+            if !said.mask.covers(said.len) {
+                let _ = write!(self.out, "/{}", said.mask.hex());
+            }
+        }
+        self.out.push(',');
+    }
+
+    fn tunnel_flags(&mut self) {
         // One bit is all there is: it is printed with its sign.
         self.flags(Field::TUN_FLAGS, 0);
     }
@@ -370,7 +389,7 @@ impl Printer<'_> {
             if mask == place.ones() as u64 {
                 self.push(format_args!("{name}={value}"));
             } else if mask != 0 {
-                self.push(format_args!("{name}=0x{value:x}/0x{mask:x}"));
+                self.push(format_args!("{name}=0x{value:08x}/0x{mask:08x}"));
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use super::error::TextError;
 use super::token::Token;
+use crate::wide::{Wide, WIDEST};
 
 /// Why a number was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,22 @@ pub(super) fn scan_wide(text: &str, bytes: u16) -> Result<(u128, usize), NumberE
         taken += c.len_utf8();
     }
     Ok((value, taken))
+}
+
+/// Reads a number for a tunnel option: in hexadecimal of up to 124 bytes.
+pub(super) fn scan_option(text: &str) -> Result<(Wide, usize), NumberError> {
+    let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) else {
+        return scan_u64(text).map(|(v, taken)| (Wide::from(u128::from(v)), taken));
+    };
+    let blank = |c: &char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    let end = hex.find(|c: char| !c.is_ascii_hexdigit() && !blank(&c)).unwrap_or(hex.len());
+    let digits: Vec<u8> = hex.chars().take(end).filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
+    let digits = &digits[digits.iter().position(|d| *d != 0).unwrap_or(digits.len())..];
+    if digits.len() > 2 * WIDEST {
+        return Err(NumberError::Range);
+    }
+    let bytes: Vec<u8> = digits.rchunks(2).rev().map(|pair| pair.iter().fold(0, |v, d| v << 4 | d)).collect();
+    Ok((Wide::from_bytes(&bytes), 2 + end))
 }
 
 /// A whole token as a number below `limit`, or the error that names it `name`.

@@ -7,9 +7,10 @@
 use super::error::TextError;
 use super::flags::FlagNames;
 use super::names::Names;
-use super::number::{scan_wide, NumberError};
+use super::number::{scan_option, scan_wide, NumberError};
 use super::token::Token;
 use crate::field::{Field, Format};
+use crate::wide::Wide;
 use crate::PortNo;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -93,6 +94,28 @@ fn integer(field: Field, token: Token<'_>) -> Result<Masked, TextError> {
         .strip_prefix('/')
         .ok_or_else(|| refuse(NumberError::Syntax, "value"))?;
     let (mask, taken) = scan_wide(mask_text, bytes).map_err(|e| refuse(e, "mask"))?;
+    if taken != mask_text.len() {
+        return Err(refuse(NumberError::Syntax, "mask"));
+    }
+    Ok((value, mask))
+}
+
+/// Reads `VALUE` or `VALUE/MASK` of a tunnel option.
+pub(super) fn parse_option(field: Field, token: Token<'_>) -> Result<(Wide, Wide), TextError> {
+    let (text, name) = (token.text(), field.info().name);
+    let refuse = |error, part: &str| {
+        token.error(match error {
+            NumberError::Range => format!("{text}: {part} too large for {}-byte field {name}", field.n_bytes()),
+            NumberError::Syntax => format!("{text}: bad syntax for {name} {part}"),
+        })
+    };
+    let (value, taken) = scan_option(text).map_err(|e| refuse(e, "value"))?;
+    let rest = text.get(taken..).unwrap_or("");
+    if rest.is_empty() {
+        return Ok((value, Wide::ONES));
+    }
+    let mask_text = rest.strip_prefix('/').ok_or_else(|| refuse(NumberError::Syntax, "value"))?;
+    let (mask, taken) = scan_option(mask_text).map_err(|e| refuse(e, "mask"))?;
     if taken != mask_text.len() {
         return Err(refuse(NumberError::Syntax, "mask"));
     }

@@ -10,8 +10,9 @@ use super::oxm::{self, Header, Ids};
 use crate::action::PortNo;
 use crate::error::OfpError;
 use crate::field::Field;
-use crate::matching::Match;
+use crate::matching::{Match, OptionError};
 use crate::version::Version;
+use crate::wide::Wide;
 use sluice_flow::key::slot;
 
 /// A cookie and its mask, as a Nicira match may carry them.
@@ -63,8 +64,8 @@ fn split<'a>(header: &Header, payload: &'a [u8]) -> Result<Halves<'a>, OfpError>
 }
 
 fn add(m: &mut Match, field: Field, value: &[u8], mask: Option<&[u8]>) -> Result<(), OfpError> {
-    if oxm::is_variable(field) {
-        return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
+    if let Some(n) = field.option_number() {
+        return add_option(m, n, value, mask);
     }
     if field.info().slot.is_none() {
         return Err(OfpError::OFPBMC_BAD_FIELD);
@@ -90,6 +91,16 @@ fn add(m: &mut Match, field: Field, value: &[u8], mask: Option<&[u8]>) -> Result
         return Err(OfpError::OFPBMC_BAD_FIELD);
     }
     Ok(())
+}
+
+/// A tunnel option; zeros in front say nothing of its length.
+fn add_option(m: &mut Match, n: u8, value: &[u8], mask: Option<&[u8]>) -> Result<(), OfpError> {
+    let bits = mask.map_or(Wide::ONES, Wide::from_bytes);
+    m.set_option(n, &Wide::from_bytes(value), &bits).map_err(|e| match e {
+        OptionError::Twice => OfpError::OFPBMC_DUP_FIELD,
+        OptionError::TooLong(_) => OfpError::OFPBMC_BAD_VALUE,
+        OptionError::Unmapped => OfpError::NXFMFC_INVALID_TLV_FIELD,
+    })
 }
 
 fn from_u16(port: u128) -> u128 {
@@ -247,6 +258,20 @@ impl Writer<'_> {
         use Field as F;
         self.all(&[F::TUN_ID, F::TUN_FLAGS, F::TUN_SRC, F::TUN_DST]);
         self.all(&[F::TUN_IPV6_SRC, F::TUN_IPV6_DST, F::TUN_GBP_ID, F::TUN_GBP_FLAGS]);
+        for n in self.m.options() {
+            self.option(n);
+        }
+    }
+
+    fn option(&mut self, n: u8) {
+        let Some(said) = self.m.option(n) else { return };
+        let field = Field::TUN_METADATA0.plus(n);
+        if oxm::put_header_of(self.out, field, self.ids, said.masked, said.len as u16) {
+            self.out.put(said.value.tail(said.len));
+            if said.masked {
+                self.out.put(said.mask.tail(said.len));
+            }
+        }
     }
 
     fn registers(&mut self) {

@@ -80,26 +80,24 @@ impl Header {
     /// The field with this id and length.
     pub(crate) fn field(&self) -> Option<Field> {
         let odd = self.has_mask && self.payload % 2 != 0;
-        let fits = |f: &Field| is_variable(*f) || self.width() == f.n_bytes() as usize;
+        let fits = |f: &Field| f.option_number().is_some() || self.width() == f.n_bytes() as usize;
         self.named().filter(fits).filter(|_| !odd)
     }
 
     /// The field that an action writes, with the errors of actions.
     pub(crate) fn action_field(&self) -> Result<Field, OfpError> {
-        let field = self.named().filter(|_| self.payload != 0).ok_or(OfpError::OFPBAC_BAD_SET_TYPE)?;
-        if is_variable(field) {
-            return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
+        let field = self.named().ok_or(OfpError::OFPBAC_BAD_SET_TYPE)?;
+        if field.option_number().is_some() {
+            return Ok(field);
+        }
+        if self.payload == 0 {
+            return Err(OfpError::OFPBAC_BAD_SET_TYPE);
         }
         if self.width() != field.n_bytes() as usize {
             return Err(OfpError::OFPBAC_BAD_SET_LEN);
         }
         Ok(field)
     }
-}
-
-/// Fields whose length the `tun_metadata` mappings decide.
-pub(crate) fn is_variable(field: Field) -> bool {
-    field >= Field::TUN_METADATA0 && field < Field::METADATA
 }
 
 /// Ids that OpenFlow 1.5 gave to fields that had an experimenter's before.
@@ -126,8 +124,13 @@ fn id_of(field: Field, ids: Ids) -> Option<OxmId> {
 
 /// Writes the header of a field. False, and nothing, for a field that has no id.
 pub(crate) fn put_header(out: &mut Vec<u8>, field: Field, ids: Ids, has_mask: bool) -> bool {
+    put_header_of(out, field, ids, has_mask, field.n_bytes())
+}
+
+/// As [`put_header`], for a value of `bytes` bytes.
+pub(crate) fn put_header_of(out: &mut Vec<u8>, field: Field, ids: Ids, has_mask: bool, bytes: u16) -> bool {
     let Some(id) = id_of(field, ids) else { return false };
-    let value = field.n_bytes() as u32 * (1 + has_mask as u32);
+    let value = u32::from(bytes) * (1 + has_mask as u32);
     let length = (value + if id.experimenter != 0 { 4 } else { 0 }).min(0xff);
     out.u32((id.class as u32) << 16 | (id.number as u32) << 9 | (has_mask as u32) << 8 | length);
     if id.experimenter != 0 {

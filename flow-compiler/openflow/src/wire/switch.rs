@@ -13,6 +13,8 @@ use crate::message::{
     TlvTableCommand, TlvTableMod,
 };
 use crate::version::{Version, VersionSet};
+use crate::wide::WIDEST;
+use sluice_flow::key::TUN_OPTIONS;
 
 const VERSION_BITMAP: u16 = 1;
 
@@ -385,11 +387,18 @@ pub(super) fn encode_bundle_add(out: &mut Vec<u8>, m: &BundleAdd) {
     out.put(&m.message);
 }
 
-fn decode_tlv_maps(r: &mut Reader<'_>) -> Result<Vec<TlvMap>, OfpError> {
+fn decode_tlv_maps(r: &mut Reader<'_>, fields: u16) -> Result<Vec<TlvMap>, OfpError> {
     let mut maps = Vec::with_capacity(r.len() / 8);
     while !r.is_empty() {
-        maps.push(TlvMap { class: r.u16()?, kind: r.u8()?, len: r.u8()?, index: r.u16()? });
+        let map = TlvMap { class: r.u16()?, kind: r.u8()?, len: r.u8()?, index: r.u16()? };
         r.skip(2)?;
+        if map.len % 4 != 0 || usize::from(map.len) > WIDEST {
+            return Err(OfpError::NXTTMFC_BAD_OPT_LEN);
+        }
+        if map.index >= fields {
+            return Err(OfpError::NXTTMFC_BAD_FIELD_IDX);
+        }
+        maps.push(map);
     }
     Ok(maps)
 }
@@ -413,7 +422,7 @@ pub(super) fn decode_tlv_mod(body: &[u8]) -> Result<TlvTableMod, OfpError> {
         _ => return Err(OfpError::NXTTMFC_BAD_COMMAND),
     };
     r.skip(6)?;
-    Ok(TlvTableMod { command, maps: decode_tlv_maps(&mut r)? })
+    Ok(TlvTableMod { command, maps: decode_tlv_maps(&mut r, u16::from(TUN_OPTIONS))? })
 }
 
 pub(super) fn encode_tlv_mod(out: &mut Vec<u8>, m: &TlvTableMod) {
@@ -430,7 +439,7 @@ pub(super) fn decode_tlv_table(body: &[u8]) -> Result<TlvTable, OfpError> {
     let mut r = Reader::request(body);
     let (max_option_space, max_fields) = (r.u32()?, r.u16()?);
     r.skip(10)?;
-    Ok(TlvTable { max_option_space, max_fields, maps: decode_tlv_maps(&mut r)? })
+    Ok(TlvTable { max_option_space, max_fields, maps: decode_tlv_maps(&mut r, max_fields)? })
 }
 
 pub(super) fn encode_tlv_table(out: &mut Vec<u8>, t: &TlvTable) {

@@ -108,6 +108,7 @@ impl Server {
 
     fn tell_packet(&mut self, punted: &sluice_engine::Punted, switch: &mut Switch, now_ms: u64) {
         let mut token = None;
+        let options = &switch.rules.options(punted.bridge).clone();
         let cookie = punted.rule.and_then(|id| switch.rules.rule(id)).map(|r| r.cookie);
         for talking in self.talking.values_mut().filter(|t| t.session.bridge == punted.bridge) {
             if !talking.session.wants_packet(punted) {
@@ -117,7 +118,7 @@ impl Server {
             if let (None, Some(paused)) = (token, &punted.punt.paused) {
                 token = Some(switch.paused.keep(Arc::clone(&paused.0)));
             }
-            let Some(bytes) = talking.session.packet_in(punted, cookie, token) else { continue };
+            let Some(bytes) = talking.session.packet_in(punted, cookie, token, options) else { continue };
             let now = match &mut talking.limiter {
                 Some(limiter) => limiter.offer(punted.in_port, bytes, now_ms),
                 None => Some(bytes),

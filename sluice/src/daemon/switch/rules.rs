@@ -8,7 +8,7 @@ use sluice_flow::program::{Fragments, Miss};
 use sluice_flow::{BridgeIdx, Change, Key};
 use sluice_openflow::action::FlowFlags;
 use sluice_openflow::message::FragMode;
-use sluice_openflow::message::{GroupMod, MeterMod};
+use sluice_openflow::message::{GroupMod, MeterMod, TlvTableMod};
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match, PortNo, Version};
 use sluice_ovsdb_bridge::{Bridge, Controller, ControllerTarget, FailMode};
 
@@ -29,6 +29,13 @@ impl Switch {
     pub fn group_mod(&mut self, bridge: BridgeIdx, gm: &GroupMod, now_ms: u64) -> Result<(), OfError> {
         let applied = self.rules.apply_group(bridge, gm, now_ms)?;
         self.take_applied(applied);
+        Ok(())
+    }
+
+    /// Maps tunnel options to `tun_metadata` fields, or no longer.
+    pub fn map_options(&mut self, bridge: BridgeIdx, tm: &TlvTableMod) -> Result<(), OfError> {
+        let changes = self.rules.map_options(bridge, tm)?;
+        self.publisher.submit(changes);
         Ok(())
     }
 

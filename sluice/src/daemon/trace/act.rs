@@ -5,6 +5,7 @@
 use sluice_flow::key::slot;
 use sluice_openflow::action::{LearnSource, LearnSpec, SetField, WideValue};
 use sluice_openflow::text::{format_actions, format_subfield, format_value, Names};
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Action, Field, PortNo, SubField};
 
 use super::odp::Odp;
@@ -76,7 +77,12 @@ impl Walk<'_> {
             Action::PopQueue => self.pop_queue(),
             Action::Multipath(m) => self.multipath(m),
             Action::Note(_) | Action::Sample(_) => {}
-            Action::Encap(_) | Action::Decap { .. } | Action::DeleteField(_) => self.unknown(),
+            Action::Encap(_) | Action::Decap { .. } => self.unknown(),
+            Action::DeleteField(field) => {
+                if let Some(n) = field.option_number() {
+                    self.packet.set(slot::tun_option_present(n), 0);
+                }
+            }
             _ => self.write_action(action),
         }
         End::Action
@@ -139,6 +145,12 @@ impl Walk<'_> {
     }
 
     fn set_field(&mut self, set: &SetField) {
+        if let Some(n) = set.field.option_number() {
+            let (value, mask) = (Wide::from(&set.value), Wide::from(&set.mask));
+            self.wc.mark_option(n, &mask);
+            self.packet.write_option(n, &value, &mask);
+            return;
+        }
         let (WideValue::Small(value), WideValue::Small(mask)) = (&set.value, &set.mask) else { return self.unknown() };
         let field = set.field;
         self.wc.mark_condition(field, &self.packet);
@@ -244,6 +256,10 @@ impl Walk<'_> {
             labels.push((label | tc << 9 | 0x100 | ttl) as u32);
             self.forget_network();
         } else if labels.len() >= 3 {
+            LABELS.iter().for_each(|place| self.wc.mark(*place, 0x100));
+            let why = "dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs \
+                       than the 3 supported.";
+            self.say(Kind::Error, why);
             self.error = Some("Too many MPLS labels");
             return;
         } else {
@@ -357,7 +373,7 @@ impl Walk<'_> {
         if !self.side_effects {
             return self.say(Kind::Warn, "suppressing side effects, so learn action ignored");
         }
-        let fm = sluice_compiler::learn::learned_flow_mod(learn, &self.packet.key);
+        let fm = sluice_compiler::learn::learned_flow_mod(learn, &self.packet.key, self.switch.rules.options(self.bridge));
         let mut text = format!("table={} ", fm.table.unwrap_or(0));
         text += &sluice_openflow::text::format_match(&fm.matching, &Names::new());
         text += &format!(" priority={}", fm.priority);

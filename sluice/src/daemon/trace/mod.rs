@@ -13,6 +13,7 @@ mod groups;
 mod lookup;
 mod normal;
 mod odp;
+mod options;
 mod packet;
 pub(in crate::daemon) mod ports;
 mod request;

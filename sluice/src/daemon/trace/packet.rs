@@ -4,8 +4,12 @@
 //! Invariant: writing a field changes its own bits only, and what a VLAN tag implies.
 //! Deliberately does not know: bytes.
 
+use std::sync::Arc;
+
 use sluice_flow::key::slot;
+use sluice_flow::options::OptionMap;
 use sluice_flow::{Key, Slot, WORDS};
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Field, Match, PortNo, SubField};
 
 /// "A tag is present".
@@ -13,17 +17,25 @@ pub(super) const PRESENT: u16 = 0x1000;
 const ALL: Key = Key { words: [u64::MAX; WORDS] };
 
 /// A packet, or which of its bits matter.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(super) struct Packet {
     /// Everything but the second tag.
     pub key: Key,
     /// Type and content of the second VLAN tag.
     pub inner: (u16, u16),
+    /// Where tunnel options are in the key, in the bridge that the packet is in.
+    pub options: Option<Arc<OptionMap>>,
+}
+
+impl PartialEq for Packet {
+    fn eq(&self, other: &Packet) -> bool {
+        self.key == other.key && self.inner == other.inner
+    }
 }
 
 impl Packet {
     /// All zero.
-    pub const ZERO: Packet = Packet { key: Key::ZERO, inner: (0, 0) };
+    pub const ZERO: Packet = Packet { key: Key::ZERO, inner: (0, 0), options: None };
 
     pub fn get(&self, place: Slot) -> u64 {
         self.key.get(place)
@@ -88,17 +100,23 @@ impl Packet {
 
     /// Whether the packet has the field.
     pub fn has(&self, field: Field) -> bool {
-        field.prereqs_met(&Match { value: self.key, mask: ALL })
+        field.prereqs_met(&Match { value: self.key, mask: ALL, ..Match::ANY })
     }
 
     /// A part of a field.
     pub fn read(&self, part: SubField) -> u128 {
-        let (value, _) = Match { value: self.key, mask: ALL }.field(part.field);
+        if let Some(n) = part.field.option_number() {
+            return self.option(n).bits(part.start, part.width);
+        }
+        let (value, _) = Match { value: self.key, mask: ALL, ..Match::ANY }.field(part.field);
         value.checked_shr(u32::from(part.start)).unwrap_or(0) & ones(part.width)
     }
 
     /// Writes a part of a field. False for a field that the key does not hold.
     pub fn write(&mut self, part: SubField, value: u128) -> bool {
+        if let Some(n) = part.field.option_number() {
+            return self.write_option_part(n, part, value);
+        }
         let shift = |v: u128| v.checked_shl(u32::from(part.start)).unwrap_or(0);
         let mask = shift(ones(part.width));
         self.write_bits(part.field, shift(value) & mask, mask)
@@ -126,6 +144,9 @@ impl Packet {
 
     /// As a mask: this part of a field matters.
     pub fn mark_part(&mut self, part: SubField) {
+        if let Some(n) = part.field.option_number() {
+            return self.mark_option(n, &Wide::ones(part.start, part.width));
+        }
         self.mark_bits(part.field, ones(part.width).checked_shl(u32::from(part.start)).unwrap_or(0));
     }
 

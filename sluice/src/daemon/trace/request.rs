@@ -78,7 +78,7 @@ fn subject(switch: &Switch, args: &[&str]) -> Result<(BridgeIdx, Packet), String
     let bridge = switch.bridge_by_name(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
     let mut names = Names::new();
     bridge.ports.values().for_each(|p| names.add_port(p.number, &p.name));
-    let packet = spec::exact_flow(text, &names).map_err(|e| format!("Bad openflow flow syntax: {e}"))?;
+    let packet = spec::exact_flow(text, switch.rules.options(bridge.index), &names).map_err(|e| format!("Bad openflow flow syntax: {e}"))?;
     Ok((bridge.index, packet))
 }
 

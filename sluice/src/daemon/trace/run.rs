@@ -8,7 +8,7 @@ use sluice_flow::key::slot;
 use sluice_flow::BridgeIdx;
 use sluice_openflow::action::Nat;
 use sluice_openflow::text::{format_packet_match, Names};
-use sluice_openflow::{Action, Match, Version};
+use sluice_openflow::{Action, Version};
 
 use super::odp;
 use super::packet::Packet;
@@ -46,6 +46,12 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn run(&mut self, switch: &Switch, bridge: BridgeIdx, packet: &Packet, actions: Option<&[Action]>, resume: Option<&Recirculated>) -> String {
+        let mut packet = packet.clone();
+        if packet.is_mpls() {
+            // What is under labels is not looked at, also once they are gone.
+            packet.key.hide_network();
+        }
+        let packet = &packet;
         let mut walk = Walk::new(switch, bridge, packet.clone());
         walk.with_names = self.request.names;
         walk.side_effects = self.request.real;
@@ -156,11 +162,13 @@ fn flow_text(packet: &Packet, names: &Names) -> String {
         for place in [slot::TUN_ID, slot::TUN_SRC, slot::TUN_DST, slot::TUN_IPV6_SRC, slot::TUN_IPV6_DST, slot::TUN_TOS, slot::TUN_TTL, slot::TUN_FLAGS, slot::TUN_GBP_ID, slot::TUN_GBP_FLAGS] {
             mask.mark_all(place);
         }
+        mask.options = packet.options.clone();
+        mask.mark_options_of(packet);
     }
     mask_headers(packet, &mut mask);
     mask_connection(packet, &mut mask);
     let inner = if mask.inner.1 != 0 { (packet.inner.1, 0xffff) } else { (0, 0) };
-    format_packet_match(&Match { value: packet.key.and(&mask.key), mask: mask.key }, inner, names)
+    format_packet_match(&packet.matching(&mask), inner, names)
 }
 
 fn mask_headers(packet: &Packet, mask: &mut Packet) {
@@ -231,13 +239,17 @@ fn mask_connection(packet: &Packet, mask: &mut Packet) {
 
 /// What had to be looked at.
 pub(super) fn megaflow_text(packet: &Packet, wc: &Packet, label_by_action: bool, names: &Names) -> String {
-    let mut mask = wc.key;
+    let mut mask = wc.clone();
     mask.set(slot::STAGE, 0);
     mask.set(slot::TTL_EXPIRING, 0);
     mask.set(slot::PACKET_TYPE, 0);
     mask.set(slot::VLAN_TPID, 0);
+    mask.key.clear_tunnel_options();
+    if is_tunneled(packet) {
+        mask.mark_options_of(packet);
+    }
     let inner = (packet.inner.1 & wc.inner.1, wc.inner.1);
-    let text = format_packet_match(&Match { value: packet.key.and(&mask), mask }, inner, names);
+    let text = format_packet_match(&packet.matching(&mask), inner, names);
     let label = format!("ipv6_label=0x{:05x}", packet.get(slot::IPV6_LABEL));
     if label_by_action { text.replacen(&label, &format!("{label}/0xfffff"), 1) } else { text }
 }
@@ -245,7 +257,7 @@ pub(super) fn megaflow_text(packet: &Packet, wc: &Packet, label_by_action: bool,
 fn carry_out(switch: &mut Switch, effect: Effect, now_ms: u64) {
     match effect {
         Effect::Learn(bridge, learn, packet) => {
-            let fm = sluice_compiler::learn::learned_flow_mod(&learn, &packet.key);
+            let fm = sluice_compiler::learn::learned_flow_mod(&learn, &packet.key, switch.rules.options(bridge));
             if let Err(e) = switch.flow_mod(bridge, &fm, Version::V13, now_ms) {
                 crate::log!(Warn, "", "a traced packet could not teach its rule: {e}");
             }

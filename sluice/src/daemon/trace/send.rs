@@ -145,7 +145,7 @@ impl Walk<'_> {
         self.packet.set(slot::ACTSET_OUTPUT, 0);
         self.clear_state();
         self.tree.at = self.tree.add(Kind::Bridge, format!("bridge(\"{}\")", bridge.name));
-        self.bridge = bridge.index;
+        self.in_bridge(bridge.index);
         if bridge.ports.get(&number).is_some_and(|p| !no_receive(p)) {
             self.resubmit(number, 0, true, true, last, How::OnCopy);
             self.end_of_list();
@@ -153,6 +153,7 @@ impl Walk<'_> {
         (self.packet, self.bridge, self.conntracked, self.was_mpls, self.tree.at) = saved;
         (self.stack, self.action_set) = (stack, action_set);
         copy_tunnel(&tunnel, &mut self.wc);
+        self.wc.options.clone_from(&self.packet.options);
         self.exit = false;
         self.error = None;
     }
@@ -182,7 +183,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn bundle(&mut self, bundle: &Bundle, last: bool, in_bucket: bool) {
-        let lowered = lower_one(&Action::Bundle(Box::new(bundle.clone())));
+        let lowered = self.lower_one(&Action::Bundle(Box::new(bundle.clone())));
         let Some(sluice_flow::action::Action::Bundle(compiled)) = lowered.first() else { return };
         if compiled.by.is_some() {
             self.mark_hashed(bundle.fields);
@@ -201,7 +202,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn multipath(&mut self, m: &Multipath) {
-        let lowered = lower_one(&Action::Multipath(Box::new(m.clone())));
+        let lowered = self.lower_one(&Action::Multipath(Box::new(m.clone())));
         let Some(sluice_flow::action::Action::Multipath(compiled)) = lowered.first() else { return };
         self.mark_hashed(m.fields);
         let hash = compiled.headers.hash(&self.packet.key, compiled.basis);
@@ -249,12 +250,13 @@ impl Walk<'_> {
         }
         marks.into_iter().for_each(|place| self.wc.mark_all(place));
     }
-}
 
-/// One action as the program has it.
-fn lower_one(action: &Action) -> std::sync::Arc<[sluice_flow::action::Action]> {
-    let mut learns = 0;
-    sluice_compiler::lower::lower(std::slice::from_ref(action), &mut learns).actions
+    /// One action as the program has it.
+    fn lower_one(&self, action: &Action) -> std::sync::Arc<[sluice_flow::action::Action]> {
+        let mut learns = 0;
+        let options = self.switch.rules.options(self.bridge);
+        sluice_compiler::lower::lower(std::slice::from_ref(action), options, &mut learns).actions
+    }
 }
 
 /// Ports that need no device.

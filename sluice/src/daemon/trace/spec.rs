@@ -3,9 +3,12 @@
 //! Invariant: what cannot be understood is refused with Open vSwitch's text.
 //! Deliberately does not know: rules.
 
+use std::sync::Arc;
+
 use sluice_flow::key::slot;
+use sluice_flow::options::OptionMap;
 use sluice_flow::BridgeIdx;
-use sluice_openflow::text::{parse_value, Names};
+use sluice_openflow::text::{parse_option, parse_value, Names};
 use sluice_openflow::{Field, PortNo};
 
 use super::packet::Packet;
@@ -35,8 +38,8 @@ const PROTOCOLS: [(&str, u64, u64); 17] = [
 ];
 
 /// A packet in the words of OpenFlow.
-pub(super) fn exact_flow(text: &str, names: &Names) -> Result<Packet, String> {
-    let mut packet = Packet::ZERO;
+pub(super) fn exact_flow(text: &str, options: &Arc<OptionMap>, names: &Names) -> Result<Packet, String> {
+    let mut packet = Packet { options: Some(options.clone()), ..Packet::ZERO };
     for (key, value) in pairs(text) {
         if let Some((_, eth_type, protocol)) = PROTOCOLS.iter().find(|(name, ..)| *name == key) {
             if packet.eth_type() != 0 {
@@ -69,6 +72,15 @@ fn take_field(text: &str, key: &str, value: &str, packet: &mut Packet, names: &N
     };
     if !packet.has(field) {
         return Err(format!("{text}: prerequisites not met for setting {key}"));
+    }
+    if let Some(n) = field.option_number() {
+        if packet.get(slot::tun_option_present(n)) != 0 {
+            return Err(format!("{text}: field {key} set multiple times"));
+        }
+        let bad = |e: sluice_openflow::text::TextError| format!("{text}: bad value for {key} ({})", e.ovs_text());
+        let value = parse_option(field, value).map_err(bad)?;
+        packet.set_option(n, &value);
+        return Ok(());
     }
     let tag_only = matches!(field, Field::DL_VLAN | Field::DL_VLAN_PCP | Field::VLAN_PCP | Field::VLAN_VID);
     if !tag_only && packet.read(field.whole()) != 0 {

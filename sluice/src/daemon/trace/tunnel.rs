@@ -96,9 +96,9 @@ impl Walk<'_> {
         let saved = (self.packet.clone(), self.base.clone(), self.wc.clone(), self.bridge, self.tree.at, self.conntracked);
         let outer = std::mem::take(&mut self.out);
         self.tree.at = self.tree.add(Kind::Bridge, format!("bridge(\"{}\")", bridge.name));
-        self.bridge = index;
         self.packet = header.packet();
         self.packet.set(slot::PKT_MARK, mark);
+        self.in_bridge(index);
         self.base = self.packet.clone();
         self.clear_state();
         let table = std::mem::take(&mut self.table);

@@ -104,6 +104,8 @@ pub(super) enum How {
 
 impl<'a> Walk<'a> {
     pub fn new(switch: &'a Switch, bridge: BridgeIdx, packet: Packet) -> Walk<'a> {
+        let options = Some(switch.rules.options(bridge).clone());
+        let packet = Packet { options: options.clone(), ..packet };
         let mut base = packet.clone();
         base.forget_tunnel();
         let mut walk = Walk {
@@ -114,7 +116,7 @@ impl<'a> Walk<'a> {
             base,
             origin: packet.clone(),
             packet,
-            wc: Packet::ZERO,
+            wc: Packet { options, ..Packet::ZERO },
             table: 0,
             rule: Current::default(),
             stack: Vec::new(),
@@ -159,6 +161,14 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// The packet is in this bridge from now on, and its options are called as there.
+    pub fn in_bridge(&mut self, bridge: BridgeIdx) {
+        let options = Some(self.switch.rules.options(bridge).clone());
+        self.bridge = bridge;
+        self.wc.options.clone_from(&options);
+        self.packet.options = options;
     }
 
     pub fn bridge(&self) -> Option<&'a Bridge> {
@@ -228,7 +238,7 @@ impl<'a> Walk<'a> {
         self.resumed = true;
         let top = self.tree.at;
         self.tree.at = self.tree.add(Kind::Thaw, "thaw");
-        self.bridge = resume.bridge;
+        self.in_bridge(resume.bridge);
         self.table = resume.table;
         self.say(Kind::Thaw, format!("Resuming from table {}", resume.table));
         self.conntracked = true;
@@ -356,7 +366,9 @@ impl<'a> Walk<'a> {
             None if punt => "No match, and a \"packet-in\" is called for.".to_string(),
             None => "No match.".to_string(),
             Some(rule) => {
-                let matching = sluice_openflow::Match { value: rule.rule.matching.value_key(), mask: rule.rule.matching.mask.to_key() };
+                let m = &rule.rule.matching;
+                let options = self.switch.rules.options(self.bridge);
+                let matching = sluice_openflow::Match::of_bridge(m.value_key(), m.mask.to_key(), options);
                 let mut text = sluice_openflow::text::format_match(&matching, &self.names());
                 if !text.is_empty() {
                     text.push_str(", ");

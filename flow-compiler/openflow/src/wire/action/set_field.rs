@@ -14,6 +14,7 @@ use crate::error::OfpError;
 use crate::field::{Field, SubField};
 use crate::message::EncodeError;
 use crate::version::Version;
+use crate::wide::Wide;
 
 const BAD_SET_ARGUMENT: OfpError = OfpError::OFPBAC_BAD_SET_ARGUMENT;
 const SET_FIELD: u16 = 25;
@@ -21,16 +22,16 @@ const REG_LOAD: u16 = 7;
 const REG_LOAD2: u16 = 33;
 
 /// A field, its value, and its mask where one was given.
-type Entry = (Field, u128, Option<u128>);
+type Entry = (Field, WideValue, Option<WideValue>);
 
 fn pull_entry(r: &mut Reader<'_>, may_mask: bool) -> Result<Entry, OfpError> {
     let mut r2 = Reader::new(r.rest(), OfpError::OFPBMC_BAD_LEN);
     let header = Header::read(&mut r2)?;
     let field = header.action_field()?;
     let mut payload = r2.sub(header.payload)?;
-    let value = oxm::value(payload.take(header.width())?);
-    let mask = header.has_mask.then(|| oxm::value(payload.rest()));
-    if mask.is_some_and(|m| value & !m != 0) {
+    let value = payload.take(header.width())?;
+    let mask = header.has_mask.then(|| payload.rest());
+    if mask.is_some_and(|m| value.iter().zip(m).any(|(v, m)| v & !m != 0)) {
         return Err(OfpError::OFPBMC_BAD_WILDCARDS);
     }
     if mask.is_some() && !may_mask {
@@ -38,7 +39,15 @@ fn pull_entry(r: &mut Reader<'_>, may_mask: bool) -> Result<Entry, OfpError> {
     }
     r.skip(r.len() - r2.len())?;
     r.zeros(r.len(), BAD_SET_ARGUMENT)?;
-    Ok((field, value, mask))
+    Ok((field, of_bytes(field, value), mask.map(|m| of_bytes(field, m))))
+}
+
+/// Of a tunnel option all bytes count, zeros in front too: their number is the value's length.
+fn of_bytes(field: Field, bytes: &[u8]) -> WideValue {
+    match field.option_number() {
+        Some(_) => WideValue::Large(bytes.to_vec()),
+        None => WideValue::Small(oxm::value(bytes)),
+    }
 }
 
 /// All ones as wide as the field on the wire.
@@ -49,39 +58,41 @@ fn wire_ones(field: Field) -> u128 {
     }
 }
 
-fn action(field: Field, value: u128, mask: Option<u128>, form: SetForm) -> Action {
-    // A mask over every bit on the wire is the whole field, whatever bits the field leaves unused.
-    let whole = mask.is_none_or(|m| m == wire_ones(field));
-    let mask = if whole { field.ones() } else { mask.unwrap_or(0) };
-    Action::SetField(Box::new(SetField {
-        field,
-        value: WideValue::Small(value),
-        mask: WideValue::Small(mask),
-        form,
-    }))
+fn action((field, value, mask): Entry, form: SetForm) -> Action {
+    let mask = match (mask, &value) {
+        (Some(mask), WideValue::Large(_)) => mask,
+        (None, WideValue::Large(_)) => WideValue::whole_option(),
+        // A mask over every bit on the wire is the whole field, whatever bits the field leaves unused.
+        (Some(mask), _) if mask != WideValue::Small(wire_ones(field)) => mask,
+        _ => WideValue::Small(field.ones()),
+    };
+    Action::SetField(Box::new(SetField { field, value, mask, form }))
 }
 
 /// Reads the standard's set-field.
 pub(super) fn decode(version: Version, mut r: Reader<'_>) -> Result<Action, OfpError> {
-    let (field, value, mask) = pull_entry(&mut r, version >= Version::V15)?;
+    let entry = pull_entry(&mut r, version >= Version::V15)?;
+    let field = entry.0;
     if field == Field::IN_PORT_OXM || !field.info().writable {
         return Err(BAD_SET_ARGUMENT);
     }
-    const PRESENT: u128 = 0x1000;
-    let no_tag = value & PRESENT == 0 || mask.is_some_and(|m| m & PRESENT == 0);
-    if !oxm::is_valid(field, value) || (field == Field::VLAN_VID && no_tag) {
-        return Err(BAD_SET_ARGUMENT);
+    if let WideValue::Small(value) = entry.1 {
+        const PRESENT: u128 = 0x1000;
+        let no_tag = value & PRESENT == 0 || matches!(entry.2, Some(WideValue::Small(m)) if m & PRESENT == 0);
+        if !oxm::is_valid(field, value) || (field == Field::VLAN_VID && no_tag) {
+            return Err(BAD_SET_ARGUMENT);
+        }
     }
-    Ok(action(field, value, mask, SetForm::SetField))
+    Ok(action(entry, SetForm::SetField))
 }
 
 /// Reads NXAST_REG_LOAD2.
 pub(super) fn decode_load2(mut r: Reader<'_>) -> Result<Action, OfpError> {
-    let (field, value, mask) = pull_entry(&mut r, true)?;
-    if !field.info().writable {
+    let entry = pull_entry(&mut r, true)?;
+    if !entry.0.info().writable {
         return Err(BAD_SET_ARGUMENT);
     }
-    Ok(action(field, value, mask, SetForm::Load2))
+    Ok(action(entry, SetForm::Load2))
 }
 
 /// Reads NXAST_REG_LOAD.
@@ -95,6 +106,9 @@ pub(super) fn decode_load(mut r: Reader<'_>) -> Result<Action, OfpError> {
         return Err(super::BAD_ARGUMENT);
     }
     let ones = u64::MAX >> (64 - width.min(64));
+    if field.option_number().is_some() {
+        return Ok(Action::SetField(Box::new(SetField::load_option(dst, &Wide::from(u128::from(value))))));
+    }
     let shifted = |v: u64| (v as u128).checked_shl(dst.start as u32).unwrap_or(0);
     Ok(Action::SetField(Box::new(SetField {
         field,
@@ -115,7 +129,7 @@ fn small(v: &WideValue) -> Option<u128> {
 fn is_whole(s: &SetField) -> bool {
     match &s.mask {
         WideValue::Small(m) => m & s.field.ones() == s.field.ones(),
-        WideValue::Large(m) => m.iter().all(|b| *b == 0xff),
+        mask => *mask == WideValue::whole_option(),
     }
 }
 
@@ -139,8 +153,15 @@ pub(super) fn encode(out: &mut Vec<u8>, s: &SetField, around: &Around) -> Result
 }
 
 fn put_entry(out: &mut Vec<u8>, s: &SetField, ids: Ids, masked: bool) {
-    let n = s.field.n_bytes() as usize;
-    if oxm::put_header(out, s.field, ids, masked) {
+    let n = match s.field.option_number() {
+        None => s.field.n_bytes() as usize,
+        // No more bytes than say something.
+        Some(_) => {
+            let of_mask = if masked { Wide::from(&s.mask).significant() } else { 0 };
+            Wide::from(&s.value).significant().max(of_mask)
+        }
+    };
+    if oxm::put_header_of(out, s.field, ids, masked, n as u16) {
         oxm::put_wide(out, &s.value, n);
         if masked {
             oxm::put_wide(out, &s.mask, n);

@@ -27,11 +27,7 @@ pub(super) fn field32(word: u32) -> Result<Field, OfpError> {
     let bytes = word.to_be_bytes();
     let header = Header::read(&mut Reader::new(&bytes, OfpError::OFPBAC_BAD_SET_TYPE))
         .map_err(|_| OfpError::OFPBAC_BAD_SET_TYPE)?;
-    let field = header.field().ok_or(OfpError::OFPBAC_BAD_SET_TYPE)?;
-    if oxm::is_variable(field) {
-        return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
-    }
-    Ok(field)
+    header.field().ok_or(OfpError::OFPBAC_BAD_SET_TYPE)
 }
 
 /// The 32-bit header of a field; 0 for one that needs an experimenter's.
@@ -50,9 +46,6 @@ pub(super) fn pull_field(r: &mut Reader<'_>) -> Result<Field, OfpError> {
     let header = Header::read(&mut r2)?;
     r.skip(r.len() - r2.len())?;
     let field = header.field().ok_or(OfpError::OFPBMC_BAD_FIELD)?;
-    if oxm::is_variable(field) {
-        return Err(OfpError::NXFMFC_INVALID_TLV_FIELD);
-    }
     if header.has_mask {
         return Err(OfpError::OFPBMC_BAD_MASK);
     }

@@ -5,11 +5,13 @@
 
 use sluice_engine::Punted;
 use sluice_flow::key::slot;
+use sluice_flow::options::OptionMap;
 use sluice_flow::{Key, Slot};
 use sluice_openflow::message::{
     AsyncConfig, AsyncMasks, Continuation, FlowRemoved, FlowRemovedReason, PacketIn, PacketInFormat, PortReason,
     PortStatus, RequestForward, Role, RoleReason, RoleStatus, TableStatus, NO_BUFFER,
 };
+use sluice_openflow::wide::Wide;
 use sluice_openflow::{Match, Message, OfpError, Version};
 
 use super::{Effect, Session};
@@ -203,7 +205,7 @@ impl Session {
 
     /// A packet as this connection is told of it; `cookie` is that of the rule which sent it, `token`
     /// stands for what is still to be done.
-    pub fn packet_in(&self, punted: &Punted, cookie: Option<u64>, token: Option<u64>) -> Option<Vec<u8>> {
+    pub fn packet_in(&self, punted: &Punted, cookie: Option<u64>, token: Option<u64>, options: &OptionMap) -> Option<Vec<u8>> {
         let continuation = token.and_then(|token| {
             let frozen = &punted.punt.paused.as_ref()?.0;
             let stack = frozen.stack.iter().rev().map(|v| v.to_be_bytes().to_vec()).collect();
@@ -218,7 +220,7 @@ impl Session {
             reason: punted.punt.reason,
             table: Some(punted.table),
             cookie: cookie.or(Some(u64::MAX)),
-            metadata: metadata_of(punted),
+            metadata: metadata_of(punted, options),
             userdata: punted.punt.userdata.clone(),
             continuation: continuation.unwrap_or_default(),
         };
@@ -246,15 +248,20 @@ fn misses(mask: u32, version: Version) -> u32 {
     }
 }
 
-fn metadata_of(punted: &Punted) -> Match {
-    let mut m = pipeline_match(&punted.state);
+fn metadata_of(punted: &Punted, options: &OptionMap) -> Match {
+    let mut m = pipeline_match(&punted.state, options);
     m.set_exact(slot::IN_PORT, u128::from(punted.in_port));
     m
 }
 
 /// Registers, metadata, tunnel and connection, as far as they say anything.
-pub(super) fn pipeline_match(key: &Key) -> Match {
+pub(super) fn pipeline_match(key: &Key, options: &OptionMap) -> Match {
     let mut m = Match::ANY;
+    for n in OptionMap::present(key) {
+        let value = options.read(key, n);
+        // All mapped options together fit.
+        let _ = m.place_option(n, value.len(), &Wide::from_bytes(&value), &Wide::ONES);
+    }
     let mut told = |s: Slot| {
         let value = key.get_wide(s);
         if value != 0 {

@@ -201,7 +201,8 @@ impl Session {
         Err(error)
     }
 
-    fn bundled(&self, message: Message, turn: &mut Turn<'_>) -> Result<What, OfpError> {
+    fn bundled(&self, mut message: Message, turn: &mut Turn<'_>) -> Result<What, OfpError> {
+        message.bind(turn.switch.rules.options(self.bridge))?;
         match message {
             Message::PortMod(pm) => Ok(What::Port(pm)),
             Message::PacketOut(po) => self.injection(*po, turn).map(|i| What::Packet(Box::new(i))),

@@ -1,7 +1,6 @@
 //! Messages that change something.
 //!
-//! Purpose: flow-mods, group-mods, meter-mods, port-mods, table-mods, packet-outs; and a clear refusal of what does not
-//! exist yet: tunnel option mappings.
+//! Purpose: flow-mods, group-mods, meter-mods, port-mods, table-mods, mappings of tunnel options, packet-outs.
 
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use sluice_openflow::action::Place;
 use sluice_flow::key::slot;
 use sluice_openflow::message::{
     port_config, Continuation, CtFlush, CtTuple, GroupMod, MeterMod, PacketIn, PacketOut, PortMod, TableMod,
-    TlvTableCommand, TlvTableMod, NO_BUFFER,
+    TlvTableMod, NO_BUFFER,
 };
 use sluice_openflow::{FlowMod, Message, OfpError, PortNo, Version};
 
@@ -36,14 +35,6 @@ pub(super) fn needs_authority(message: &Message) -> bool {
             | Message::CtFlush(_)
             | Message::Resume(_)
     )
-}
-
-/// There is no room for tunnel options yet.
-pub(super) fn tlv_table_mod(tm: &TlvTableMod) -> Result<Effect, OfpError> {
-    match tm.command {
-        TlvTableCommand::Add => Err(OfpError::NXTTMFC_TABLE_FULL),
-        TlvTableCommand::Delete | TlvTableCommand::Clear => Ok(Effect::None),
-    }
 }
 
 /// Forgets the connections of a zone.
@@ -86,6 +77,11 @@ impl Session {
 
     pub(super) fn group_mod(&mut self, gm: &GroupMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         turn.switch.group_mod(self.bridge, gm, turn.now_ms).map_err(told)?;
+        Ok(Effect::None)
+    }
+
+    pub(super) fn tlv_table_mod(&mut self, tm: &TlvTableMod, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
+        turn.switch.map_options(self.bridge, tm).map_err(told)?;
         Ok(Effect::None)
     }
 
@@ -160,7 +156,7 @@ impl Session {
         sluice_compiler::check::check_actions(&po.actions, &matching, None, Place::PacketOut, version).map_err(told)?;
         let known = |what| turn.switch.rules.knows(self.bridge, what);
         sluice_compiler::check::check_references(&po.actions, &known).map_err(told)?;
-        let lowered = turn.switch.rules.lower_passing(&po.actions);
+        let lowered = turn.switch.rules.lower_passing(self.bridge, &po.actions);
         Ok(Injection {
             bridge: self.bridge,
             in_port: in_port.0,

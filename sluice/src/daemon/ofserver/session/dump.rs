@@ -36,7 +36,7 @@ pub(super) enum Telling {
 pub(super) fn filter(request: &FlowStatsRequest) -> Filter {
     Filter {
         table: request.table,
-        matching: request.matching,
+        matching: request.matching.clone(),
         cookie: request.cookie,
         cookie_mask: request.cookie_mask,
         out_port: request.out_port,

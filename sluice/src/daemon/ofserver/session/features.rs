@@ -1,5 +1,6 @@
 //! What the switch says of itself.
 
+use sluice_flow::key::{TUN_OPTIONS, TUN_OPTION_BYTES};
 use sluice_flow::BridgeIdx;
 use sluice_openflow::message::{capabilities, FragMode, Features, SwitchConfig, SwitchDesc, TlvTable};
 use sluice_openflow::{Message, OfpError};
@@ -37,8 +38,9 @@ pub(super) fn description(datapath: &str) -> SwitchDesc {
 }
 
 /// No tunnel options are mapped: only Geneve has them, and that is not supported yet.
-pub(super) fn tlv_table() -> Message {
-    Message::TlvTableReply(TlvTable { max_option_space: 256, max_fields: 64, maps: Vec::new() })
+pub(super) fn tlv_table(bridge: BridgeIdx, switch: &Switch) -> Message {
+    let (max_option_space, max_fields) = (u32::from(TUN_OPTION_BYTES), u16::from(TUN_OPTIONS));
+    Message::TlvTableReply(TlvTable { max_option_space, max_fields, maps: switch.rules.describe_options(bridge) })
 }
 
 impl Session {

@@ -219,7 +219,7 @@ impl Session {
             return Effect::None;
         }
         if let Some(decoded) = decode_flow_mod(self.protocol, bytes) {
-            let done = decoded.map_err(|e| (e.xid, e.error)).and_then(|(xid, fm)| self.take_flow_mod(&fm, xid, turn));
+            let done = decoded.map_err(|e| (e.xid, e.error)).and_then(|(xid, fm)| self.take_flow_mod(fm, xid, turn));
             if let Err((xid, error)) = done {
                 self.refuse(error, xid, bytes, turn);
             }
@@ -244,16 +244,21 @@ impl Session {
         }
     }
 
-    fn take_flow_mod(&mut self, fm: &FlowMod, xid: u32, turn: &mut Turn<'_>) -> Result<(), (u32, OfpError)> {
+    fn take_flow_mod(&mut self, mut fm: FlowMod, xid: u32, turn: &mut Turn<'_>) -> Result<(), (u32, OfpError)> {
         self.acting_xid = xid;
         if self.role == Role::Secondary {
             return Err((xid, OfpError::OFPBRC_IS_SECONDARY));
         }
-        self.flow_mod(fm, turn).map_err(|error| (xid, error))
+        fm.bind(turn.switch.rules.options(self.bridge)).map_err(|error| (xid, error))?;
+        self.flow_mod(&fm, turn).map_err(|error| (xid, error))
     }
 
-    fn obey(&mut self, message: Message, xid: u32, bytes: &[u8], turn: &mut Turn<'_>) -> Effect {
+    fn obey(&mut self, mut message: Message, xid: u32, bytes: &[u8], turn: &mut Turn<'_>) -> Effect {
         self.acting_xid = xid;
+        if let Err(error) = message.bind(turn.switch.rules.options(self.bridge)) {
+            self.refuse(error, xid, bytes, turn);
+            return Effect::None;
+        }
         let forward = matches!(message, Message::GroupMod(_) | Message::MeterMod(_)).then(|| message.clone());
         if self.role == Role::Secondary && changes::needs_authority(&message) {
             self.refuse(OfpError::OFPBRC_IS_SECONDARY, xid, bytes, turn);
@@ -290,8 +295,8 @@ impl Session {
             Message::Resume(packet_in) => self.resume(*packet_in, turn),
             Message::StatsRequest(request) => self.statistics(request, xid, turn),
             Message::QueueGetConfigRequest(port) => self.queue_config(port, xid, turn),
-            Message::TlvTableRequest => self.answer(features::tlv_table(), xid, turn),
-            Message::TlvTableMod(tm) => changes::tlv_table_mod(&tm),
+            Message::TlvTableRequest => self.answer(features::tlv_table(self.bridge, turn.switch), xid, turn),
+            Message::TlvTableMod(tm) => self.tlv_table_mod(&tm, turn),
             Message::CtFlushZone(zone) => changes::flush_zone(zone, turn),
             Message::CtFlush(which) => changes::flush_connections(&which, turn),
             other => Err(other.refusal().unwrap_or(OfpError::OFPBRC_BAD_TYPE)),

@@ -104,7 +104,7 @@ impl Session {
         for request in initial.iter().filter(|r| r.flags & flag::INITIAL != 0) {
             let filter = Filter {
                 table: request.table,
-                matching: request.matching,
+                matching: request.matching.clone(),
                 out_port: request.out_port,
                 out_group: request.out_group,
                 ..Filter::default()
