@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 use sluice_flow::{Change, Program};
 
+/// Changes that are many enough to be handed over while more come.
+const MANY: usize = 4096;
+/// Milliseconds that changes may wait for those that come with them.
+const TOGETHER_MS: u64 = 5;
+
 /// Two copies and what each of them lacks.
 pub struct Publisher {
     current: Arc<Program>,
@@ -18,6 +23,8 @@ pub struct Publisher {
     backlog: Vec<Change>,
     /// What neither has.
     pending: Vec<Change>,
+    /// When somebody asked first whether that is due.
+    waiting_ms: Option<u64>,
 }
 
 impl Default for Publisher {
@@ -27,6 +34,7 @@ impl Default for Publisher {
             spare: Arc::new(Program::new()),
             backlog: Vec::new(),
             pending: Vec::new(),
+            waiting_ms: None,
         }
     }
 }
@@ -52,6 +60,15 @@ impl Publisher {
         !self.pending.is_empty()
     }
 
+    /// Whether what waits should not wait for more.
+    pub fn is_due(&mut self, now_ms: u64) -> bool {
+        if self.pending.is_empty() {
+            return false;
+        }
+        let since = *self.waiting_ms.get_or_insert(now_ms);
+        self.pending.len() >= MANY || now_ms >= since + TOGETHER_MS
+    }
+
     /// Makes a new program of what was submitted; `None` when there is nothing new, or a worker
     /// still holds the old one.
     pub fn publish(&mut self) -> Option<Arc<Program>> {
@@ -66,6 +83,7 @@ impl Publisher {
         spare.apply(&self.pending);
         std::mem::swap(&mut self.current, &mut self.spare);
         std::mem::swap(&mut self.backlog, &mut self.pending);
+        self.waiting_ms = None;
         Some(self.current.clone())
     }
 }
@@ -90,6 +108,20 @@ mod tests {
             assert!((0..=device).all(|d| program.ingress(d).is_some()), "{device}");
         }
         assert!(publisher.publish().is_none());
+    }
+
+    #[test]
+    fn what_comes_in_one_go_waits_for_its_end_but_not_for_long() {
+        let mut publisher = Publisher::default();
+        assert!(!publisher.is_due(1000), "nothing waits");
+        publisher.submit([ingress(0)]);
+        assert!(!publisher.is_due(1000) && !publisher.is_due(1000 + TOGETHER_MS - 1));
+        assert!(publisher.is_due(1000 + TOGETHER_MS));
+        publisher.publish().unwrap();
+        publisher.submit([ingress(1)]);
+        assert!(!publisher.is_due(2000), "its own time begins");
+        publisher.submit((0..MANY as u16).map(ingress));
+        assert!(publisher.is_due(2000), "many do not wait");
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Control {
         for bridge in wishes.reconnect.take().unwrap_or_default() {
             self.server.reconnect(self.poll.registry(), bridge, now_ms);
         }
-        self.switch.publish();
+        self.switch.publish_at_leisure();
         wishes
     }
 

@@ -45,7 +45,7 @@ impl Control {
                 b.mdb.iter().for_each(|m| m.expire(now_ms));
             });
         }
-        self.switch.publish();
+        self.switch.publish_at_leisure();
     }
 
     /// Rules are only timed out on fresh counts: one that was used since stays.

@@ -42,6 +42,8 @@ use crate::stream::socket::Stream;
 pub const FIRST_TOKEN: usize = 16;
 /// Messages of one connection in one turn.
 const MESSAGES_PER_TURN: usize = 128;
+/// Connections that ended badly, told of in a second; more are only counted.
+const TOLD_PER_SECOND: u32 = 10;
 /// Connections at once; more are accepted and closed at once.
 const CONNECTIONS: usize = 1024;
 
@@ -88,6 +90,8 @@ pub struct Server {
     keys: Option<Keys>,
     /// The message that is being served.
     message: Vec<u8>,
+    /// A second, and the connections that ended badly in it.
+    told: (u64, u32),
 }
 
 impl Server {
@@ -239,7 +243,8 @@ impl Server {
         self.mind_the_lonely(switch, now_ms);
         self.show_to_snoopers(switch);
         self.flush_all(registry, now_ms);
-        switch.publish();
+        switch.set_reading(more);
+        switch.publish_at_leisure();
         more
     }
 
@@ -298,11 +303,25 @@ impl Server {
         Ok(talking.connection.has_work() && !talking.session.is_busy())
     }
 
+    /// Whether one more ending may be told of: a peer that comes and dies all the time must not fill the log.
+    fn may_tell(&mut self, now_ms: u64) -> bool {
+        let second = now_ms / 1000;
+        if self.told.0 != second {
+            if let Some(more) = self.told.1.checked_sub(TOLD_PER_SECOND).filter(|n| *n > 0) {
+                crate::log!(Info, "openflow", "{more} more connections were closed in one second");
+            }
+            self.told = (second, 0);
+        }
+        self.told.1 += 1;
+        self.told.1 <= TOLD_PER_SECOND
+    }
+
     fn close(&mut self, registry: &Registry, token: Token, ending: &Ending, now_ms: u64) {
         let Some(mut talking) = self.talking.remove(&token) else { return };
         talking.connection.stream().deregister(registry);
         match ending {
             Ending::Closed => crate::log!(Debug, "openflow", "{}: {ending}", talking.name),
+            _ if !self.may_tell(now_ms) => crate::log!(Debug, "openflow", "{}: closed: {ending}", talking.name),
             _ => crate::log!(Info, "openflow", "{}: closed: {ending}", talking.name),
         }
         self.lost(talking.outgoing, &ending.to_string(), now_ms);

@@ -112,6 +112,8 @@ pub struct Switch {
     acting: Option<usize>,
     /// Some table's room is watched.
     vacancy_watched: bool,
+    /// More messages of a peer are at hand.
+    is_reading: bool,
 }
 
 impl Switch {
@@ -148,6 +150,7 @@ impl Switch {
             rule_changes: Vec::new(),
             acting: None,
             vacancy_watched: false,
+            is_reading: false,
         }
     }
 
@@ -307,6 +310,21 @@ impl Switch {
             }
         }
         self.settle();
+    }
+
+    /// As [`Switch::publish`], but while a peer's messages are being read, what it sends in one go is handed over
+    /// together: each hand-over may have to wait until the worker lets go of the one before.
+    pub fn publish_at_leisure(&mut self) {
+        let now_ms = self.now_of_last_report();
+        if self.is_reading && !self.publisher.is_due(now_ms) {
+            return self.settle();
+        }
+        self.publish();
+    }
+
+    /// Says whether a peer's messages are being read and more are at hand.
+    pub fn set_reading(&mut self, is_reading: bool) {
+        self.is_reading = is_reading;
     }
 
     /// The program that workers run, or are about to.
