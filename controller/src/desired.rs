@@ -5,7 +5,7 @@
 //! Invariant: depends on its arguments only; the order of what it returns follows the cloud's.
 //! Deliberately does not know: tables, port numbers, OpenFlow.
 
-use crate::model::{Cloud, Direction, EtherType, Mac, Place, Port, Prefix, Remote, Service};
+use crate::model::{Cloud, Direction, EtherType, Mac, Place, Port, Prefix, Remote, SecurityGroup, Service};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -52,6 +52,8 @@ pub struct LocalPort {
     pub claims: Option<Vec<Claim>>,
     /// What its security groups allow.
     pub permissions: Vec<Permission>,
+    /// A group of its has state: connections are tracked.
+    pub stateful: bool,
 }
 
 /// A right to send as somebody.
@@ -266,12 +268,17 @@ fn local_port(cloud: &Cloud, port: &Port, ownership: &Ownership) -> LocalPort {
         macs: macs.into_iter().filter(|m| !ownership.is_shared(m)).collect(),
         claims: port.port_security.then_some(all),
         permissions: permissions(cloud, port),
+        stateful: port.port_security && groups_of(cloud, port).any(|g| g.stateful),
     }
+}
+
+fn groups_of<'a>(cloud: &'a Cloud, port: &'a Port) -> impl Iterator<Item = &'a SecurityGroup> {
+    cloud.security_groups.iter().filter(|g| port.security_groups.contains(&g.name))
 }
 
 fn permissions(cloud: &Cloud, port: &Port) -> Vec<Permission> {
     let mut permissions = Vec::new();
-    for group in cloud.security_groups.iter().filter(|g| port.security_groups.contains(&g.name)) {
+    for group in groups_of(cloud, port) {
         for rule in &group.rules {
             let permission = Permission {
                 direction: rule.direction,

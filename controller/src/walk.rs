@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_DEPTH: usize = 64;
 const MAX_STEPS: usize = 4096;
+/// State of a packet that opens a connection.
+const TRACKED_NEW: u128 = 0x21;
 
 /// The fields of a packet, written as a match on all of them.
 pub type Fields = Match;
@@ -63,6 +65,14 @@ impl<'a> Walker<'a> {
             match action {
                 Action::GotoTable(next) | Action::Resubmit { table: Some(next), .. } => {
                     self.table(*next, fields, outcome, depth + 1);
+                }
+                // What is asked about opens its connection.
+                Action::Ct(ct) => {
+                    if let Some(next) = ct.table {
+                        let mut resumed = fields.clone();
+                        put(&mut resumed, Field::CT_STATE, TRACKED_NEW);
+                        self.table(next, &mut resumed, outcome, depth + 1);
+                    }
                 }
                 // A packet never leaves by the port it came in by, unless that is asked for by name.
                 Action::Output { port, .. } if port.0 != self.in_port => outcome.outputs.push((port.0, fields.clone())),

@@ -5,15 +5,18 @@
 //! connections keep, beside the same port sending established traffic. `count=PACKETS` as a last word of `new`
 //! runs that many packets and ends: for counting instructions. The last line is JSON.
 
+use std::os::fd::RawFd;
+
 use serde_json::json;
 use sluice::inline::Inline;
-use sluice_benches::answers::Answers;
+use sluice_benches::answers::exchange;
 use sluice_benches::attack::{Attack, Frames, Source};
 use sluice_benches::clock::cpu_ns;
 use sluice_benches::traffic;
+use sluice_frame::{Frame, Pool};
 use sluice_openflow::text::{parse_flow_file, Names};
 use sluice_openflow::version::Version;
-use sluice_port::pcap::{Output, PcapPort, Repeat};
+use sluice_port::{Offloads, Port, PortError, PortStats, SendOutcome};
 
 const FLOWS: usize = 1 << 20;
 const VICTIMS: u64 = 10_000;
@@ -52,20 +55,83 @@ fn rules() -> String {
     own.lines().map(str::to_string).chain(of_third).chain(tcp).map(|l| l + "\n").collect()
 }
 
-fn switch(attack: Attack, limit: usize, victims: u64) -> Result<Inline, String> {
+/// A port that sends the same frames round and round, their checksums verified by the device.
+struct Cycle {
+    frames: Vec<Vec<u8>>,
+    at: usize,
+    stats: PortStats,
+}
+
+impl Cycle {
+    fn new(frames: Vec<Vec<u8>>) -> Box<Cycle> {
+        Box::new(Cycle { frames, at: 0, stats: PortStats::default() })
+    }
+}
+
+impl Port for Cycle {
+    fn name(&self) -> &str {
+        "cycle"
+    }
+
+    fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {
+        for n in 0..max {
+            let Some(bytes) = self.frames.get(self.at) else { return Ok(n) };
+            let Some(mut frame) = pool.copy_in(bytes) else { return Ok(n) };
+            frame.meta.csum_valid = true;
+            out.push(frame);
+            self.at = (self.at + 1) % self.frames.len();
+            self.stats.rx_packets += 1;
+        }
+        Ok(max)
+    }
+
+    fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) -> SendOutcome {
+        let sent = frames.len() as u32;
+        frames.drain(..).for_each(|f| pool.free(f));
+        SendOutcome { sent, ..SendOutcome::default() }
+    }
+
+    fn poll_fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn stats(&self) -> PortStats {
+        self.stats
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads::NONE
+    }
+}
+
+/// Frames of the victims, as from the port of this number.
+fn talks(port: u8, count: u64) -> Vec<Vec<u8>> {
+    let mut frames: Vec<Vec<u8>> = traffic::frames(&traffic::flows(60), count).iter().map(|f| f.to_vec()).collect();
+    for f in frames.iter_mut().filter(|_| port != 1) {
+        (f[11], f[27]) = (port, f[27] | 0x40);
+    }
+    frames
+}
+
+fn answered(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut all = frames.to_vec();
+    all.iter_mut().for_each(|f| exchange(f));
+    all
+}
+
+/// Victims at ports 1 and 2. At port 3 a flood, or established traffic as the victims'.
+fn switch(floods: bool, limit: usize, victims: u64) -> Result<Inline, String> {
     let mods = parse_flow_file(&rules(), &Names::new()).map_err(|e| e.to_string())?;
     let mut switch = Inline::new(4096, 2048, FLOWS).map_err(|e| e.to_string())?;
     switch.add_bridge(0);
-    let port = |name| {
-        let mut port = PcapPort::new(name, Repeat::Forever, Output::Discard);
-        traffic::frames(&traffic::flows(60), victims).iter().for_each(|f| port.push(f));
-        port
+    let (own, neighbours) = (talks(1, victims), talks(3, if floods { 0 } else { victims }));
+    let both: Vec<Vec<u8>> = own.iter().chain(&neighbours).cloned().collect();
+    switch.add_device(0, 1, Cycle::new(own));
+    switch.add_device(0, 2, Cycle::new(answered(&both)));
+    match floods {
+        true => switch.add_device(0, 3, Box::new(Source::new(Frames::new(Attack::ConnectionFlood, Vec::new())).trusted())),
+        false => switch.add_device(0, 3, Cycle::new(neighbours)),
     };
-    switch.add_device(0, 1, Box::new(port("victims")));
-    switch.add_device(0, 2, Box::new(Answers(Box::new(port("answers")))));
-    if attack != Attack::Plain || victims > 0 {
-        switch.add_device(0, 3, Box::new(Source::new(Frames::new(attack, Vec::new())).trusted()));
-    }
     switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
     if !switch.worker().tracker().set_limit(limit) {
         return Err("the table cannot hold so many".into());
@@ -100,7 +166,7 @@ impl Subject {
 }
 
 fn victims(s: &mut Inline) -> u64 {
-    (0..2).map(|p| s.worker().port(p).map_or(0, |p| p.stats().rx_packets)).sum()
+    s.worker().port(0).map_or(0, |p| p.stats().rx_packets)
 }
 
 fn opened(s: &mut Inline) -> u64 {
@@ -114,7 +180,7 @@ fn median(mut all: Vec<f64>) -> f64 {
 
 /// Every SYN opens a connection; when the table is full each takes the place of the port's oldest.
 fn new() -> Result<(), String> {
-    let mut s = Subject { switch: switch(Attack::ConnectionFlood, TABLE_NEW, 0)?, turns: 0 };
+    let mut s = Subject { switch: switch(true, TABLE_NEW, 0)?, turns: 0 };
     let fresh = median((0..ROUNDS).map(|_| s.window(WINDOW_NS / 4, opened)).collect());
     while s.switch.worker().tracker().len() < TABLE_NEW / 8 * 7 {
         s.turn(1000);
@@ -128,7 +194,7 @@ fn new() -> Result<(), String> {
 }
 
 fn count_only(packets: u64) -> Result<(), String> {
-    let mut s = Subject { switch: switch(Attack::ConnectionFlood, TABLE_NEW, 0)?, turns: 0 };
+    let mut s = Subject { switch: switch(true, TABLE_NEW, 0)?, turns: 0 };
     while s.switch.worker().counters().received < packets {
         s.turn(1);
     }
@@ -137,12 +203,12 @@ fn count_only(packets: u64) -> Result<(), String> {
 }
 
 fn flood() -> Result<(), String> {
-    let subject = |attack| -> Result<Subject, String> {
-        let mut s = Subject { switch: switch(attack, TABLE, VICTIMS)?, turns: 0 };
+    let subject = |floods| -> Result<Subject, String> {
+        let mut s = Subject { switch: switch(floods, TABLE, VICTIMS)?, turns: 0 };
         s.window(WARM_UP_NS, victims);
         Ok(s)
     };
-    let (mut plain, mut flooded) = (subject(Attack::Plain)?, subject(Attack::ConnectionFlood)?);
+    let (mut plain, mut flooded) = (subject(false)?, subject(true)?);
     // The flood goes on until the table is as full as its port may make it.
     while flooded.switch.worker().tracker().stats.named().iter().all(|(name, n)| !matches!(*name, "evicted" | "refused_share") || *n == 0) {
         flooded.turn(1000);

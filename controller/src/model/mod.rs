@@ -96,6 +96,8 @@ pub struct SecurityGroup {
     pub name: String,
     /// What is allowed; all else is not.
     pub rules: Vec<GroupRule>,
+    /// What is allowed to open a connection allows all of it, answers and errors about it too.
+    pub stateful: bool,
 }
 
 /// Direction as a machine sees it.

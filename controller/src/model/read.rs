@@ -167,8 +167,9 @@ fn group(node: &Node, names: &Names) -> Result<SecurityGroup, Mistake> {
     let mut fields = Fields::of(node, "security group")?;
     let name = scalar::name(fields.required("name")?)?;
     let rules = list(fields.optional("rules"))?.iter().map(|n| rule(n, names)).collect::<Result<_, _>>()?;
+    let stateful = fields.optional("stateful").map(scalar::boolean).transpose()?.unwrap_or(false);
     fields.finish()?;
-    Ok(SecurityGroup { name, rules })
+    Ok(SecurityGroup { name, rules, stateful })
 }
 
 fn rule(node: &Node, names: &Names) -> Result<GroupRule, Mistake> {

@@ -1,7 +1,8 @@
 //! Security groups as rules.
 //!
-//! Purpose: a packet passes when any permission of any group of the port covers it. Stateless: each
-//! direction needs a permission of its own, as in Neutron's stateless groups.
+//! Purpose: a packet passes when any permission of any group of the port covers it. Where connections are
+//! tracked (`state`), only what is new, or goes on in the direction that was allowed, comes here; elsewhere
+//! each direction needs a permission of its own, as in Neutron's stateless groups.
 //!
 //! A permission that names another group becomes a conjunction: the group's members on one side
 //! (once per node, however many ports and permissions name it), the port and the service on the
@@ -29,7 +30,7 @@ pub(super) fn rules(set: &mut RuleSet, ports: &[Attached<'_>], groups: &[GroupMe
     let ids: HashMap<&str, &GroupMembers> = groups.iter().map(|g| (g.name.as_str(), g)).collect();
     for port in ports.iter().filter(|p| p.port.claims.is_some()) {
         for permission in &port.port.permissions {
-            permit(set, port.number, permission, &ids);
+            permit(set, port, permission, &ids);
         }
     }
     for group in groups {
@@ -37,10 +38,10 @@ pub(super) fn rules(set: &mut RuleSet, ports: &[Attached<'_>], groups: &[GroupMe
     }
 }
 
-fn permit(set: &mut RuleSet, number: u32, permission: &Permission, groups: &HashMap<&str, &GroupMembers>) {
+fn permit(set: &mut RuleSet, to: &Attached<'_>, permission: &Permission, groups: &HashMap<&str, &GroupMembers>) {
     let (direction, ethertype) = (permission.direction, permission.ethertype);
     let table = table(direction);
-    let port = any().port_register(number).ip(ethertype);
+    let port = any().port_register(to.number).ip(ethertype);
     match &permission.remote {
         Remote::Group(name) => {
             let Some(&id) = groups.get(name.as_str()).and_then(|g| g.ids.get(&(direction, ethertype))) else {
@@ -50,7 +51,7 @@ fn permit(set: &mut RuleSet, number: u32, permission: &Permission, groups: &Hash
                 set.add(table, BY_GROUP, when, vec![conjunction(id, SERVICE_SIDE)], SecurityGroup);
             }
             let met = port.is(Field::CONJ_ID, u128::from(id));
-            set.add(table, BY_GROUP, met, accept(direction, number), SecurityGroup);
+            set.add(table, BY_GROUP, met, accept(direction, to), SecurityGroup);
         }
         remote => {
             let when = match remote {
@@ -59,7 +60,7 @@ fn permit(set: &mut RuleSet, number: u32, permission: &Permission, groups: &Hash
                 _ => port,
             };
             for when in services(when, ethertype, permission.service) {
-                set.add(table, PLAIN, when, accept(direction, number), SecurityGroup);
+                set.add(table, PLAIN, when, accept(direction, to), SecurityGroup);
             }
         }
     }
@@ -72,9 +73,10 @@ fn table(direction: Direction) -> u8 {
     }
 }
 
-fn accept(direction: Direction, number: u32) -> Vec<Action> {
+fn accept(direction: Direction, to: &Attached<'_>) -> Vec<Action> {
     match direction {
-        Direction::Ingress => vec![output(number)],
+        Direction::Ingress if to.port.stateful => vec![resubmit(ACCEPTED_INGRESS)],
+        Direction::Ingress => vec![output(to.number)],
         Direction::Egress => vec![resubmit(ACCEPTED_EGRESS)],
     }
 }

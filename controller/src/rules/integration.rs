@@ -6,7 +6,7 @@
 
 use super::build::*;
 use super::cookie::Purpose;
-use super::{filter, number_of, spoof, PortNumbers, INTEGRATION, TO_TUNNEL};
+use super::{filter, number_of, spoof, state, PortNumbers, INTEGRATION, TO_TUNNEL};
 use crate::desired::{DesiredState, LocalNetwork, LocalPort};
 use crate::model::{Mac, Place};
 use sluice_openflow::Action;
@@ -16,18 +16,24 @@ const ENTRY: u8 = 0;
 const TRANSIENT: u8 = 60;
 /// What a local port sends: may it send as that station?
 pub(super) const EGRESS_BASE: u8 = 71;
+/// What a local port sends, where connections are tracked: is it part of one?
+pub(super) const EGRESS_STATE: u8 = 70;
 /// What a local port sends: is it allowed to?
 pub(super) const EGRESS_RULES: u8 = 72;
 /// What a local port sent and may: where does it go?
 pub(super) const ACCEPTED_EGRESS: u8 = 73;
 /// What a local port is sent: things that are always allowed.
 pub(super) const INGRESS_BASE: u8 = 81;
+/// What a local port is sent, where connections are tracked: is it part of one?
+pub(super) const INGRESS_STATE: u8 = 80;
 /// What a local port is sent: is that allowed?
 pub(super) const INGRESS_RULES: u8 = 82;
+/// What a local port is sent and may be, where connections are tracked.
+pub(super) const ACCEPTED_INGRESS: u8 = 83;
 /// What was refused.
 pub(super) const DROPPED: u8 = 93;
 /// To the other hosts.
-const TO_OTHERS: u8 = 94;
+pub(super) const TO_OTHERS: u8 = 94;
 /// To every local port of the network.
 const TO_LOCAL: u8 = 95;
 
@@ -55,10 +61,16 @@ pub(super) fn rules(state: &DesiredState, numbers: &PortNumbers, missing: &mut V
         for attached in attached.into_iter().flatten() {
             deliver_port(&mut set, network, &attached);
             spoof::rules(&mut set, &attached);
+            if network.ports.iter().any(|p| p.stateful) {
+                state::rules(&mut set, &attached);
+            }
             here.push(attached);
         }
     }
     filter::rules(&mut set, &here, &state.groups);
+    if here.iter().any(|p| p.port.stateful) {
+        state::base(&mut set);
+    }
     set
 }
 
@@ -94,7 +106,11 @@ fn deliver_network(set: &mut RuleSet, network: &LocalNetwork, attached: &[Option
     set.add(ACCEPTED_EGRESS, 90, in_network.to_many(), everywhere, Network);
     set.add(ACCEPTED_EGRESS, 80, in_network.clone(), vec![resubmit(TO_OTHERS)], Network);
     let [push, tag] = push_vlan(vlan);
-    set.add(TO_OTHERS, 1, in_network.clone(), vec![push, tag, output(outward)], Network);
+    let leave = vec![push, tag, output(outward)];
+    if network.ports.iter().any(|p| p.stateful) {
+        state::leaving(set, &in_network, &leave);
+    }
+    set.add(TO_OTHERS, 1, in_network.clone(), leave, Network);
     let all = attached.iter().flatten().flat_map(hand_to).collect();
     set.add(TO_LOCAL, 1, in_network, all, Network);
     for (mac, candidates) in &network.shared_macs {

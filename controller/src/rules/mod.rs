@@ -12,6 +12,7 @@ mod filter;
 mod integration;
 mod range;
 mod spoof;
+mod state;
 mod tunnel;
 
 pub use build::{Rule, RuleKey, RuleSet};

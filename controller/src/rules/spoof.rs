@@ -7,6 +7,7 @@
 use super::build::*;
 use super::cookie::Purpose::AntiSpoofing;
 use super::integration::*;
+use super::state;
 use crate::desired::Claim;
 use crate::model::{EtherType, Mac};
 use sluice_openflow::Field;
@@ -25,8 +26,8 @@ pub(super) fn rules(set: &mut RuleSet, attached: &Attached<'_>) {
     let number = attached.number;
     for claim in claims {
         match claim.prefix.ethertype() {
-            EtherType::V4 => send_v4(set, number, claim),
-            EtherType::V6 => send_v6(set, number, claim),
+            EtherType::V4 => send_v4(set, attached, claim),
+            EtherType::V6 => send_v6(set, attached, claim),
         }
     }
     for mac in claims.iter().map(|c| c.mac) {
@@ -40,15 +41,16 @@ fn sent_by(number: u32) -> When {
     any().port_register(number).in_port(number)
 }
 
-fn send_v4(set: &mut RuleSet, number: u32, claim: &Claim) {
-    let from = sent_by(number).from(claim.mac);
+fn send_v4(set: &mut RuleSet, attached: &Attached<'_>, claim: &Claim) {
+    let from = sent_by(attached.number).from(claim.mac);
     let arp = from.arp().is(Field::ARP_SHA, claim.mac.bits());
     let arp = arp.under(Field::ARP_SPA, claim.prefix.bits(), claim.prefix.mask());
     set.add(EGRESS_BASE, 95, arp, vec![resubmit(ACCEPTED_EGRESS)], AntiSpoofing);
-    send_ip(set, number, claim);
+    send_ip(set, attached, claim);
 }
 
-fn send_v6(set: &mut RuleSet, number: u32, claim: &Claim) {
+fn send_v6(set: &mut RuleSet, attached: &Attached<'_>, claim: &Claim) {
+    let number = attached.number;
     let from = sent_by(number).from(claim.mac);
     for kind in [LISTENER_QUERY, ROUTER_SOLICIT, NEIGHBOUR_SOLICIT] {
         let when = from.icmp6(kind).from_address(&claim.prefix);
@@ -60,12 +62,13 @@ fn send_v6(set: &mut RuleSet, number: u32, claim: &Claim) {
     // An advertisement for somebody else must not pass as plain IPv6 below.
     let other = sent_by(number).icmp6(NEIGHBOUR_ADVERT);
     set.add(EGRESS_BASE, 94, other, vec![resubmit(DROPPED)], AntiSpoofing);
-    send_ip(set, number, claim);
+    send_ip(set, attached, claim);
 }
 
-fn send_ip(set: &mut RuleSet, number: u32, claim: &Claim) {
-    let when = sent_by(number).from(claim.mac).from_address(&claim.prefix);
-    set.add(EGRESS_BASE, 65, when.clone(), vec![resubmit(EGRESS_RULES)], AntiSpoofing);
+fn send_ip(set: &mut RuleSet, attached: &Attached<'_>, claim: &Claim) {
+    let when = sent_by(attached.number).from(claim.mac).from_address(&claim.prefix);
+    let judged = if attached.port.stateful { state::track(EGRESS_STATE) } else { resubmit(EGRESS_RULES) };
+    set.add(EGRESS_BASE, 65, when.clone(), vec![judged], AntiSpoofing);
     for (ethertype, client, server) in DHCP {
         if ethertype == claim.prefix.ethertype() {
             let when = when.udp(ethertype, client, server);

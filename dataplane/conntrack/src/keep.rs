@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::conn::{Alg, Conn};
+use crate::grace::{Grace, LONG_AGO};
 use crate::helper::Helpers;
 use crate::index::Index;
 use crate::owners::{Owners, Room};
@@ -23,6 +24,8 @@ use crate::zones::Zones;
 
 /// Shards; a power of two.
 const SHARDS: usize = 64;
+/// Records beyond the limit: what is removed in a turn is not given away in it.
+const SPARE: usize = 4096;
 /// Times that room is made for one connection.
 const EVICTIONS_MAX: usize = 4;
 /// Steps of a wheel that one call runs at most, per shard: a clock that jumped is caught up with by and by.
@@ -55,7 +58,9 @@ pub(crate) struct Shard {
 pub struct Tracker {
     pub(crate) records: Records,
     shards: Box<[Mutex<Shard>]>,
-    free: Mutex<VecDeque<u32>>,
+    /// Records without a connection, and since which epoch of removals.
+    free: Mutex<VecDeque<(u32, u64)>>,
+    grace: Grace,
     owners: Mutex<Owners>,
     zones: Mutex<Zones>,
     pub(crate) helpers: Mutex<Helpers>,
@@ -96,9 +101,10 @@ impl Tracker {
     pub fn new(settings: Settings) -> Tracker {
         let max = settings.max.clamp(1, 1 << 30);
         Tracker {
-            records: Records::new(max),
+            records: Records::new(max + SPARE),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             free: Mutex::default(),
+            grace: Grace::default(),
             owners: Mutex::default(),
             zones: Mutex::default(),
             helpers: Mutex::default(),
@@ -114,6 +120,21 @@ impl Tracker {
             last_tick: AtomicU64::new(u64::MAX),
             stats: Stats::default(),
         }
+    }
+
+    /// A place for one more worker that will read connections by their records; `None` beyond [`crate::WORKERS_MAX`].
+    pub fn register(&self) -> Option<usize> {
+        self.grace.register()
+    }
+
+    /// The worker at this place begins a turn: records that it sees keep their connections, or none, to its end.
+    pub fn enter(&self, place: usize) {
+        self.grace.enter(place);
+    }
+
+    /// The worker at this place ended its turn.
+    pub fn leave(&self, place: usize) {
+        self.grace.leave(place);
     }
 
     /// Most connections now.
@@ -169,7 +190,7 @@ impl Tracker {
     /// Bytes that the table holds.
     pub fn bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(|s| lock(s).index.bytes() + 3 * 256 * 4).sum();
-        shards + self.records.bytes() + lock(&self.free).capacity() * size_of::<u32>()
+        shards + self.records.bytes() + lock(&self.free).capacity() * size_of::<(u32, u64)>()
     }
 
     pub(crate) fn random(&self) -> u64 {
@@ -278,7 +299,7 @@ impl Tracker {
         let placed = self.free_record().ok_or(Refused::Full).and_then(|id| match self.place(id, &c, reply, now_ms) {
             Ok(()) => Ok(id),
             Err(e) => {
-                lock(&self.free).push_front(id);
+                lock(&self.free).push_front((id, LONG_AGO));
                 Err(e)
             }
         });
@@ -334,10 +355,11 @@ impl Tracker {
 
     fn free_record(&self) -> Option<u32> {
         let mut free = lock(&self.free);
-        if free.is_empty() {
-            free.extend(self.records.more()?);
+        if !free.front().is_some_and(|(_, since)| self.grace.is_over(*since)) {
+            let more = self.records.more()?;
+            more.rev().for_each(|id| free.push_front((id, LONG_AGO)));
         }
-        free.pop_front()
+        free.pop_front().map(|(id, _)| id)
     }
 
     fn place(&self, id: u32, c: &Conn, reply: Option<Tuple>, now_ms: u64) -> Result<(), Refused> {
@@ -416,7 +438,8 @@ impl Tracker {
         if c.alg != Alg::None {
             self.unhelped(id);
         }
-        lock(&self.free).push_back(id);
+        let since = self.grace.removed();
+        lock(&self.free).push_back((id, since));
         true
     }
 

@@ -20,6 +20,7 @@ pub mod timeouts;
 pub mod tuple;
 pub mod zones;
 
+mod grace;
 mod index;
 mod keep;
 mod nat;
@@ -30,6 +31,7 @@ mod steady;
 mod track;
 mod wheel;
 
+pub use grace::WORKERS_MAX;
 pub use conn::{Alg, Conn, NatKind};
 pub use keep::{Settings, Tracker};
 pub use nat::{NatSpec, Rewrite};

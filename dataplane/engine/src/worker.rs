@@ -116,6 +116,8 @@ pub struct Worker {
     /// Devices with quality of service.
     shaped: Vec<PortIdx>,
     pub(crate) tracker: Arc<Tracker>,
+    /// Where the tracker knows this worker by.
+    pub(crate) tracked_as: usize,
     /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
     carried: Vec<Carried>,
     /// Some flow remembers its connection.
@@ -136,7 +138,10 @@ struct Batch {
 impl Worker {
     /// A worker without ports, with an empty program.
     pub fn new(pool: Pool, settings: Settings) -> Self {
+        let tracker = Arc::new(Tracker::new(sluice_conntrack::Settings::default()));
         Worker {
+            tracked_as: tracker.register().unwrap_or(usize::MAX),
+            tracker,
             program: Arc::new(Program::new()),
             epoch: 0,
             ports: Vec::new(),
@@ -154,7 +159,6 @@ impl Worker {
             trouble: Vec::new(),
             released: Vec::new(),
             shaped: Vec::new(),
-            tracker: Arc::new(Tracker::new(sluice_conntrack::Settings::default())),
             carried: Vec::new(),
             remembers: false,
             carrying: Vec::new(),
@@ -164,10 +168,12 @@ impl Worker {
     /// One turn: a batch from each port, through all stations. Returns the frames received.
     pub fn turn(&mut self, now_ms: u64) -> usize {
         self.now_ms = now_ms;
+        self.tracker.enter(self.tracked_as);
         let mut work = self.serve();
         if work == 0 && self.fair.forgive() {
             work = self.serve();
         }
+        self.tracker.leave(self.tracked_as);
         self.tracker.expire(now_ms);
         self.exits.expire_fragments(&self.tracker.reassembly, now_ms);
         if !self.shaped.is_empty() {

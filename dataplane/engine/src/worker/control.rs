@@ -64,6 +64,7 @@ impl Worker {
 
     /// Shares a table of connections with other workers and the control side.
     pub fn set_tracker(&mut self, tracker: Arc<Tracker>) {
+        self.tracked_as = tracker.register().unwrap_or(usize::MAX);
         self.tracker = tracker;
     }
 
@@ -192,11 +193,13 @@ impl Worker {
         self.outbox.extend(decision.events);
         let used = RuleUse { packets: 1, bytes: bytes.len() as u64, last_ms: now_ms };
         self.store.count_once(&decision.verdict, used);
+        self.tracker.enter(self.tracked_as);
         let (tracker, md) = (&*self.tracker, Metadata::default());
         let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md, way: None };
         self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
         self.process_unwrapped();
         self.flush();
+        self.tracker.leave(self.tracked_as);
     }
 
     /// Sends a frame by a device, past the tables (ARP requests of the switch itself).

@@ -11,6 +11,7 @@ mod groups;
 mod ovs;
 mod helpers;
 mod packets;
+mod random_groups;
 mod talk;
 
 use engine::Engine;
