@@ -140,10 +140,11 @@ def main():
         switches.append(OpenVSwitch())
         sluice, ovs = switches
         print(f"{'':58} {'sluice':>11} {'other':>11} {'ratio':>7}")
+        # First: what the process grows by shows only while it has nothing left over from more rules.
+        conjunction.measure(sluice, ovs, line)
         fills(sluice, ovs)
         table_of_100k(sluice, ovs)
         under_traffic(sluice, ovs)
-        conjunction.measure(sluice, ovs, line)
         hostile(sluice)
     finally:
         for s in switches:
