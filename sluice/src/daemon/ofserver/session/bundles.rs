@@ -176,7 +176,11 @@ impl Session {
 
     pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
         let (xid, what) = match decode_flow_mod(self.protocol, &add.message) {
-            Some(decoded) => decoded.map(|(xid, fm)| (xid, What::Flow(self.bundles.packer.pack(fm)))).map_err(|e| e.error)?,
+            Some(decoded) => {
+                let (xid, mut fm) = decoded.map_err(|e| e.error)?;
+                fm.bind(turn.switch.rules.options(self.bridge))?;
+                (xid, What::Flow(self.bundles.packer.pack(fm)))
+            }
             None => {
                 let (xid, message) = Message::decode(self.protocol, &add.message).map_err(|e| e.error)?;
                 (xid, self.bundled(message, turn)?)
