@@ -48,7 +48,8 @@ fn lies_about(sample: &Sample) -> Vec<Sample> {
         Net::Ipv4 => lies.extend(ipv4_lies(&h)),
         Net::Ipv6 | Net::Ipv6Broken => lies.extend(ipv6_lies(&h)),
         Net::Arp => lies.extend(arp_lies(&h)),
-        Net::Opaque => {}
+        Net::Nsh => lies.extend(nsh_lies(&h)),
+        Net::Pbb | Net::Opaque => {}
     }
     lies.extend(transport_lies(&h));
     lies.iter().filter_map(|lie| told(sample, lie)).collect()
@@ -104,6 +105,14 @@ fn ipv6_lies(h: &Headers) -> Vec<Lie> {
         lies.extend(each("extension's length", behind + 1, [1, 2, 5, 255].map(|n| vec![n]).to_vec()));
         lies.extend(each("fragment bits", behind + 2, words(&[1, 2, 6, 7, 8, 0xfff8, 0xffff])));
     }
+    lies
+}
+
+fn nsh_lies(h: &Headers) -> Vec<Lie> {
+    let at = usize::from(h.l3);
+    let mut lies = each("version, flags, TTL and length", at, words(&[0, 0x0fc1, 0x0fc2, 0x0fc5, 0x0fc7, 0x3ffc, 0x4fc6, 0xc006, 0x0fff]));
+    lies.extend(each("metadata type", at + 2, [0, 1, 2, 3, 0x11, 0xff].map(|t| vec![t]).to_vec()));
+    lies.extend(each("next protocol", at + 3, [0, 1, 2, 3, 4, 5, 255].map(|n| vec![n]).to_vec()));
     lies
 }
 

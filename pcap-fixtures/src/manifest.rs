@@ -122,6 +122,8 @@ pub fn kind_of(frame: &[u8]) -> &'static str {
     match (h.net, h.transport) {
         (Net::Arp, _) => "arp",
         (Net::Opaque, _) => "opaque",
+        (Net::Nsh, _) => "nsh",
+        (Net::Pbb, _) => "pbb",
         (Net::Ipv6Broken, _) => "broken",
         (_, Transport::Opaque) if h.frag > 1 => "fragment",
         (_, Transport::Opaque) => "ip",

@@ -10,7 +10,7 @@ use sluice_wire::build::{self, Outer4};
 use sluice_wire::ethernet::{self, Mac};
 use sluice_wire::icmp6::{self, Neighbour};
 use sluice_wire::vlan::Tag;
-use sluice_wire::{arp, icmp4, ipv4, ipv6, mpls, sctp, tcp, vxlan};
+use sluice_wire::{arp, icmp4, ipv4, ipv6, mpls, nsh, sctp, tcp, vxlan};
 
 /// A frame and what it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,9 +90,19 @@ fn link_samples() -> Vec<Sample> {
         sample("ARP under an MPLS label", ethernet::MPLS, &[&label(16, true)[..], &request.to_bytes()].concat()),
         sample("three MPLS labels", ethernet::MPLS, &[label(16, false), label(17, false), label(18, true)].concat()),
         sample("five MPLS labels", ethernet::MPLS_MULTICAST, &[label(9, false); 5].concat()),
+        sample("a service header around a frame", ethernet::NSH, &service_header(1, &sample("", ethernet::IPV4, &udp4()).frame)),
+        sample("a service header with long metadata", ethernet::NSH, &service_header(2, &udp4())),
+        sample("a backbone tag", ethernet::SERVICE_INSTANCE, &[&[0xe8, 1, 2, 3][..], &sample("", ethernet::IPV4, &udp4()).frame].concat()),
         sample("an unknown type", 0x88b5, b"local experiment"),
         sample("a bare Ethernet header", 0x88b5, b""),
     ]
+}
+
+/// RFC 8300: around a frame with metadata of type 1, around an IPv4 packet with metadata of type 2.
+fn service_header(md_type: u8, inner: &[u8]) -> Vec<u8> {
+    let next = if md_type == nsh::TYPE1 { nsh::next::ETHERNET } else { nsh::next::IPV4 };
+    let header = nsh::Header { flags: 2, ttl: 63, md_type, next, path: 0x0001_23ff, context: [1, 2, 3, 0xdead_beef] };
+    [&header.to_bytes(&[0, 1, 7, 4, 9, 9, 9, 9])[..], inner].concat()
 }
 
 fn ipv4_samples() -> Vec<Sample> {

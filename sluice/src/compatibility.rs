@@ -18,7 +18,7 @@ use sluice_openflow::{Field, Version};
 use crate::ofctl::subcommands;
 
 /// One text for each action: its name, and words that use it.
-pub const ACTIONS: [(&str, &str); 73] = [
+pub const ACTIONS: [(&str, &str); 75] = [
     ("output", "output:1"),
     ("output (port, max_len)", "output(port=1,max_len=100)"),
     ("output (field)", "output:NXM_NX_REG0[0..15]"),
@@ -65,6 +65,8 @@ pub const ACTIONS: [(&str, &str); 73] = [
     ("set_mpls_ttl", "set_mpls_ttl(5)"),
     ("dec_mpls_ttl", "dec_mpls_ttl"),
     ("push_mpls", "push_mpls:0x8847"),
+    ("push_pbb", "push_pbb:0x88e7"),
+    ("pop_pbb", "pop_pbb"),
     ("pop_mpls", "pop_mpls:0x0800"),
     ("set_tunnel", "set_tunnel:5"),
     ("set_tunnel64", "set_tunnel64:5"),

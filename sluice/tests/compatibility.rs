@@ -42,6 +42,7 @@ fn every_action_of_the_page_loads() {
         let prerequisites = if text.contains("nsh") { "dl_type=0x894f," } else if text.contains("mpls_") && !text.contains("push") { "mpls," } else { "ip,tcp," };
         let prerequisites = if text.contains("pop_mpls") { "mpls," } else { prerequisites };
         let prerequisites = if text.starts_with("set_vlan_") || text == "strip_vlan" || text == "pop_vlan" { "dl_vlan=1," } else { prerequisites };
+        let prerequisites = if text == "pop_pbb" { "dl_type=0x88e7," } else { prerequisites };
         let rule = format!("add table=1,{prerequisites}actions={text}");
         let loaded = accepts(&rule);
         if refusal_of(text).is_none() {

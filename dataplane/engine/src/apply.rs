@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sluice_flow::key::slot;
 use sluice_flow::meter::{Exceeded, Meter};
-use sluice_flow::verdict::Encap;
+use sluice_flow::ct::Continuation;
+use sluice_flow::verdict::{Cover, Encap};
 use sluice_flow::action::OfPort;
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
@@ -24,7 +25,7 @@ use crate::too_big::Answers;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
-use crate::{encap, labels, rewrite};
+use crate::{encap, labels, rewrite, service};
 
 /// Most packets to the controllers that wait in a worker.
 const PUNTS_MAX: usize = 1024;
@@ -127,6 +128,7 @@ impl Exits {
                     Wrapped::Many => return self.apply_to_cut(ops.get(i + 1..).unwrap_or(&[]), route),
                     Wrapped::Gone => return,
                 },
+                op if covers(op) && frame.meta.gso != Gso::None => return self.cut_and_apply(frame, ops.get(i..).unwrap_or(&[]), route),
                 Op::Track(t) => return self.track(frame, &h, t, route),
                 Op::Untrack => route.md = Metadata::default(),
                 op if op.sends() && last => return self.send(frame, &h, op, route),
@@ -164,6 +166,7 @@ impl Exits {
                 ops => self.apply(frame, *h, ops, route),
             },
             Op::Decap => self.unwrap(frame, h, route),
+            Op::Uncover { cover, at } => self.uncover(frame, h, *cover, at, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             Op::Protocol { bridge, port } => match self.receive_protocol(&frame, *bridge, *port) {
                 false => self.drop(frame, DropReason::PuntQueueFull),
@@ -276,7 +279,10 @@ impl Exits {
         if self.punts.len() >= PUNTS_MAX {
             return Err(DropReason::PuntQueueFull);
         }
-        let mut bytes = frame.to_vec();
+        let mut bytes = match state.get(slot::PACKET_TYPE) {
+            0 => frame.to_vec(),
+            _ => service::bare_bytes(frame),
+        };
         let total_len = bytes.len();
         if punt.max_len != u16::MAX {
             bytes.truncate(usize::from(punt.max_len));
@@ -316,6 +322,12 @@ impl Exits {
                 return labels::push(frame, h, *eth_type, *entry);
             }
             Op::PopMpls { eth_type } => labels::pop(frame, h, *eth_type),
+            Op::DropEthernet => return service::drop_ethernet(&mut self.pool, frame, h),
+            Op::PushNsh { header, bare } => return service::push_nsh(&mut self.pool, frame, h, header, *bare),
+            Op::PushLabelOnEthernet { eth_type, entry } => {
+                return service::push_label(&mut self.pool, frame, h, *eth_type, *entry);
+            }
+            Op::PushPbb { tag } => return service::push_pbb(&mut self.pool, frame, h, *tag),
             Op::SetTtlUnderLabels(ttl) => labels::set_ttl_under(frame, h, *ttl),
             Op::SetQueue(queue) => frame.queue = queue.unwrap_or(0),
             _ => {}
@@ -386,17 +398,31 @@ impl Exits {
         }
     }
 
-    fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>, route: &Route<'_>) -> Wrapped {
+    /// Cuts a frame that its sender left to be cut; no pieces where it was dropped.
+    fn cut(&mut self, frame: Frame) -> Vec<Frame> {
         let keeps = Offloads { checksum: true, ..Offloads::NONE };
         let (mut cut, queue) = (std::mem::take(&mut self.cut), frame.queue);
-        if let Err(e) = offload::complete(&mut self.pool, frame, keeps, &mut cut) {
-            self.counters.drop(drop_reason(e), 1);
+        match offload::complete(&mut self.pool, frame, keeps, &mut cut) {
+            Ok(()) => self.counters.copied += (cut.len() as u64).saturating_sub(1),
+            Err(e) => self.counters.drop(drop_reason(e), 1),
+        }
+        cut.iter_mut().for_each(|piece| piece.queue = queue);
+        cut
+    }
+
+    /// What covers a packet covers each piece of it.
+    fn cut_and_apply(&mut self, frame: Frame, ops: &[Op], route: &mut Route<'_>) {
+        self.cut = self.cut(frame);
+        self.apply_to_cut(ops, route);
+    }
+
+    fn cut_and_wrap(&mut self, frame: Frame, e: &Arc<Encap>, route: &Route<'_>) -> Wrapped {
+        let mut cut = self.cut(frame);
+        if cut.is_empty() {
             self.cut = cut;
             return Wrapped::Gone;
         }
-        self.counters.copied += (cut.len() as u64).saturating_sub(1);
-        for mut piece in cut.drain(..) {
-            piece.queue = queue;
+        for piece in cut.drain(..) {
             let h = parse_part(piece.head(), piece.len());
             if let Wrapped::One(f) = self.wrap(piece, &h, e, route) {
                 self.cut.push(f);
@@ -409,6 +435,15 @@ impl Exits {
         for piece in std::mem::take(&mut self.cut) {
             let h = parse_part(piece.head(), piece.len());
             self.apply(piece, h, ops, route);
+        }
+    }
+
+    /// The outermost header off; what is under it goes on where it is told.
+    fn uncover(&mut self, mut frame: Frame, h: &Headers, cover: Cover, at: &Arc<Continuation>, route: &mut Route<'_>) {
+        let packet_type = at.key().get(slot::PACKET_TYPE);
+        match service::uncover(&mut self.pool, &mut frame, &mut h.clone(), cover, packet_type) {
+            Ok(()) => self.resume(frame, at, None, route),
+            Err(reason) => self.drop(frame, reason),
         }
     }
 
@@ -477,6 +512,11 @@ fn of_kind<'a>(frame: &Frame, lists: &'a [Arc<[Op]>; 3]) -> &'a [Op] {
     }
 }
 
+/// Is this a header in front of the whole packet, which may not be cut behind it any more?
+fn covers(op: &Op) -> bool {
+    matches!(op, Op::PushNsh { .. } | Op::PushLabelOnEthernet { .. } | Op::PushPbb { .. })
+}
+
 enum Wrapped {
     One(Frame),
     /// In `Exits::cut`.
@@ -485,7 +525,7 @@ enum Wrapped {
     Gone,
 }
 
-fn whole_copy(pool: &mut Pool, frame: &Frame) -> Option<Frame> {
+pub(crate) fn whole_copy(pool: &mut Pool, frame: &Frame) -> Option<Frame> {
     let mut copy = pool.copy_range(frame, 0, frame.len())?;
     (copy.meta, copy.queue) = (frame.meta, frame.queue);
     Some(copy)

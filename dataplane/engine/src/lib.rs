@@ -25,6 +25,7 @@ pub mod meter;
 mod parse;
 pub mod police;
 pub mod rewrite;
+mod service;
 pub mod store;
 mod too_big;
 pub mod track;

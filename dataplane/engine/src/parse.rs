@@ -1,10 +1,10 @@
 //! Station: frame bytes to masked key words and header offsets.
 
-use sluice_flow::extract::{extract_narrow_packed, extract_narrow_part, extract_wide, wide_words};
-use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
+use sluice_flow::extract::{extract_narrow_packed, extract_narrow_part, extract_wide, service_words, wide_words};
+use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS, SERVICE_PLACE, SERVICE_WORDS};
 use sluice_flow::Key;
 use sluice_frame::Frame;
-use sluice_wire::{Headers, PackedHeaders};
+use sluice_wire::{Headers, Net, PackedHeaders};
 
 use crate::view::View;
 
@@ -27,7 +27,21 @@ pub fn wide(frame: &Frame, headers: &Headers, narrow: &[u64; NARROW_WORDS], view
         *w &= m;
     }
     words[..NARROW_WORDS].copy_from_slice(narrow);
+    if matches!(headers.net, Net::Nsh | Net::Pbb) {
+        place_service(frame, headers, view, &mut words);
+    }
     words
+}
+
+/// Service headers are kept in words that are zero otherwise.
+#[cold]
+fn place_service(frame: &Frame, headers: &Headers, view: &View, words: &mut [u64; PACKET_WORDS]) {
+    let mut key = Key::ZERO;
+    service_words(frame.head(), headers, &mut key);
+    let own = key.words[SERVICE_WORDS].iter().zip(&view.service);
+    for (w, (value, mask)) in words.iter_mut().skip(SERVICE_PLACE).zip(own) {
+        *w = value & mask;
+    }
 }
 
 /// The whole key of a frame, for deciding.

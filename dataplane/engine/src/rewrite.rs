@@ -5,10 +5,12 @@
 //! Deliberately does not know: why a field is written.
 
 use sluice_flow::extract::extract_part;
-use sluice_flow::key::slot;
+use sluice_flow::key::{slot, PACKET_WORDS};
 use sluice_flow::{Key, Slot};
 use sluice_frame::Frame;
 use sluice_wire::{checksum, Headers, Net, Transport};
+
+use crate::service;
 
 const ND_SOURCE_OPTION: u8 = 1;
 const ND_TARGET_OPTION: u8 = 2;
@@ -51,6 +53,9 @@ pub fn read(frame: &Frame, h: &Headers, s: Slot) -> u128 {
 pub fn write(frame: &mut Frame, h: &Headers, s: Slot, value: u128, mask: u128) {
     if within(s, slot::VLAN_TCI) {
         return write_tag(frame, h, value << s.shift, mask << s.shift);
+    }
+    if usize::from(s.word) >= PACKET_WORDS {
+        return service::write(frame, h, s, value, mask);
     }
     let Some(place) = place(frame.head(), h, s) else { return };
     let partial = frame.meta.needs_csum;
@@ -105,7 +110,7 @@ fn place(head: &[u8], h: &Headers, s: Slot) -> Option<Place> {
     match h.net {
         Net::Arp => return arp_place(l3, s),
         Net::Ipv4 | Net::Ipv6 | Net::Ipv6Broken => {}
-        Net::Opaque => return None,
+        Net::Opaque | Net::Nsh | Net::Pbb => return None,
     }
     let v4 = h.net == Net::Ipv4;
     if within(s, slot::NW_SRC) {

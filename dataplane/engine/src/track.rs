@@ -151,7 +151,7 @@ impl Exits {
         }
     }
 
-    fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, origin: Option<Box<Origin>>, route: &mut Route<'_>) {
+    pub(crate) fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, origin: Option<Box<Origin>>, route: &mut Route<'_>) {
         let md = route.md;
         let (stage, uncached) = match route.views.tracked(route.program, at, &md) {
             Some(stage) => (stage, None),

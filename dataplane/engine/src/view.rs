@@ -11,7 +11,7 @@ use sluice_conntrack::Metadata;
 use sluice_flow::action::OfPort;
 use sluice_flow::ct::{Continuation, CT_WORDS};
 use sluice_flow::hash::FoldBuild;
-use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
+use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS, SERVICE_WORDS};
 use sluice_flow::program::Ingress;
 use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
@@ -27,6 +27,8 @@ const TRACKED_MAX: usize = 32_768;
 /// Peers that a turn may add after all.
 const ROOM: usize = 4096;
 const STAGE_SHIFT: u32 = 32;
+/// Words of service headers.
+const SERVICE_LEN: usize = SERVICE_WORDS.end - SERVICE_WORDS.start;
 /// Kinds of outer headers whose stage is remembered; a power of two.
 const RESOLVED: usize = 256;
 
@@ -63,6 +65,8 @@ pub struct View {
     pub narrow: [u64; NARROW_WORDS],
     /// Bits that matter of packets with wide fields.
     pub wide: [u64; PACKET_WORDS],
+    /// Bits that matter of service headers.
+    pub service: [u64; SERVICE_LEN],
     /// Fields that do not come from the packet's own headers.
     pub base: Arc<Key>,
 }
@@ -81,13 +85,15 @@ impl View {
         narrow.copy_from_slice(&set.words[..NARROW_WORDS]);
         let mut wide = [0; PACKET_WORDS];
         wide.copy_from_slice(&set.words[..PACKET_WORDS]);
+        let mut service = [0; SERVICE_LEN];
+        service.copy_from_slice(&set.words[SERVICE_WORDS]);
         let any = |w: &[u64]| w.iter().any(|w| *w != 0);
-        let width = match (any(&wide[NARROW_WORDS..]), any(&narrow)) {
+        let width = match (any(&wide[NARROW_WORDS..]) || any(&service), any(&narrow)) {
             (true, _) => Width::Wide,
             (false, true) => Width::Narrow,
             (false, false) => Width::Nothing,
         };
-        View { stage_word: (stage as u64) << STAGE_SHIFT, entry, width, narrow, wide, base }
+        View { stage_word: (stage as u64) << STAGE_SHIFT, entry, width, narrow, wide, service, base }
     }
 }
 

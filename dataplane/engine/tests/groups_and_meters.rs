@@ -173,6 +173,28 @@ fn a_meter_remarks_only_what_has_a_drop_precedence_and_the_controllers_have_a_me
 }
 
 #[test]
+fn later_tables_see_the_dscp_that_a_meter_wrote() {
+    let mut b = Bench::new();
+    b.meter(5, 9, 1, Exceeded::Remark(1));
+    b.rule(TO_GROUP, vec![Action::Meter(5), Action::Resubmit { in_port: None, table: Some(1) }, Action::Output(1)]);
+    for (dscp, port) in [(18, 2), (20, 3)] {
+        let (mut value, mut mask) = (Key::ZERO, Key::ZERO);
+        for (place, wanted) in [(slot::ETH_TYPE, 0x0800), (slot::NW_DSCP, dscp)] {
+            value.set(place, wanted);
+            mask.cover(place);
+        }
+        let actions = Arc::new([Action::Output(port)]);
+        let matching = MaskedKey::new(&value, &mask);
+        let rule = Rule { id: 100 + port, priority: 1, matching, actions, conjunctions: Box::new([]) };
+        b.apply(&[Change::Add { bridge: 0, table: 1, rule: Arc::new(rule) }]);
+    }
+    let frames: Vec<_> = (0..4).map(|_| ip(1, 1, 18 << 2, 64)).collect();
+    assert_eq!(b.run(&frames, 1000).0, [0, 1, 3], "within the rate by one port, above it by the other");
+    let misses = b.misses();
+    assert_eq!((b.run(&frames, 2000).0, b.misses()), (vec![0, 1, 3], misses), "cached, both ways");
+}
+
+#[test]
 fn labels_are_pushed_copied_and_popped_and_the_packet_under_them_is_seen_again() {
     let mut b = Bench::new();
     let labelled = vec![Action::PushMpls(0x8847), Action::PushMpls(0x8847), Action::CopyTtlIn, Action::Output(2)];

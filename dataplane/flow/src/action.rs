@@ -58,6 +58,20 @@ pub enum Action {
     PushMpls(u16),
     /// Removes the outermost label; what is left has this Ethernet type.
     PopMpls(u16),
+    /// Gives a packet that has no Ethernet header one.
+    EncapEthernet,
+    /// Puts a network service header in front of the packet.
+    EncapNsh(Arc<NewNsh>),
+    /// Puts an MPLS label of this Ethernet type in front of the packet, its Ethernet header included.
+    EncapMpls(u16),
+    /// Takes the outermost header off; under a label is a packet of this type (name space and type).
+    Decap { under_label: u32 },
+    /// Decrements the TTL of a network service header; an expired packet goes no further, but to the controllers.
+    DecNshTtl,
+    /// Puts a backbone's Ethernet header and service instance tag in front of the frame.
+    PushPbb,
+    /// Takes those off again.
+    PopPbb,
     /// Decrements the outermost label's TTL; an expired packet goes no further, but to the controllers.
     DecMplsTtl,
     /// Copies the TTL of the next header inwards to the outermost label.
@@ -110,6 +124,15 @@ pub enum Action {
     Refused(&'static str),
 }
 
+/// A network service header to be put on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewNsh {
+    /// Metadata type, 1 or 2.
+    pub md_type: u8,
+    /// Context headers of type 2, whole words.
+    pub metadata: Box<[u8]>,
+}
+
 /// Bits of a field that a computed value goes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
@@ -132,8 +155,10 @@ pub struct LengthCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Need {
-    /// Nothing: Ethernet header, VLAN tag (written only where present), registers, tunnel.
+    /// Nothing: VLAN tag (written only where present), registers, tunnel.
     Nothing,
+    /// An Ethernet header.
+    Ethernet,
     /// A VLAN tag.
     Vlan,
     Mpls,
@@ -156,6 +181,8 @@ pub enum Need {
     /// ICMPv6 neighbour advertisement.
     NdAdvert,
     Nsh,
+    /// A service instance tag of provider backbone bridges.
+    Pbb,
 }
 
 /// A copy to the controllers.

@@ -1,7 +1,8 @@
 //! Connection tracking as rules ask for it and as verdicts carry it.
 //!
 //! A `ct` with a table forks: a copy of the packet goes through the tracker and resumes in that table, in
-//! a [`Continuation`]; what follows in the list happens to the original.
+//! a [`Continuation`]; what follows in the list happens to the original. A packet from under a header that
+//! was taken off resumes likewise.
 //! Deliberately does not know: connections (the tracker does), frames.
 
 use std::hash::{Hash, Hasher};
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use sluice_conntrack::{Alg, NatSpec};
 
 use crate::action::Action;
-use crate::key::{slot, Key, Slot, PACKET_WORDS, WORDS};
+use crate::key::{slot, Key, Slot, PACKET_WORDS, SERVICE_WORDS, WORDS};
+use crate::rule::RuleId;
 use crate::verdict::{BridgeIdx, Op};
 
 /// Words of a key that do not come from the packet's headers.
@@ -78,13 +80,42 @@ impl Tracking {
     }
 }
 
+/// Where a packet goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resume {
+    /// In this table.
+    Table(u8),
+    /// With what its rules still had to do, innermost first.
+    Rests(Box<[Rest]>),
+}
+
+/// The rest of one rule's actions.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// All actions of the rule.
+    pub actions: Arc<[Action]>,
+    /// The first one that is still to be done.
+    pub from: usize,
+    /// Table of the rule.
+    pub table: u8,
+    /// The rule.
+    pub rule: Option<RuleId>,
+}
+
+impl PartialEq for Rest {
+    fn eq(&self, o: &Self) -> bool {
+        (self.from, self.table, self.rule) == (o.from, o.table, o.rule)
+            && (Arc::ptr_eq(&self.actions, &o.actions) || self.actions == o.actions)
+    }
+}
+
 /// A packet's way through the tables, interrupted.
 #[derive(Clone, Debug)]
 pub struct Continuation {
     /// Bridge.
     pub bridge: BridgeIdx,
-    /// Table to go on in.
-    pub table: u8,
+    /// What is still to be done there.
+    pub resume: Resume,
     /// Input port, registers, metadata, tunnel: every word of the key that is not the packet's own.
     pub words: [u64; STATE_WORDS],
     /// Saved fields.
@@ -98,18 +129,23 @@ pub struct Continuation {
 }
 
 impl Continuation {
-    /// With the state of a key, connection state left out.
-    pub fn new(bridge: BridgeIdx, table: u8, key: &Key, stack: &[u128], action_set: &[Action], owner: u32) -> Continuation {
+    /// With the state of a key; connection state and the packet's own headers left out.
+    pub fn new(bridge: BridgeIdx, resume: Resume, key: &Key, stack: &[u128], action_set: &[Action], owner: u32) -> Continuation {
         let mut words = [0; STATE_WORDS];
         for (i, w) in words.iter_mut().enumerate() {
             let at = PACKET_WORDS + i;
-            *w = if CT_WORDS.contains(&(at as u8)) { 0 } else { key.words[at] };
+            let left_out = CT_WORDS.contains(&(at as u8)) || SERVICE_WORDS.contains(&at);
+            *w = if left_out { 0 } else { key.words[at] };
         }
         let mut hasher = crate::hash::FoldHasher::default();
-        (bridge, table, owner).hash(&mut hasher);
+        (bridge, owner).hash(&mut hasher);
+        match &resume {
+            Resume::Table(table) => table.hash(&mut hasher),
+            Resume::Rests(rests) => rests.iter().for_each(|r| (r.from, r.table, r.rule).hash(&mut hasher)),
+        }
         words.hash(&mut hasher);
         stack.hash(&mut hasher);
-        Continuation { bridge, table, words, stack: stack.into(), action_set: action_set.into(), owner, digest: hasher.finish() }
+        Continuation { bridge, resume, words, stack: stack.into(), action_set: action_set.into(), owner, digest: hasher.finish() }
     }
 
     /// The key of a packet that resumes here, but for its own headers and its connection state.
@@ -125,7 +161,8 @@ impl Continuation {
 impl PartialEq for Continuation {
     fn eq(&self, o: &Self) -> bool {
         self.digest == o.digest
-            && (self.bridge, self.table, self.owner) == (o.bridge, o.table, o.owner)
+            && (self.bridge, self.owner) == (o.bridge, o.owner)
+            && self.resume == o.resume
             && self.words == o.words
             && self.stack == o.stack
             && self.action_set == o.action_set

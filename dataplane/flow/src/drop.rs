@@ -43,6 +43,8 @@ reasons! {
     FragmentRefused, "fragment_refused", "a piece of an IP packet, which the bridge does not take (set-frags drop)";
     Metered, "metered", "above the rate of a meter";
     TooManyLabels, "too_many_labels", "MPLS: more than three labels to push or pop";
+    PacketType, "packet_type", "encap or decap of a header that the packet does not have, or that does not go there";
+    NotEthernet, "not_ethernet", "a packet without Ethernet header for a port that carries nothing else";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
     FragmentsMissing, "fragments_missing", "a fragment to be tracked waited in vain for the others of its datagram";
     TooManyFragments, "too_many_fragments", "a fragment to be tracked found no room to wait for the others";

@@ -11,9 +11,9 @@ mod narrow;
 pub use narrow::{extract_narrow, extract_narrow_packed, extract_narrow_part};
 
 use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
-use sluice_wire::{Headers, Net, Transport};
+use sluice_wire::{nsh, pbb, Headers, Net, Transport};
 
-use crate::key::{slot, Key, PacketKey, NARROW_WORDS, PACKET_WORDS, VLAN_PRESENT};
+use crate::key::{slot, Key, PacketKey, NARROW_WORDS, PACKET_WORDS, SERVICE_WORDS, VLAN_PRESENT};
 
 const ETH_LEN: usize = 14;
 const IPV4_LEN: usize = 20;
@@ -43,8 +43,19 @@ pub fn extract_part(head: &[u8], frame_len: usize, headers: &Headers, key: &mut 
 pub fn extract_wide(head: &[u8], frame_len: usize, headers: &Headers, key: &mut Key) {
     let wide = wide_words(head, frame_len, headers);
     key.words[NARROW_WORDS..PACKET_WORDS].copy_from_slice(&wide.words[NARROW_WORDS..]);
+    key.words[SERVICE_WORDS].fill(0);
     let tpid = if headers.vlan { u16_or_zero(head, 12) } else { 0 };
     key.set(slot::VLAN_TPID, u64::from(tpid));
+    service_words(head, headers, key);
+}
+
+/// Fills the fields of a service header, where the frame has one; what was there stays otherwise.
+pub fn service_words(head: &[u8], headers: &Headers, key: &mut Key) {
+    match headers.net {
+        Net::Nsh => nsh_words(head, usize::from(headers.l3), key),
+        Net::Pbb => pbb_words(head, usize::from(headers.l3), key),
+        _ => {}
+    }
 }
 
 /// Words `NARROW_WORDS..PACKET_WORDS` of a key; those before them are 0.
@@ -64,7 +75,7 @@ fn network_words(head: &[u8], headers: &Headers, key: &mut PacketKey) {
     match headers.net {
         Net::Ipv6 | Net::Ipv6Broken => ipv6_words(head, usize::from(headers.l3), key),
         Net::Arp => arp_words(head, usize::from(headers.l3), key),
-        Net::Ipv4 | Net::Opaque => {}
+        Net::Ipv4 | Net::Nsh | Net::Pbb | Net::Opaque => {}
     }
     if headers.transport == Transport::Icmp6 && headers.net == Net::Ipv6 {
         neighbour_words(head, headers, key);
@@ -122,7 +133,11 @@ fn narrow_network_words(head: &[u8], headers: &Headers, words: &mut NarrowWords)
             words[3] = if opcode <= 0xff { u64::from(opcode) << 56 } else { 0 };
             None
         }
-        Net::Ipv6Broken | Net::Opaque => None,
+        Net::Ipv6Broken | Net::Nsh | Net::Pbb | Net::Opaque => {
+            // An IP packet without a sound header has a TTL of 0.
+            words[3] |= u64::from(matches!(headers.eth_type, 0x0800 | 0x86dd)) << slot::TTL_EXPIRING.shift;
+            None
+        }
     };
     if let Some((tos, ttl)) = ip {
         words[3] = u64::from(headers.proto) << 56 | u64::from(tos) << 48 | ttl_bits(ttl);
@@ -192,6 +207,47 @@ fn ipv6_words(head: &[u8], l3: usize, key: &mut PacketKey) {
 fn arp_words(head: &[u8], l3: usize, key: &mut PacketKey) {
     key.set(slot::ARP_SHA, u48_at(head, l3 + 8).unwrap_or(0));
     key.set(slot::ARP_THA, u48_at(head, l3 + 18).unwrap_or(0));
+}
+
+fn nsh_words(head: &[u8], l3: usize, key: &mut Key) {
+    let bytes = head.get(l3..).unwrap_or(&[]);
+    // Parsing judged the header's length by the whole frame.
+    if let Some((header, _)) = nsh::Header::read(bytes, usize::MAX) {
+        set_nsh(key, &header);
+    }
+}
+
+/// Writes the fields of a network service header into a key.
+pub fn set_nsh(key: &mut Key, header: &nsh::Header) {
+    key.set(slot::NSH_FLAGS, u64::from(header.flags));
+    key.set(slot::NSH_TTL, u64::from(header.ttl));
+    key.set(slot::NSH_MDTYPE, u64::from(header.md_type));
+    key.set(slot::NSH_NP, u64::from(header.next));
+    key.set(slot::NSH_SPI, u64::from(header.path >> 8));
+    key.set(slot::NSH_SI, u64::from(header.path & 0xff));
+    for (n, value) in (1..).zip(header.context) {
+        key.set(slot::nsh_c(n), u64::from(value));
+    }
+}
+
+/// The fields of a network service header in a key.
+pub fn nsh_of(key: &Key) -> nsh::Header {
+    let context = [1, 2, 3, 4].map(|n| key.get(slot::nsh_c(n)) as u32);
+    nsh::Header {
+        flags: key.get(slot::NSH_FLAGS) as u8,
+        ttl: key.get(slot::NSH_TTL) as u8,
+        md_type: key.get(slot::NSH_MDTYPE) as u8,
+        next: key.get(slot::NSH_NP) as u8,
+        path: (key.get(slot::NSH_SPI) << 8 | key.get(slot::NSH_SI)) as u32,
+        context,
+    }
+}
+
+fn pbb_words(head: &[u8], l3: usize, key: &mut Key) {
+    if let Some(tag) = pbb::Tag::read(head.get(l3..).unwrap_or(&[])) {
+        key.set(slot::PBB_ISID, u64::from(tag.isid));
+        key.set(slot::PBB_UCA, u64::from(tag.uca));
+    }
 }
 
 /// Neighbour solicitations and advertisements: target, flags and link-layer addresses.

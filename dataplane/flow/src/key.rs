@@ -6,7 +6,8 @@
 //!
 //! The order of the words is the order in which the flow cache needs them: words
 //! `0..NARROW_WORDS` decide IPv4 and non-IP frames, words `0..PACKET_WORDS` all of a frame's
-//! headers; what follows never comes from the frame itself (registers, tunnel, connection state).
+//! headers but service headers ([`SERVICE_WORDS`]); the others never come from the frame itself (registers,
+//! tunnel, connection state).
 //! The options of a tunnel come last: which of them a packet has, then the bytes of all, where each
 //! bridge's table of mappings puts them.
 //!
@@ -260,6 +261,10 @@ pub mod slot {
     }
     /// VLAN protocol of the outer tag (0x8100 or 0x88a8); 0 without a tag. Never matched by rules.
     pub const VLAN_TPID: Slot = s(47, 48, 16);
+    /// Service instance id of a provider backbone frame.
+    pub const PBB_ISID: Slot = s(47, 0, 24);
+    /// "Use customer addresses" of a provider backbone frame.
+    pub const PBB_UCA: Slot = s(47, 24, 1);
 
     // --- not from the frame: tunnel options -----------------------------------------------
     /// Which tunnel options the packet has, one bit each.
@@ -272,6 +277,19 @@ pub mod slot {
     pub const fn tun_option_byte(at: u8) -> Slot {
         s(super::TUN_OPTION_WORDS.start + 1 + at / 8, 56 - at % 8 * 8, 8)
     }
+}
+
+/// Words behind [`PACKET_WORDS`] that come from the frame's own headers all the same: those of the service
+/// headers, which few frames have.
+pub const SERVICE_WORDS: std::ops::Range<usize> = slot::NSH_FLAGS.word as usize..slot::VLAN_TPID.word as usize + 1;
+/// Where the flow cache keeps them for a frame that has such a header: in words that are zero then.
+pub const SERVICE_PLACE: usize = slot::IPV6_SRC.word as usize;
+
+/// Does the field come from the frame's own headers?
+#[inline]
+pub const fn is_header(s: Slot) -> bool {
+    let word = s.word as usize;
+    word < PACKET_WORDS || word >= SERVICE_WORDS.start && word < SERVICE_WORDS.end
 }
 
 /// Fragment bit: the packet is a fragment.

@@ -51,6 +51,15 @@ fn add(key: &mut Key, actions: &[Action]) {
                 cover_all(key, &LABELS);
                 cover_all(key, &[slot::UNDER_LABELS, slot::NW_TTL]);
             }
+            Action::EncapMpls(_) => cover_all(key, &LABELS),
+            Action::EncapNsh(_) | Action::EncapEthernet => {}
+            Action::Decap { .. } => {
+                cover_all(key, &LABELS);
+                cover_all(key, &[slot::VLAN_PRESENT, slot::NSH_NP]);
+            }
+            Action::DecNshTtl => cover_all(key, &[slot::ETH_TYPE, slot::NSH_TTL]),
+            Action::PushPbb => cover_all(key, &[slot::ETH_TYPE, slot::VLAN_TCI, slot::PBB_ISID]),
+            Action::PopPbb => key.cover(slot::ETH_TYPE),
             Action::DecMplsTtl => cover_all(key, &[slot::ETH_TYPE, slot::MPLS_TTL]),
             Action::CopyTtlOut | Action::CopyTtlIn => {
                 cover_all(key, &LABELS);
@@ -146,14 +155,15 @@ fn source(spec: &LearnSpec) -> Option<Slot> {
 
 /// Adds what must be known of a packet to tell whether it is what `need` says.
 pub fn cover_need(key: &mut Key, need: Need) {
-    if need == Need::Nothing {
+    // What has an Ethernet header is no matter of the packet's own bytes.
+    if matches!(need, Need::Nothing | Need::Ethernet) {
         return;
     }
     if need == Need::Vlan {
         return key.cover(slot::VLAN_PRESENT);
     }
     key.cover(slot::ETH_TYPE);
-    if matches!(need, Need::Mpls | Need::Ipv4 | Need::Ipv6 | Need::Ip | Need::Arp | Need::Nsh) {
+    if matches!(need, Need::Mpls | Need::Ipv4 | Need::Ipv6 | Need::Ip | Need::Arp | Need::Nsh | Need::Pbb) {
         return;
     }
     key.cover(slot::NW_PROTO);
@@ -174,6 +184,7 @@ pub fn satisfies(key: &Key, need: Need) -> bool {
     let nd = |t: u64| l4(false, true, 58) && key.get(slot::TP_SRC) == t && key.get(slot::TP_DST) == 0;
     match need {
         Need::Nothing => true,
+        Need::Ethernet => key.get(slot::PACKET_TYPE) == 0,
         Need::Vlan => key.get(slot::VLAN_PRESENT) != 0,
         Need::Mpls => eth == 0x8847 || eth == 0x8848,
         Need::Ipv4 => v4,
@@ -190,5 +201,6 @@ pub fn satisfies(key: &Key, need: Need) -> bool {
         Need::NdSolicit => nd(135),
         Need::NdAdvert => nd(136),
         Need::Nsh => eth == 0x894f,
+        Need::Pbb => eth == 0x88e7,
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::action::{OfPort, Punt};
-use crate::ct::Tracking;
+use crate::ct::{Continuation, Tracking};
 use crate::drop::DropReason;
 use crate::group::GroupId;
 use crate::key::{Key, Slot};
@@ -43,6 +43,16 @@ pub enum Op {
     PushMpls { eth_type: u16, entry: u32 },
     /// Removes the outermost MPLS label.
     PopMpls { eth_type: u16 },
+    /// Takes the Ethernet header off. A packet without one travels behind a blank one: all addresses 0.
+    DropEthernet,
+    /// Puts a network service header in front of the frame, or (`bare`) of what is behind the blank header.
+    PushNsh { header: Arc<[u8]>, bare: bool },
+    /// Puts an MPLS label in front of the frame.
+    PushLabelOnEthernet { eth_type: u16, entry: u32 },
+    /// Puts a backbone's Ethernet header with the frame's own addresses and a service instance tag in front.
+    PushPbb { tag: u32 },
+    /// Takes the outermost header off; what is under it goes on there.
+    Uncover { cover: Cover, at: Arc<Continuation> },
     /// Writes TTL or hop limit of the packet under the MPLS labels.
     SetTtlUnderLabels(u8),
     /// Does the one to a packet of more bytes, the other to the rest.
@@ -89,6 +99,7 @@ impl Op {
                 | Op::Branch(_)
                 | Op::Copy(_)
                 | Op::Decap
+                | Op::Uncover { .. }
                 | Op::Punt { .. }
                 | Op::Protocol { .. }
                 | Op::Track(_)
@@ -122,6 +133,19 @@ impl Op {
             op => matches!(op, Op::Punt { .. } | Op::Protocol { .. }),
         }
     }
+}
+
+/// A header with another packet under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cover {
+    /// Network service header.
+    Nsh,
+    /// The last MPLS label.
+    Label,
+    /// Backbone's Ethernet header and service instance tag.
+    Pbb,
+    /// None: the packet itself goes on there, with what its headers say by then.
+    Nothing,
 }
 
 /// Which buckets of a group a packet went to.

@@ -2,11 +2,8 @@
 
 use proptest::prelude::*;
 use sluice_flow::extract::{extract_narrow_part, extract_part};
-use sluice_flow::key::{Key, NARROW_WORDS, PACKET_WORDS, WORDS};
+use sluice_flow::key::{Key, NARROW_WORDS, PACKET_WORDS, SERVICE_WORDS, WORDS};
 use sluice_wire::parse_part;
-
-/// Index of the word with the VLAN tag's protocol.
-const TPID_WORD: usize = 47;
 
 fn check(frame: &[u8], cut: usize) {
     let head = &frame[..cut.min(frame.len())];
@@ -16,8 +13,8 @@ fn check(frame: &[u8], cut: usize) {
     let (narrow, narrow_headers) = extract_narrow_part(head, frame.len());
     assert_eq!(narrow_headers, headers);
     assert_eq!(narrow, key.words[..NARROW_WORDS]);
-    assert!(key.words[PACKET_WORDS..TPID_WORD].iter().all(|w| *w == u64::MAX));
-    assert_eq!(key.words[TPID_WORD] << 16, u64::MAX << 16);
+    assert!(key.words[PACKET_WORDS..SERVICE_WORDS.start].iter().all(|w| *w == u64::MAX));
+    assert!(key.words[SERVICE_WORDS.end..].iter().all(|w| *w == u64::MAX));
     let len = head.len();
     for offset in [headers.mpls, headers.l3, headers.l4, headers.payload] {
         assert!(usize::from(offset) <= len, "{headers:?} of {len} bytes");
@@ -36,6 +33,8 @@ fn plausible_frame() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|(label, len, proto)| vec![0x86, 0xdd, 0x60, 9, label as u8, 7, 0, len, proto, 64]),
         Just(vec![8, 6, 0, 1, 8, 0, 6, 4, 0, 1]),
         Just(vec![0x88, 0x47]),
+        (any::<u8>(), 1..4u8).prop_map(|(length, kind)| vec![0x89, 0x4f, 0x0f, length, kind, 3]),
+        Just(vec![0x88, 0xe7]),
         Just(vec![0, 40, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0, 0x45]),
         Just(vec![]),
     ];

@@ -175,11 +175,21 @@ fn fields_of_key(key: &Key) -> Fields {
         ("mpls_ttl", slot::MPLS_TTL),
         ("mpls_lse1", slot::MPLS_LSE1),
         ("mpls_lse2", slot::MPLS_LSE2),
+        ("nsh_flags", slot::NSH_FLAGS),
+        ("nsh_ttl", slot::NSH_TTL),
+        ("nsh_mdtype", slot::NSH_MDTYPE),
+        ("nsh_np", slot::NSH_NP),
+        ("nsh_spi", slot::NSH_SPI),
+        ("nsh_si", slot::NSH_SI),
+        ("nsh_c1", slot::nsh_c(1)),
+        ("nsh_c2", slot::nsh_c(2)),
+        ("nsh_c3", slot::nsh_c(3)),
+        ("nsh_c4", slot::nsh_c(4)),
     ];
     names.into_iter().map(|(n, s)| (n, key.get_wide(s))).filter(|(_, v)| *v != 0).collect()
 }
 
-/// The tool's fields under the same names; zero fields are left out, NSH (not looked into) as well.
+/// The tool's fields under the same names; zero fields are left out.
 fn fields_of_line(line: &str) -> Fields {
     let mut fields = Fields::new();
     for token in line.split(',') {
@@ -219,7 +229,6 @@ fn field_of_tool(name: &str, value: &str, fields: &mut Fields) {
     let (name, value) = match name {
         "in_port" | "vlan_tci1" => return,
         "vlan_tci" if value == "0x0000" => return,
-        name if name.starts_with("nsh_") => return,
         "dl_src" => ("dl_src", ethernet(value)),
         "dl_dst" => ("dl_dst", ethernet(value)),
         "dl_type" => ("dl_type", number(value)),
@@ -252,6 +261,16 @@ fn field_of_tool(name: &str, value: &str, fields: &mut Fields) {
         "mpls_ttl" => ("mpls_ttl", number(value)),
         "mpls_lse1" => ("mpls_lse1", number(value)),
         "mpls_lse2" => ("mpls_lse2", number(value)),
+        "nsh_flags" => ("nsh_flags", number(value)),
+        "nsh_ttl" => ("nsh_ttl", number(value)),
+        "nsh_mdtype" => ("nsh_mdtype", number(value)),
+        "nsh_np" => ("nsh_np", number(value)),
+        "nsh_spi" => ("nsh_spi", number(value)),
+        "nsh_si" => ("nsh_si", number(value)),
+        "nsh_c1" => ("nsh_c1", number(value)),
+        "nsh_c2" => ("nsh_c2", number(value)),
+        "nsh_c3" => ("nsh_c3", number(value)),
+        "nsh_c4" => ("nsh_c4", number(value)),
         other => panic!("unknown field {other}={value}"),
     };
     fields.insert(name, value);

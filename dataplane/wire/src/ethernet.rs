@@ -29,6 +29,10 @@ pub const SERVICE_VLAN: u16 = 0x88a8;
 pub const MPLS: u16 = 0x8847;
 /// MPLS multicast.
 pub const MPLS_MULTICAST: u16 = 0x8848;
+/// Provider backbone service instance tag (802.1ah).
+pub const SERVICE_INSTANCE: u16 = 0x88e7;
+/// Network service header (RFC 8300).
+pub const NSH: u16 = 0x894f;
 
 /// A hardware address.
 pub type Mac = [u8; 6];

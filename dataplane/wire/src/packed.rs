@@ -60,11 +60,13 @@ impl PackedHeaders {
             2 => Net::Ipv6,
             3 => Net::Ipv6Broken,
             4 => Net::Arp,
+            5 => Net::Nsh,
+            6 => Net::Pbb,
             _ => Net::Opaque,
         }
     }
 
-    /// Has the frame fields that only the wide words of a flow key hold: IPv6, ARP or MPLS?
+    /// Has the frame fields that only the wide words of a flow key hold: IPv6, ARP, MPLS and the like?
     #[inline(always)]
     pub fn has_wide_fields(self) -> bool {
         (self.high >> 58) & 7 > Net::Ipv4 as u64 || self.low & 0xffff_0000_0000 != 0
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_header_comes_back_whole() {
-        let nets = [Net::Opaque, Net::Ipv4, Net::Ipv6, Net::Ipv6Broken, Net::Arp];
+        let nets = [Net::Opaque, Net::Ipv4, Net::Ipv6, Net::Ipv6Broken, Net::Arp, Net::Nsh, Net::Pbb];
         let kinds = [
             Transport::Opaque,
             Transport::Tcp,

@@ -8,7 +8,7 @@
 
 use crate::bytes::{array_at, u16_at};
 use crate::ipv6::{is_extension, AUTHENTICATION, FRAGMENT};
-use crate::{arp, ethernet, icmp4, icmp6, ipv4, ipv6, sctp, tcp, udp};
+use crate::{arp, ethernet, icmp4, icmp6, ipv4, ipv6, nsh, pbb, sctp, tcp, udp};
 
 /// Ethernet type reported for a frame with an 802.3 length and no SNAP header.
 pub const ETH_TYPE_NONE: u16 = 0x05ff;
@@ -34,6 +34,10 @@ pub enum Net {
     Ipv6Broken = 3,
     /// ARP or RARP for IPv4 over Ethernet.
     Arp = 4,
+    /// A network service header.
+    Nsh = 5,
+    /// A service instance tag of provider backbone bridges.
+    Pbb = 6,
 }
 
 /// What the transport header is, where the whole of it is there.
@@ -248,6 +252,7 @@ fn network(c: &mut Cursor, h: &mut Headers) -> Option<()> {
         ethernet::IPV4 => ipv4_header(c, h)?,
         ethernet::IPV6 => ipv6_header(c, h)?,
         ethernet::ARP | ethernet::RARP => return arp_packet(c, h),
+        ethernet::NSH | ethernet::SERVICE_INSTANCE => return service(c, h),
         _ => return None,
     }
     h.l4 = c.offset()?;
@@ -335,6 +340,17 @@ fn arp_packet(c: &mut Cursor, h: &mut Headers) -> Option<()> {
     // Ethernet, IPv4, six-byte and four-byte addresses.
     let &[0, 1, 8, 0, 6, 4, ..] = c.peek::<{ arp::LEN }>()? else { return None };
     h.net = Net::Arp;
+    Some(())
+}
+
+/// A header in front of a whole other packet, which is not looked into.
+fn service(c: &mut Cursor, h: &mut Headers) -> Option<()> {
+    let bytes = c.head.get(c.at..)?;
+    h.net = match h.eth_type {
+        ethernet::NSH => nsh::Header::read(bytes, c.left).map(|_| Net::Nsh)?,
+        _ if c.left < pbb::LEN => return None,
+        _ => pbb::Tag::read(bytes).map(|_| Net::Pbb)?,
+    };
     Some(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::world::{Output, RuleHits};
+use crate::world::{Output, RuleHits, World};
 
 /// Packets of each rule; rules that share bridge, table and priority are told apart by counts only.
 pub type Counts = BTreeMap<(usize, u8, u16), Vec<u64>>;
@@ -24,4 +24,14 @@ pub fn show(outputs: &[Output]) -> String {
         format!("\n   br{}:{} {hex}", o.bridge, o.port as i32)
     };
     outputs.iter().map(line).collect()
+}
+
+/// The rules of these bridges, tables and priorities.
+pub fn rules_met(world: &World, way: &[(usize, u8, u16)]) -> String {
+    let line = |&(bridge, table, priority): &(usize, u8, u16)| {
+        let begins = format!("table={table},priority={priority},");
+        let rule = world.bridges[bridge].text.iter().find(|l| l.starts_with(&begins));
+        format!("\n  br{bridge} {}", rule.map_or("", String::as_str))
+    };
+    way.iter().map(line).collect()
 }

@@ -33,17 +33,21 @@ pub struct Frame {
     pub rest: Vec<u8>,
     /// MPLS label stack entries that are looked at: three at most.
     pub labels: Vec<u32>,
+    /// Name space and Ethernet type of a packet without Ethernet header; 0 for a frame.
+    pub packet_type: u32,
     /// Bytes between the start of `rest` and the network header.
-    net: usize,
-    /// Neighbour discovery addresses that were written though the packet has no option for them: rules
-    /// see them from then on, the packet does not change.
-    absent: Vec<(Slot, u128)>,
+    pub(crate) net: usize,
+    /// Neighbour discovery addresses that were written though the packet has no option for them, and context
+    /// headers that a service header does not have: rules see them from then on, the packet does not change.
+    pub(crate) absent: Vec<(Slot, u128)>,
     /// A tag of another type than 802.1Q was cleared bit by bit: Open vSwitch would give its type to
     /// the next tag.
     pub odd_tag_cleared: bool,
     /// Labels were popped that rules had pushed, to another type than was there before: Open vSwitch
     /// leaves the old one.
     pub odd_pop: bool,
+    /// Written to a service header that contradicts itself: Open vSwitch writes over whatever is there.
+    pub odd_service: bool,
     /// The type under the labels that rules pushed.
     pushed_on: Option<u16>,
     /// The tag that the frame came with, and whether its drop eligibility bit was set.
@@ -52,7 +56,7 @@ pub struct Frame {
 
 /// Where the headers of an IP packet are.
 #[derive(Clone, Copy, Debug)]
-struct Ip {
+pub(crate) struct Ip {
     /// Offset of its header in `rest`.
     at: usize,
     v6: bool,
@@ -86,7 +90,7 @@ impl Frame {
             labels.push(wide(&rest[net..net + 4]) as u32);
             rest.drain(net..net + 4);
         }
-        Some(Frame { labels, macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, odd_pop: false, pushed_on: None, arrived })
+        Some(Frame { packet_type: 0, labels, macs, tags, eth_type, rest, net, absent: Vec::new(), odd_tag_cleared: false, odd_pop: false, odd_service: false, pushed_on: None, arrived })
     }
 
     /// Puts the frame together.
@@ -194,6 +198,7 @@ impl Frame {
         key.set(slot::ETH_DST, wide(&self.macs[..6]) as u64);
         key.set(slot::ETH_SRC, wide(&self.macs[6..]) as u64);
         key.set(slot::ETH_TYPE, u64::from(self.eth_type));
+        key.set(slot::PACKET_TYPE, u64::from(self.packet_type));
         if let Some(tag) = self.tags.first() {
             key.set(slot::VLAN_TCI, u64::from(tag.tci));
             key.set(slot::VLAN_TPID, u64::from(tag.tpid));
@@ -201,6 +206,8 @@ impl Frame {
         match self.eth_type {
             0x0806 | 0x8035 => self.arp_key(&mut key),
             0x0800 | 0x86dd => self.ip_key(&mut key),
+            0x894f => self.nsh_key(&mut key),
+            0x88e7 => self.pbb_key(&mut key),
             t if is_mpls(t) => self.label_key(&mut key),
             _ => {}
         }
@@ -290,7 +297,7 @@ impl Frame {
     }
 
     /// Where the headers of the IP packet are, when they are sound.
-    fn ip(&self) -> Option<Ip> {
+    pub(crate) fn ip(&self) -> Option<Ip> {
         let header = self.rest.get(self.net..)?;
         if self.eth_type == 0x0800 {
             let len = usize::from(header.first()? & 0xf) * 4;
@@ -328,6 +335,7 @@ impl Frame {
     /// Writes a header field. The frame must have it.
     pub fn write(&mut self, place: Slot, value: u128) {
         match place {
+            slot::ETH_DST | slot::ETH_SRC | slot::VLAN_TCI if self.packet_type != 0 => {}
             slot::ETH_DST => self.macs[..6].copy_from_slice(&value.to_be_bytes()[10..]),
             slot::ETH_SRC => self.macs[6..].copy_from_slice(&value.to_be_bytes()[10..]),
             slot::VLAN_TCI => self.write_tci(value as u16),
@@ -338,6 +346,8 @@ impl Frame {
             }
             _ if is_mpls(self.eth_type) => {}
             _ if matches!(self.eth_type, 0x0806 | 0x8035) => self.write_arp(place, value),
+            _ if self.eth_type == 0x894f => self.write_nsh(place, value),
+            _ if self.eth_type == 0x88e7 => self.write_pbb(place, value),
             _ => self.write_ip(place, value),
         }
     }
@@ -430,9 +440,9 @@ impl Ip {
 }
 
 /// Bottom of the label stack.
-const BOTTOM: u32 = 0x100;
+pub(crate) const BOTTOM: u32 = 0x100;
 
-fn is_mpls(eth_type: u16) -> bool {
+pub(crate) fn is_mpls(eth_type: u16) -> bool {
     matches!(eth_type, 0x8847 | 0x8848)
 }
 
@@ -495,15 +505,15 @@ fn neighbour_options(l4: &[u8]) -> Vec<(u8, usize)> {
     found
 }
 
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn wide(bytes: &[u8]) -> u128 {
+pub(crate) fn wide(bytes: &[u8]) -> u128 {
     bytes.iter().fold(0, |v, b| v << 8 | u128::from(*b))
 }
 
-fn put(bytes: &mut [u8], at: usize, len: usize, value: u128) {
+pub(crate) fn put(bytes: &mut [u8], at: usize, len: usize, value: u128) {
     if let Some(to) = bytes.get_mut(at..at + len) {
         to.copy_from_slice(&value.to_be_bytes()[16 - len..]);
     }

@@ -8,10 +8,12 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+mod cover;
 pub mod frame;
 pub mod generate;
 mod learn;
 mod normal;
+mod pass;
 pub mod rules;
 pub mod spread;
 mod sums;

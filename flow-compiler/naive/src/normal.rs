@@ -48,7 +48,7 @@ impl Walk<'_> {
         }
         let (now, bridge) = (self.now, self.bridge);
         let learns = !self.bridges[bridge].flood_vlans.contains(&vlan);
-        if src >> 40 & 1 == 0 && learns {
+        if src >> 40 & 1 == 0 && learns && self.frame.packet_type == 0 {
             self.bridges[bridge].fdb.insert((vlan, src), (in_port, now));
         }
         let known = self.bridges[bridge].fdb.get(&(vlan, dst)).filter(|(_, seen)| learns && now - seen < AGEING).map(|k| k.0);
@@ -97,6 +97,9 @@ impl Walk<'_> {
             .collect();
         if to.peer.is_some() && seen.is_empty() && (vlans[0].tpid == 0x88a8 || saved.first().is_some_and(|t| t.tpid != 0x8100)) {
             self.doubtful = Some("the type of a tag that was left out, on the way to another bridge");
+        }
+        if self.frame.packet_type != 0 && !seen.is_empty() {
+            self.doubtful = Some("a tag in front of a packet without Ethernet header");
         }
         tags.splice(0..0, seen);
         self.frame.tags = tags;

@@ -3,6 +3,7 @@
 //! Purpose: OpenFlow's semantics, spelled out: every request looks at every rule.
 //! Deliberately does not know: packets.
 
+use sluice_flow::key::{slot, PACKET_WORDS, SERVICE_WORDS};
 use sluice_flow::Key;
 use sluice_openflow::{Action, FlowMod, FlowModCommand, Match};
 
@@ -47,6 +48,15 @@ impl NaiveRule {
         self.in_table(fm)
             && fm.matching.mask.and(&self.matching.mask) == fm.matching.mask
             && self.matching.value.and(&fm.matching.mask) == fm.matching.value
+    }
+
+    /// Does a packet with this key match? Without a word on the type of packets a rule that looks at headers
+    /// is about Ethernet frames.
+    fn sees(&self, key: &Key) -> bool {
+        let mask = &self.matching.mask;
+        let headers = (0..PACKET_WORDS).chain(SERVICE_WORDS).any(|w| mask.words[w] != 0);
+        let ethernet = headers && mask.get(slot::PACKET_TYPE) == 0;
+        self.matching.matches(key) && !(ethernet && key.get(slot::PACKET_TYPE) != 0)
     }
 
     fn conjunctions(&self) -> impl Iterator<Item = (u32, u8, u8)> + '_ {
@@ -132,7 +142,7 @@ impl Rules {
     pub fn find(&self, table: u8, key: &Key) -> Option<usize> {
         let matching = |key: &Key| {
             let mut all: Vec<usize> = (0..self.list.len())
-                .filter(|i| self.list[*i].table == table && self.list[*i].matching.matches(key))
+                .filter(|i| self.list[*i].table == table && self.list[*i].sees(key))
                 .collect();
             all.sort_by_key(|i| std::cmp::Reverse(self.list[*i].priority));
             all

@@ -5,23 +5,23 @@
 //! ends everything, the action set included.
 //! Deliberately does not know: anything of the compiled program.
 
-use sluice_flow::key::slot;
+use sluice_flow::key::{is_header, slot};
 use sluice_flow::{Key, Slot, WORDS};
-use sluice_openflow::action::{PortNo, SetField, WideValue};
+use sluice_openflow::action::{Encap, PortNo, SetField, WideValue};
 use sluice_openflow::matching::Places;
 use sluice_openflow::message::Bucket;
 use sluice_openflow::wide::Wide;
 use sluice_openflow::{Action, Field, FlowMod, Match, SubField};
 
+use crate::cover::Covered;
 use crate::frame::{Frame, Tag};
 use crate::learn::learned;
+use crate::pass::{Pass, Passes};
 use crate::switch::NaiveBridge;
 use crate::world::{options, Output};
 
 const MAX_LOOKUPS: u32 = 4096;
 const MAX_DEPTH: u32 = 64;
-/// First word of the key that does not come from the frame.
-const META: usize = 15;
 
 /// A packet under way.
 pub(crate) struct Walk<'a> {
@@ -58,8 +58,9 @@ pub(crate) struct Walk<'a> {
     stack: Vec<u128>,
     exit: bool,
     failed: bool,
-    /// More labels than are looked at: nothing more happens in this bridge.
-    label_failed: bool,
+    /// More labels than are looked at, or a wrong type of packet: nothing more happens in this bridge.
+    stopped: bool,
+    passes: Passes,
     lookups: u32,
     depth: u32,
 }
@@ -99,7 +100,8 @@ impl<'a> Walk<'a> {
             stack: Vec::new(),
             exit: false,
             failed: false,
-            label_failed: false,
+            stopped: false,
+            passes: Passes::default(),
             lookups: 0,
             depth: 0,
         }
@@ -113,8 +115,12 @@ impl<'a> Walk<'a> {
         }
         self.mirror_incoming(in_port);
         self.whole_pipeline();
-        if self.failed || self.label_failed {
+        if self.failed {
             self.outputs.clear();
+        }
+        self.outputs = self.passes.kept(std::mem::take(&mut self.outputs));
+        if self.passes.undid_another() || self.failed && self.passes.several() {
+            self.doubtful = Some("an error undoes what a packet under a header went through");
         }
         if self.came_back && (self.learned_midway || !self.taught.is_empty()) {
             // Which of the bridge's look-ups see what was learned depends on how they nest.
@@ -125,7 +131,7 @@ impl<'a> Walk<'a> {
     fn whole_pipeline(&mut self) {
         let in_port = self.in_port();
         self.look_up(0, in_port);
-        if !self.exit && !self.failed && !self.label_failed {
+        if !self.exit && !self.failed && !self.stopped {
             self.run_action_set();
         }
     }
@@ -172,7 +178,7 @@ impl<'a> Walk<'a> {
 
     fn list(&mut self, actions: &[Action]) -> End {
         for (i, action) in actions.iter().enumerate() {
-            self.exit |= self.label_failed;
+            self.exit |= self.stopped;
             if self.exit || self.failed || self.unsupported.is_some() {
                 return End::Done;
             }
@@ -206,6 +212,9 @@ impl<'a> Walk<'a> {
                 if !self.frame.tags.is_empty() {
                     self.frame.tags.remove(0);
                 }
+            }
+            Action::PushVlan(_) | Action::PushMpls(_) | Action::PopMpls(_) if self.frame.packet_type != 0 => {
+                self.doubtful = Some("a tag or label in front of a packet without Ethernet header");
             }
             Action::PushVlan(tpid) => self.frame.tags.insert(0, Tag { tpid: *tpid, tci: 0x1000 }),
             Action::SetEthSrc(mac) => self.frame.write(slot::ETH_SRC, mac_value(mac)),
@@ -254,9 +263,15 @@ impl<'a> Walk<'a> {
             Action::CopyTtlOut => self.frame.copy_ttl(true),
             Action::CopyTtlIn => self.frame.copy_ttl(false),
             Action::CtClear | Action::Conjunction { .. } | Action::FinTimeout { .. } => {}
-            Action::PushMpls(eth_type) => self.label_failed |= !self.frame.push_label(*eth_type),
+            Action::PushMpls(eth_type) => {
+                if !self.frame.push_label(*eth_type) {
+                    self.stop();
+                }
+            }
             Action::PopMpls(eth_type) => {
-                self.label_failed |= !self.frame.pop_label(*eth_type);
+                if !self.frame.pop_label(*eth_type) {
+                    self.stop();
+                }
                 if self.frame.odd_pop {
                     self.doubtful = Some("labels popped to another type than they were pushed on");
                 }
@@ -283,8 +298,74 @@ impl<'a> Walk<'a> {
                     self.meta.set(slot::tun_option_present(n), 0);
                 }
             }
+            Action::Encap(e) => {
+                let done = self.encap(e);
+                self.covered(done);
+            }
+            Action::Decap { new_packet_type } => {
+                let done = self.frame.decap(new_packet_type.unwrap_or(0xfffe));
+                self.covered(done);
+            }
+            Action::PushPbb => {
+                let done = self.frame.push_pbb();
+                self.covered(done);
+            }
+            Action::PopPbb => {
+                let done = self.frame.pop_pbb();
+                self.covered(done);
+            }
+            Action::DecNshTtl => return self.dec_nsh_ttl(),
             _ => self.unsupported = Some("an action that the naive interpreter does not know"),
         }
+        End::Done
+    }
+
+    fn encap(&mut self, e: &Encap) -> Covered {
+        let properties = || e.properties.iter().filter(|(class, _, _)| *class == 4);
+        let md_type = properties().rfind(|(_, kind, _)| *kind == 1).map_or(1, |(_, _, value)| value[0]);
+        let mut metadata: Vec<u8> = Vec::new();
+        for (_, _, value) in properties().filter(|(_, kind, _)| *kind == 2) {
+            metadata.extend(value);
+            metadata.resize(metadata.len().div_ceil(4) * 4, 0);
+        }
+        match e.new_packet_type {
+            0 => self.frame.encap_ethernet(),
+            0x1_894f => self.frame.encap_nsh(md_type, &metadata),
+            label => self.frame.encap_mpls(label as u16),
+        }
+    }
+
+    /// Nothing more happens in this bridge, or at all.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.passes.fail(self.above.len());
+    }
+
+    /// A copy is done: what went wrong with it in a pass of its own is no matter of the packet's.
+    fn back_to(&mut self, pass: Pass) {
+        self.stopped &= self.passes.now == pass;
+        self.passes.now = pass;
+    }
+
+    fn covered(&mut self, done: Covered) {
+        match done {
+            Covered::Done => {}
+            Covered::Wrong => self.stop(),
+            Covered::Uncovered => {
+                self.passes.begin(self.above.len());
+                // What leaves by itself may overtake the rest.
+                self.flooded = true;
+            }
+            Covered::Odd(why) => self.doubtful = Some(why),
+        }
+    }
+
+    fn dec_nsh_ttl(&mut self) -> End {
+        let ttl = self.key().get(slot::NSH_TTL);
+        if self.frame.eth_type != 0x894f || ttl <= 1 {
+            return End::Stop;
+        }
+        self.frame.write(slot::NSH_TTL, u128::from(ttl - 1));
         End::Done
     }
 
@@ -360,7 +441,7 @@ impl<'a> Walk<'a> {
         let new = (old & !mask) | (value & mask);
         if field == Field::IN_PORT {
             self.meta.set(slot::IN_PORT, u64::from(PortNo::from_u16(new as u16).0));
-        } else if usize::from(place.word) >= META {
+        } else if !is_header(place) {
             self.meta.set_wide(place, new);
         } else {
             let mut key = self.key();
@@ -368,6 +449,9 @@ impl<'a> Walk<'a> {
             key.set_wide(place, new | keep);
             let whole = enclosing(place);
             self.frame.write(whole, key.get_wide(whole));
+            if self.frame.odd_service {
+                self.doubtful = Some("a service header that contradicts itself");
+            }
             if self.frame.odd_tag_cleared {
                 self.doubtful = Some("the type of a tag that was cleared, not popped");
             }
@@ -390,6 +474,9 @@ impl<'a> Walk<'a> {
     }
 
     fn vlan(&mut self, push: bool, mask: u16, bits: u16) {
+        if self.frame.packet_type != 0 {
+            return;
+        }
         if self.frame.tags.is_empty() && push {
             self.frame.tags.push(Tag { tpid: 0x8100, tci: 0x1000 });
         }
@@ -424,16 +511,17 @@ impl<'a> Walk<'a> {
         if rest.is_empty() {
             return;
         }
-        let longer = self.frame.bytes().len() > usize::from(len);
+        let longer = self.frame.own_len() > usize::from(len);
         // Both halves are gone through, counted and learned from; one of them sends. The first half uses
         // the action set up: the second finds it empty, as in Open vSwitch.
         let before = (self.action_set.clone(), self.stack.clone());
+        let pass = self.passes.now;
         for half in [true, false] {
             let saved = (self.frame.clone(), self.meta);
             let sent = self.outputs.len();
             self.write_part(dst, u128::from(half));
             self.list(rest);
-            if !self.exit && !self.failed && !self.label_failed {
+            if !self.exit && !self.failed && !self.stopped {
                 self.run_action_set();
             }
             self.action_set.clear();
@@ -441,7 +529,8 @@ impl<'a> Walk<'a> {
                 self.outputs.truncate(sent);
             }
             (self.frame, self.meta) = saved;
-            self.exit = self.label_failed;
+            self.back_to(pass);
+            self.exit = self.stopped;
         }
         (self.action_set, self.stack) = before;
     }
@@ -461,9 +550,11 @@ impl<'a> Walk<'a> {
             for bucket in buckets {
                 let saved = (self.frame.clone(), self.meta);
                 let list = ordered(&bucket.actions);
+                let pass = self.passes.now;
                 self.list(&list);
                 (self.frame, self.meta) = saved;
-                self.exit = self.label_failed;
+                self.back_to(pass);
+                self.exit = self.stopped;
             }
         }
         self.depth -= 1;
@@ -474,12 +565,14 @@ impl<'a> Walk<'a> {
     /// The copy takes the action set along and executes it at its end.
     fn clone_of_packet(&mut self, inner: &[Action]) {
         let saved = (self.frame.clone(), self.meta, self.action_set.clone(), self.stack.clone(), self.exit);
+        let pass = self.passes.now;
         self.list(inner);
-        if !self.exit && !self.failed && !self.label_failed {
+        if !self.exit && !self.failed && !self.stopped {
             self.run_action_set();
         }
         (self.frame, self.meta, self.action_set, self.stack, self.exit) = saved;
-        self.exit |= self.label_failed;
+        self.back_to(pass);
+        self.exit |= self.stopped;
     }
 
     /// The action set, in the order of the specification, if it sends the packet anywhere.
@@ -518,6 +611,9 @@ impl<'a> Walk<'a> {
         let protected = |n: u32| self.bridges[self.bridge].port(n).is_some_and(|p| p.settings.protected);
         let Some(peer) = self.bridges[self.bridge].port(port).map(|p| p.peer) else { return };
         let snaplen = self.snaplen;
+        if self.frame.packet_type != 0 && peer.is_none() {
+            return;
+        }
         // Copies are not cut on their way to another bridge, they are not sent at all.
         if protected(port) && protected(self.in_port()) || snaplen.is_some() && peer.is_some() {
             return;
@@ -533,6 +629,7 @@ impl<'a> Walk<'a> {
                 if let Some(max) = max_len.or(snaplen) {
                     bytes.truncate(max as usize);
                 }
+                self.passes.sent(self.outputs.len());
                 self.outputs.push(Output { bridge: self.bridge, port, bytes });
             }
         }
@@ -564,8 +661,10 @@ impl<'a> Walk<'a> {
         self.bridge = bridge;
         self.table = 0;
         self.depth += 1;
+        let pass = self.passes.now;
         self.whole_pipeline();
-        self.label_failed = false;
+        self.back_to(pass);
+        self.stopped = false;
         self.depth -= 1;
         self.above.pop();
         (self.frame, self.meta, self.bridge, self.table, self.exit, self.action_set, self.stack, self.mirrored) = saved;

@@ -130,6 +130,10 @@ pub enum Action {
     PushMpls(u16),
     /// `pop_mpls:ETHERTYPE`.
     PopMpls(u16),
+    /// `push_pbb:0x88e7`.
+    PushPbb,
+    /// `pop_pbb`.
+    PopPbb,
     /// `set_tunnel:ID` / `set_tunnel64:ID`.
     SetTunnel { id: u64, wide: bool },
     /// `resubmit:PORT`, `resubmit([PORT],[TABLE][,ct])`.

@@ -226,6 +226,19 @@ impl Check {
                 self.state.seen.clear(slot::NW_PROTO);
                 Ok(())
             }
+            Action::PushPbb => {
+                self.expect(self.met(Prereq::Ethernet))?;
+                self.set_tags(0);
+                self.set_eth_type(0x88e7);
+                self.state.seen.clear(slot::NW_PROTO);
+                Ok(())
+            }
+            Action::PopPbb => {
+                self.expect(self.met(Prereq::Pbb))?;
+                // What comes out is found out anew.
+                self.state.seen.clear(slot::ETH_TYPE);
+                Ok(())
+            }
             Action::PopMpls(ethertype) => {
                 self.expect(self.met(Prereq::Mpls) && self.met(Prereq::Ethernet))?;
                 self.set_eth_type(*ethertype);

@@ -62,6 +62,8 @@ pub enum Prereq {
     Ip,
     Arp,
     Nsh,
+    /// A service instance tag of provider backbone bridges.
+    Pbb,
     Tcp,
     Udp,
     Sctp,
@@ -178,6 +180,8 @@ impl Field {
     pub fn n_bytes(self) -> u16 {
         match self.info().n_bits {
             _ if self == Field::TUN_FLAGS => 2,
+            // OpenFlow 1.3 table 12 gives it three bytes, where others of its width have four.
+            _ if self == Field::PBB_ISID => 3,
             bits @ (0..=8 | 48 | 129..) => bits.div_ceil(8),
             bits => bits.div_ceil(8).next_power_of_two(),
         }
@@ -293,6 +297,7 @@ mod tests {
             (Field::VLAN_VID, 2),
             (Field::MPLS_LABEL, 4),
             (Field::NSH_SPI, 4),
+            (Field::PBB_ISID, 3),
             (Field::ETH_SRC, 6),
             (Field::METADATA, 8),
             (Field::IPV6_SRC, 16),

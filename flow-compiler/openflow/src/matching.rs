@@ -33,6 +33,11 @@ impl Match {
 
     /// A match of a bridge that has these mappings, from its bits.
     pub fn of_bridge(value: Key, mask: Key, map: &Arc<OptionMap>) -> Match {
+        let mut mask = mask;
+        if value.get(slot::PACKET_TYPE) == 0 {
+            // See `kept`: it goes without saying.
+            mask.set(slot::PACKET_TYPE, 0);
+        }
         let speaks = mask.get(slot::TUN_OPTIONS_PRESENT) != 0;
         let places = if speaks { Places::Bridge(map.clone()) } else { Places::None };
         Match { value, mask, places }
@@ -112,6 +117,18 @@ impl Match {
         self.set(place, value, mask);
     }
 
+    /// As a rule keeps it: one that wants zeros of the Ethernet header says that there must be one.
+    ///
+    /// Of a packet without it those fields are zero, so that any other condition on them fails by itself.
+    pub fn kept(&self) -> Match {
+        let mut kept = self.clone();
+        let wants_zeros = self.mask.words[..2] != [0; 2] && self.value.words[..2] == [0; 2];
+        if wants_zeros && self.mask.get(slot::PACKET_TYPE) == 0 {
+            kept.set_exact(slot::PACKET_TYPE, 0);
+        }
+        kept
+    }
+
     /// Does a packet with these fields match?
     pub fn matches(&self, key: &Key) -> bool {
         key.matches(&self.value, &self.mask)
@@ -163,6 +180,17 @@ mod tests {
         assert_eq!(both.field(Field::VLAN_TCI), (0x7005, 0xffff));
         let none = with(&[(Field::DL_VLAN, 0xffff, 0xffff)]);
         assert_eq!(none.field(Field::VLAN_TCI), (0, 0xffff));
+    }
+
+    #[test]
+    fn a_rule_that_wants_zeros_of_the_ethernet_header_says_that_there_is_one() {
+        let zeros = with(&[(Field::VLAN_TCI, 0, 0x1fff)]);
+        let kept = zeros.kept();
+        assert!(kept.mask.covers(slot::PACKET_TYPE));
+        assert_eq!(Match::of_bridge(kept.value, kept.mask, &Arc::default()), zeros);
+        for other in [with(&[]), with(&[(Field::ETH_TYPE, 0x0800, 0xffff), (Field::VLAN_TCI, 0, 0x1fff)])] {
+            assert_eq!(other.kept(), other);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::apply::Route;
 use crate::police::{Policer, Rates};
 use crate::count::{Counters, Report, RuleUse};
 use crate::egress::{Egress, Plan};
-use crate::BATCH;
+use crate::{service, BATCH};
 
 /// What is to be done with a controller's packet.
 pub enum Work<'a> {
@@ -42,6 +42,7 @@ fn take_pipeline(key: &mut Key, pipeline: &Key) {
             to.copy_from_slice(from);
         }
     }
+    key.set(slot::PACKET_TYPE, pipeline.get(slot::PACKET_TYPE));
 }
 
 impl Worker {
@@ -171,6 +172,9 @@ impl Worker {
         let Some(mut frame) = self.exits.pool.alloc() else {
             return self.exits.counters.drop(DropReason::NoBuffer, 1);
         };
+        let packet_type = pipeline.get(slot::PACKET_TYPE);
+        let blank = (packet_type != 0).then(|| service::with_blank_ethernet(packet_type, bytes));
+        let bytes = blank.as_deref().unwrap_or(bytes);
         if !frame.fill(bytes) {
             return self.exits.drop(frame, DropReason::TxTooLong);
         }

@@ -7,7 +7,7 @@ use super::Event;
 use crate::action::{Action, Learn, Need, OfPort, Punt};
 use crate::drop::DropReason;
 use crate::program::Bridge;
-use crate::key::{slot, Slot, PACKET_WORDS, VLAN_PRESENT};
+use crate::key::{is_header, slot, Slot, VLAN_PRESENT};
 use crate::reads::{satisfies, touches_ttl};
 use crate::verdict::{Effect, Op};
 
@@ -29,6 +29,7 @@ impl Walk<'_> {
                 Action::Goto(table) => return Some(*table),
                 Action::DecTtl(controllers) if !self.dec_ttl(controllers) => return None,
                 Action::DecMplsTtl if !self.dec_mpls_ttl() => return None,
+                Action::DecNshTtl if !self.dec_nsh_ttl() => return None,
                 Action::IfLonger(check) => {
                     let rest = actions.get(i + 1..).unwrap_or(&[]).into();
                     self.split_by_length(check, rest);
@@ -65,8 +66,15 @@ impl Walk<'_> {
             Action::ClearActions => self.action_set.clear(),
             Action::Group(id) => self.group(*id),
             Action::Meter(id) => self.meter(*id),
+            Action::PushMpls(_) | Action::PopMpls(_) if self.is_bare() => self.stop(DropReason::PacketType),
             Action::PushMpls(eth_type) => self.push_mpls(*eth_type),
             Action::PopMpls(eth_type) => self.pop_mpls(*eth_type),
+            Action::EncapEthernet => self.encap_ethernet(),
+            Action::EncapNsh(new) => self.encap_nsh(new),
+            Action::EncapMpls(eth_type) => self.encap_mpls(*eth_type),
+            Action::Decap { under_label } => self.decap(*under_label),
+            Action::PushPbb => self.push_pbb(),
+            Action::PopPbb => self.pop_pbb(),
             Action::CopyTtlOut => self.copy_ttl_out(),
             Action::CopyTtlIn => self.copy_ttl_in(),
             Action::Multipath(m) => self.multipath(m),
@@ -82,7 +90,12 @@ impl Walk<'_> {
             Action::Ct(ct) => self.track(ct),
             Action::CtClear => self.clear_tracking(),
             Action::Refused(_) => self.stop(DropReason::ActionRefused),
-            Action::Nothing | Action::Goto(_) | Action::DecTtl(_) | Action::DecMplsTtl | Action::IfLonger(_) => {}
+            Action::Nothing
+            | Action::Goto(_)
+            | Action::DecTtl(_)
+            | Action::DecMplsTtl
+            | Action::DecNshTtl
+            | Action::IfLonger(_) => {}
         }
     }
 
@@ -111,7 +124,7 @@ impl Walk<'_> {
         }
         self.view.key.set_masked(s, value, mask);
         self.wrote(s);
-        if (s.word as usize) < PACKET_WORDS {
+        if is_header(s) {
             self.after_header_write(s);
             self.pending.push(Op::Set { slot: s, value: value & mask, mask: mask & s.ones() });
         }
@@ -131,7 +144,7 @@ impl Walk<'_> {
             return;
         }
         let value = self.view.key.get_wide(src);
-        let both_headers = (src.word as usize) < PACKET_WORDS && (dst.word as usize) < PACKET_WORDS;
+        let both_headers = is_header(src) && is_header(dst);
         if !both_headers || is_vlan(dst) || is_vlan(src) {
             return self.set(dst, value, dst.ones(), Need::Nothing);
         }
@@ -150,6 +163,9 @@ impl Walk<'_> {
 
     /// Writes bits of the tag; writing id or priority implies a tag, clearing the present bit removes it.
     fn set_tci_bits(&mut self, s: Slot, value: u64, mask: u64) {
+        if self.is_bare() {
+            return;
+        }
         let key = &mut self.view.key;
         let had = key.get(slot::VLAN_PRESENT) != 0;
         key.set_masked(s, value as u128, mask as u128);
@@ -178,6 +194,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn push_vlan(&mut self, tpid: u16, tci: u64) {
+        if self.is_bare() {
+            return;
+        }
         let key = &mut self.view.key;
         if key.get(slot::VLAN_PRESENT) != 0 {
             self.view.inner_vlans.push((key.get(slot::VLAN_TPID), key.get(slot::VLAN_TCI)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::walk::Walk;
 use super::Decision;
 use crate::action::{Action, OfPort};
-use crate::ct::{Continuation, Ct, Tracking, Zone, CT_WORDS};
+use crate::ct::{Continuation, Ct, Resume, Tracking, Zone, CT_WORDS};
 use crate::decide::Decider;
 use crate::key::{slot, Key, Slot};
 use crate::program::Program;
@@ -17,12 +17,18 @@ impl Decider {
         let in_port = key.get(slot::IN_PORT) as u32;
         let mut walk = Walk::new(program, self.soft(), at.bridge, in_port, key, now_ms);
         walk.view.key = *key;
-        walk.view.table = at.table;
         walk.stack = at.stack.to_vec();
         walk.action_set = at.action_set.to_vec();
         walk.owner = at.owner;
         walk.tracked = true;
-        walk.run_pipeline(at.table);
+        walk.hide_blank_ethernet();
+        match &at.resume {
+            Resume::Table(table) => {
+                walk.view.table = *table;
+                walk.run_pipeline(*table);
+            }
+            Resume::Rests(rests) => walk.run_rests(rests),
+        }
         walk.finish()
     }
 }
@@ -37,7 +43,7 @@ impl Walk<'_> {
         let (mark, label) = self.marks(&ct.exec);
         let fork = ct.table.map(|table| {
             let v = &self.view;
-            Arc::new(Continuation::new(v.bridge, table, &v.key, &self.stack, &self.action_set, self.owner))
+            Arc::new(Continuation::new(v.bridge, Resume::Table(table), &v.key, &self.stack, &self.action_set, self.owner))
         });
         self.emit(Op::Track(Arc::new(Tracking {
             zone,

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use super::walk::Walk;
-use crate::action::Punt;
+use crate::action::{Need, Punt};
 use crate::drop::DropReason;
 use crate::group::{Bucket, Group, GroupId, Kind};
-use crate::key::PACKET_WORDS;
-use crate::meter::{self, Meter, MeterId};
-use crate::verdict::{Chosen, Op, Use};
+use crate::key::{slot, PACKET_WORDS, SERVICE_WORDS};
+use crate::meter::{self, Exceeded, Meter, MeterId};
+use crate::reads::satisfies;
+use crate::verdict::{Chosen, Cover, Op, Use};
 
 /// Groups that watch groups: nesting that is followed, as in Open vSwitch.
 const WATCH_DEPTH: usize = 128;
@@ -107,8 +108,13 @@ impl Walk<'_> {
     }
 
     pub(super) fn meter(&mut self, id: MeterId) {
-        if let Some(meter) = self.find_meter(id) {
-            self.emit(Op::Meter(meter));
+        let Some(meter) = self.find_meter(id) else { return };
+        let remarks = meter.bands.iter().any(|b| matches!(b.exceeded, Exceeded::Remark(_)));
+        self.emit(Op::Meter(meter));
+        let looked_at = self.bridge().is_some_and(|b| b.key_set().get(slot::NW_DSCP) != 0);
+        if remarks && looked_at && satisfies(&self.view.key, Need::Ip) {
+            // Only the packet's own bytes tell which DSCP it has from here on.
+            self.uncover(Cover::Nothing);
         }
     }
 
@@ -116,6 +122,7 @@ impl Walk<'_> {
         let meter = self.find_meter(punt.meter.unwrap_or(meter::CONTROLLER));
         let mut state = self.view.key;
         state.words[..PACKET_WORDS].fill(0);
+        state.words[SERVICE_WORDS].fill(0);
         let op = Op::Punt {
             punt: self.with_reason(punt),
             bridge: self.view.bridge,

@@ -17,6 +17,7 @@ mod mirror;
 mod multicast;
 mod normal;
 mod output;
+mod packet_type;
 mod tunnel;
 mod walk;
 

@@ -13,16 +13,16 @@ use crate::key::{slot, Key, Slot};
 use crate::reads::satisfies;
 use crate::verdict::Op;
 
-const LABELS: [Slot; 3] = [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2];
-const BOTTOM: u64 = 0x100;
+pub(super) const LABELS: [Slot; 3] = [slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2];
+pub(super) const BOTTOM: u64 = 0x100;
 const TTL: u64 = 0xff;
-const DEFAULT_TTL: u64 = 64;
-const IPV6_NULL: u64 = 2;
+pub(super) const DEFAULT_TTL: u64 = 64;
+pub(super) const IPV6_NULL: u64 = 2;
 /// Words of the key above the link layer, one bit each.
 const NETWORK_WORDS: u64 = 0b111_1111_1111_1100;
 const MPLS: u16 = 0x8847;
 const IPV4: u64 = 0x0800;
-const IPV6: u64 = 0x86dd;
+pub(super) const IPV6: u64 = 0x86dd;
 const ARP: u64 = 0x0806;
 
 /// What `slot::UNDER_LABELS` says of a packet of this type.
@@ -40,12 +40,12 @@ fn ip_is_under(key: &Key) -> bool {
     matches!(key.get(slot::UNDER_LABELS), slot::UNDER_IPV4 | slot::UNDER_IPV6)
 }
 
-fn is_mpls(eth_type: u64) -> bool {
+pub(super) fn is_mpls(eth_type: u64) -> bool {
     matches!(eth_type, 0x8847 | 0x8848)
 }
 
 /// Labels in the key: up to the bottom one; without a bottom, those that say anything.
-fn labels(key: &Key) -> usize {
+pub(super) fn labels(key: &Key) -> usize {
     if !is_mpls(key.get(slot::ETH_TYPE)) {
         return 0;
     }
@@ -66,12 +66,17 @@ fn first_entry(key: &Key) -> u64 {
 
 impl Walk<'_> {
     pub(super) fn push_mpls(&mut self, eth_type: u16) {
+        self.push_label(eth_type, first_entry(&self.view.key));
+    }
+
+    /// Pushes a copy of the outermost label, or this one as the first.
+    pub(super) fn push_label(&mut self, eth_type: u16, first: u64) {
         let key = &mut self.view.key;
         let n = labels(key);
         if n >= LABELS.len() {
             return self.stop(DropReason::TooManyLabels);
         }
-        let entry = if n == 0 { first_entry(key) } else { key.get(slot::MPLS_LSE0) & !BOTTOM };
+        let entry = if n == 0 { first } else { key.get(slot::MPLS_LSE0) & !BOTTOM };
         if n == 0 {
             let under = under_of(key.get(slot::ETH_TYPE));
             key.set(slot::UNDER_LABELS, under.unwrap_or(0));

@@ -41,7 +41,7 @@ impl Walk<'_> {
         }
         let from = port.bond.unwrap_or(in_port);
         let learns = !bridge.normal.flood_vlans.has(vlan);
-        if learns {
+        if learns && !self.is_bare() {
             self.learn_source(bridge, vlan, from);
         }
         if self.snooped(bridge, inside, from) {

@@ -82,6 +82,9 @@ impl Walk<'_> {
         if port.protected && self.is_from_protected() {
             return self.hint(DropReason::Protected);
         }
+        if self.is_bare() && !matches!(port.kind, PortKind::Patch { .. }) {
+            return self.hint(DropReason::NotEthernet);
+        }
         let max_len = match (&port.kind, self.snaplen) {
             (PortKind::Patch { .. }, Some(_)) => return,
             (PortKind::Patch { .. }, None) => max_len,
@@ -144,7 +147,7 @@ impl Walk<'_> {
         self.view.key.set(slot::ACTSET_OUTPUT, u32::MAX as u64);
         self.cross(port, true);
         self.run_bridge();
-        if self.hint == Some(DropReason::TooManyLabels) {
+        if matches!(self.hint, Some(DropReason::TooManyLabels | DropReason::PacketType)) {
             // That ends the packet's way in this bridge only, as in Open vSwitch.
             self.hint = None;
         }

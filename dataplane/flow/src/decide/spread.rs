@@ -14,6 +14,8 @@ const LOCAL: u32 = crate::action::LOCAL;
 /// What `bundle_load` writes when no member lives.
 const NONE: u32 = 0xffff_ffff;
 
+const ETH_LEN: u16 = 14;
+
 impl Walk<'_> {
     pub(super) fn multipath(&mut self, m: &Multipath) {
         let hash = m.headers.hash(&self.view.key, m.basis);
@@ -54,7 +56,9 @@ impl Walk<'_> {
         let longer = self.half(check, 1, &rest, &mut state);
         let other = self.half(check, 0, &rest, &mut state);
         if !longer.is_empty() || !other.is_empty() {
-            self.emit(Op::IfLonger { than: check.than, longer: longer.into(), other: other.into() });
+            // A bare packet's frame is longer by a blank Ethernet header.
+            let blank = if self.is_bare() { ETH_LEN } else { 0 };
+            self.emit(Op::IfLonger { than: check.than.saturating_add(blank), longer: longer.into(), other: other.into() });
         }
     }
 

@@ -282,7 +282,10 @@ impl<'a> Walk<'a> {
             self.view.key.set(slot::TP_SRC, 0);
             self.view.key.set(slot::TP_DST, 0);
         }
-        let found = rules.lookup(&self.view.key, self.soft).cloned();
+        let found = match self.is_bare() {
+            false => rules.lookup(&self.view.key, self.soft).cloned(),
+            true => rules.lookup(&self.key_without_ethernet(), self.soft).cloned(),
+        };
         self.view.key.set(slot::IN_PORT, own_port);
         self.view.key.set(slot::TP_SRC, ports.0);
         self.view.key.set(slot::TP_DST, ports.1);
@@ -345,6 +348,7 @@ impl<'a> Walk<'a> {
         self.nested += 1;
         self.backward += 1;
         work(self);
+        self.conclude_bucket();
         self.backward -= 1;
         self.nested -= 1;
         let inner = self.close_branch(before, view);
@@ -405,8 +409,8 @@ impl<'a> Walk<'a> {
 
     /// A limit was met: the packet goes nowhere, not even where it was sent before, as in Open vSwitch.
     pub fn ran_away(&self) -> bool {
-        use DropReason::{StackOverflow, TooDeep, TooManyLabels, TooManyResubmits};
-        matches!(self.hint, Some(TooManyResubmits | TooDeep | StackOverflow | TooManyLabels))
+        use DropReason::{PacketType, StackOverflow, TooDeep, TooManyLabels, TooManyResubmits};
+        matches!(self.hint, Some(TooManyResubmits | TooDeep | StackOverflow | TooManyLabels | PacketType))
     }
 
     pub fn finish(mut self) -> Decision {

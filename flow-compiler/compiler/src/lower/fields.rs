@@ -17,7 +17,8 @@ use sluice_openflow::{Field, Match, PortNo, SubField};
 /// What a packet must be before a field of it may be written or read by an action.
 pub fn need_of(field: Field) -> Need {
     match field.info().prereq {
-        Prereq::None | Prereq::Ethernet | Prereq::Ct => Need::Nothing,
+        Prereq::None | Prereq::Ct => Need::Nothing,
+        Prereq::Ethernet => Need::Ethernet,
         Prereq::VlanVid => Need::Vlan,
         Prereq::Mpls => Need::Mpls,
         Prereq::Ipv4 => Need::Ipv4,
@@ -25,6 +26,7 @@ pub fn need_of(field: Field) -> Need {
         Prereq::Ip => Need::Ip,
         Prereq::Arp => Need::Arp,
         Prereq::Nsh => Need::Nsh,
+        Prereq::Pbb => Need::Pbb,
         Prereq::Tcp => Need::Tcp,
         Prereq::Udp => Need::Udp,
         Prereq::Sctp => Need::Sctp,

@@ -7,6 +7,7 @@
 
 mod ct;
 mod fields;
+mod packet_type;
 mod spread;
 
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use sluice_flow::options::OptionMap;
 use sluice_flow::rule::Conjunction;
 use sluice_flow::Slot;
 use sluice_openflow::action::{self as of, Action, LearnSource, PortNo, SetField, SetForm, WideValue};
-use sluice_openflow::field::Prereq;
 use sluice_openflow::wide::Wide;
 use sluice_openflow::{Field, SubField};
 
@@ -91,8 +91,8 @@ impl Lowering<'_> {
             Action::SetVlanVid { .. } | Action::SetVlanPcp { .. } => out.push(vlan(action)),
             Action::StripVlan { .. } => out.push(ir::Action::PopVlan),
             Action::PushVlan(tpid) => out.push(ir::Action::PushVlan(*tpid)),
-            Action::SetEthSrc(mac) => out.push(write(slot::ETH_SRC, mac_value(mac), Need::Nothing)),
-            Action::SetEthDst(mac) => out.push(write(slot::ETH_DST, mac_value(mac), Need::Nothing)),
+            Action::SetEthSrc(mac) => out.push(write(slot::ETH_SRC, mac_value(mac), Need::Ethernet)),
+            Action::SetEthDst(mac) => out.push(write(slot::ETH_DST, mac_value(mac), Need::Ethernet)),
             Action::SetIpv4Src(ip) => out.push(write(slot::NW_SRC, u128::from(*ip), Need::Ipv4)),
             Action::SetIpv4Dst(ip) => out.push(write(slot::NW_DST, u128::from(*ip), Need::Ipv4)),
             Action::SetIpDscp(tos) => out.push(write(slot::NW_DSCP, u128::from(tos >> 2), Need::Ip)),
@@ -137,7 +137,14 @@ impl Lowering<'_> {
             Action::CopyTtlOut => out.push(ir::Action::CopyTtlOut),
             Action::CopyTtlIn => out.push(ir::Action::CopyTtlIn),
             Action::PushMpls(eth_type) => out.push(ir::Action::PushMpls(*eth_type)),
+            Action::PushPbb => out.push(ir::Action::PushPbb),
+            Action::PopPbb => out.push(ir::Action::PopPbb),
             Action::PopMpls(eth_type) => out.push(ir::Action::PopMpls(*eth_type)),
+            Action::Encap(encap) => out.push(packet_type::encap(encap)),
+            Action::Decap { new_packet_type } => {
+                out.push(ir::Action::Decap { under_label: new_packet_type.unwrap_or(packet_type::USE_NEXT) });
+            }
+            Action::DecNshTtl => out.push(ir::Action::DecNshTtl),
             Action::FinTimeout { idle, hard } => out.push(ir::Action::FinTimeout { idle: *idle, hard: *hard }),
             Action::Multipath(m) => {
                 out.push(spread::multipath(m, self.map));
@@ -158,7 +165,6 @@ impl Lowering<'_> {
             Action::DeleteField(field) => {
                 out.extend(field.option_number().map(|n| write(slot::tun_option_present(n), 0, Need::Nothing)));
             }
-            other => out.push(ir::Action::Refused(refused_name(other))),
         }
     }
 
@@ -304,9 +310,6 @@ fn set_field(set: &SetField, map: &OptionMap, out: &mut Vec<ir::Action>) {
     if set.field.option_number().is_some() {
         return set_option(set, map, out);
     }
-    if let Some(name) = refused_field(set.field) {
-        return out.push(ir::Action::Refused(name));
-    }
     let Some((whole, value, mask)) = set_bits(set) else {
         return out.push(ir::Action::Refused("set_field of a field that is not kept"));
     };
@@ -324,9 +327,6 @@ fn set_field(set: &SetField, map: &OptionMap, out: &mut Vec<ir::Action>) {
 }
 
 fn move_bits(src: SubField, dst: SubField, map: &OptionMap, out: &mut Vec<ir::Action>) {
-    if let Some(name) = refused_field(src.field).or(refused_field(dst.field)) {
-        return out.push(ir::Action::Refused(name));
-    }
     let unmapped = |part: SubField| part.field.option_number().is_some_and(|n| map.get(n).is_none());
     if unmapped(dst) || unmapped(src) {
         // Only a bucket can speak of such an option: there it is not there, and stays so.
@@ -393,19 +393,3 @@ fn learn_pieces(src: &LearnSource, dst: SubField, map: &OptionMap) -> Option<Vec
     Some(out)
 }
 
-/// Fields that only mean something with actions that this version refuses.
-fn refused_field(field: Field) -> Option<&'static str> {
-    match field.info().prereq {
-        Prereq::Nsh => Some("write to an NSH field"),
-        _ => None,
-    }
-}
-
-fn refused_name(action: &Action) -> &'static str {
-    match action {
-        Action::Encap(_) => "encap",
-        Action::Decap { .. } => "decap",
-        Action::DecNshTtl => "dec_nsh_ttl",
-        _ => "unknown action",
-    }
-}

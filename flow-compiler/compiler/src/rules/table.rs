@@ -127,6 +127,7 @@ impl Table {
 
     /// The visible rule with exactly this match and priority.
     pub fn find(&self, entries: &Entries, matching: &Match, priority: u16) -> Option<RuleId> {
+        let matching = matching.kept();
         let (mask, subtable) = self.by_mask.get_key_value(&*MaskWords::of(&matching.mask))?;
         let subtable = *subtable;
         let mut words = [0; WORDS];

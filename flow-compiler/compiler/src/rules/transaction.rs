@@ -159,10 +159,11 @@ impl<'a> Transaction<'a> {
     }
 
     fn new_entry(&self, table: u8, fm: &FlowMod, doing: Doing) -> Entry {
-        let mask = self.rules.tables(self.bridge).get(table as usize).map(|t| t.shared_mask(&fm.matching.mask));
+        let kept = fm.matching.kept();
+        let mask = self.rules.tables(self.bridge).get(table as usize).map(|t| t.shared_mask(&kept.mask));
         let matching = match mask {
-            Some(mask) => MaskedKey::with_mask(&fm.matching.value, mask),
-            None => MaskedKey::new(&fm.matching.value, &fm.matching.mask),
+            Some(mask) => MaskedKey::with_mask(&kept.value, mask),
+            None => MaskedKey::new(&kept.value, &kept.mask),
         };
         let rule = Rule {
             id: NIL,

@@ -101,6 +101,15 @@ pub fn needs_instructions(text: &str) -> bool {
     ["group:", "goto_table", "write_actions", "clear_actions", "write_metadata", "push_vlan:"].iter().any(|w| text.contains(w))
 }
 
+/// The oldest version that a rule can be sent in.
+pub fn version(text: &str) -> &'static str {
+    match text {
+        t if ["encap(", "decap(", "packet_type=", "nsh", "pbb"].iter().any(|w| t.contains(w)) => "OpenFlow15",
+        t if needs_instructions(t) => "OpenFlow13",
+        _ => "OpenFlow10",
+    }
+}
+
 /// Writes that need nothing of the packet.
 fn state(r: &mut Random) -> Option<String> {
     let v = r.below(3);

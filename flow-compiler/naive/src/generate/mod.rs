@@ -5,6 +5,7 @@
 //! Deliberately does not know: any switch.
 
 mod actions;
+pub mod covers;
 mod groups;
 pub mod ports;
 pub mod flows;
@@ -17,7 +18,7 @@ use sluice_openflow::text::{parse_flow_line, Names};
 
 use crate::world::{options, BridgeSpec, Input, PortSettings, PortSpec, World};
 use actions::Ground;
-pub use actions::needs_instructions;
+pub use actions::version;
 use flows::Flow;
 use random::Random;
 use rules::{conditions, LEARNED};

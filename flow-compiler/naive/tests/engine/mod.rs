@@ -167,7 +167,11 @@ impl Subject for Engine {
                 switch.group_mod(b as u16, group).map_err(|e| format!("{text}: {e}"))?;
             }
             for (text, rule) in spec.text.iter().zip(&spec.rules) {
-                let version = if sluice_naive::generate::needs_instructions(text) { Version::V13 } else { Version::V10 };
+                let version = match sluice_naive::generate::version(text) {
+                    "OpenFlow15" => Version::V15,
+                    "OpenFlow13" => Version::V13,
+                    _ => Version::V10,
+                };
                 switch.flow_mod(b as u16, rule, version).map_err(|e| format!("{text}: {e}"))?;
             }
         }

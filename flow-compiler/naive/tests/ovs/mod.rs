@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use control::Control;
 use sluice_flow::action::LOCAL;
-use sluice_naive::generate::{needs_instructions, topology};
+use sluice_naive::generate::{topology, version};
 use sluice_openflow::message::GroupMod;
 use sluice_naive::{Input, Output, RuleHits, Subject, World};
 use tap::PcapTail;
@@ -202,9 +202,12 @@ impl Ovs {
     fn add_rules(&self, bridge: usize, lines: &[String]) -> Result<(), String> {
         let target = format!("unix:{}", self.path(&format!("br{bridge}.mgmt")));
         self.ofctl(&["-O", "OpenFlow13", "del-flows", &target], None)?;
-        let (new, old): (Vec<&String>, Vec<&String>) = lines.iter().partition(|l| needs_instructions(l));
-        for (version, lines) in [("OpenFlow10", old), ("OpenFlow13", new)] {
-            let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+        for wanted in ["OpenFlow10", "OpenFlow13", "OpenFlow15"] {
+            let text: String = lines.iter().filter(|l| version(l) == wanted).map(|l| format!("{l}\n")).collect();
+            if text.is_empty() {
+                continue;
+            }
+            let version = wanted;
             self.ofctl(&["-O", version, "add-flows", &target, "-"], Some(&text))?;
         }
         Ok(())

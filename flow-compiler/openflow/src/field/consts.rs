@@ -196,6 +196,10 @@ impl Field {
     pub const NSH_C4: Field = Field(181);
     /// `nsh_ttl`.
     pub const NSH_TTL: Field = Field(182);
+    /// `pbb_isid`.
+    pub const PBB_ISID: Field = Field(183);
+    /// `pbb_uca`.
+    pub const PBB_UCA: Field = Field(184);
 }
 
 #[cfg(test)]
@@ -215,6 +219,7 @@ mod tests {
             (Field::IP_DSCP, "ip_dscp"),
             (Field::ICMPV6_CODE, "icmpv6_code"),
             (Field::NSH_TTL, "nsh_ttl"),
+            (Field::PBB_UCA, "pbb_uca"),
         ];
         for (field, name) in pairs {
             assert_eq!(field.info().name, name);

@@ -17,6 +17,7 @@ mod eth {
     pub const MPLS: u64 = 0x8847;
     pub const MPLS_MULTICAST: u64 = 0x8848;
     pub const NSH: u64 = 0x894f;
+    pub const PBB: u64 = 0x88e7;
 }
 
 /// Bits of `ct_state`.
@@ -52,6 +53,7 @@ impl Prereq {
             Prereq::Ip => ip,
             Prereq::Arp => eth_type == eth::ARP || eth_type == eth::RARP,
             Prereq::Nsh => eth_type == eth::NSH,
+            Prereq::Pbb => eth_type == eth::PBB,
             Prereq::Tcp => first_of(6),
             Prereq::Udp => first_of(17),
             Prereq::Sctp => first_of(132),
@@ -86,6 +88,7 @@ impl Prereq {
             Prereq::Ipv6 => &[(Field::ETH_TYPE, eth::IPV6)],
             Prereq::Arp => &[(Field::ETH_TYPE, eth::ARP)],
             Prereq::Nsh => &[(Field::ETH_TYPE, eth::NSH)],
+            Prereq::Pbb => &[(Field::ETH_TYPE, eth::PBB)],
             Prereq::Tcp => &[(Field::ETH_TYPE, eth::IPV4), (Field::NW_PROTO, 6)],
             Prereq::Udp => &[(Field::ETH_TYPE, eth::IPV4), (Field::NW_PROTO, 17)],
             Prereq::Sctp => &[(Field::ETH_TYPE, eth::IPV4), (Field::NW_PROTO, 132)],

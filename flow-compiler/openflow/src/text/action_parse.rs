@@ -125,6 +125,11 @@ impl<'a> ActionText<'a> {
             "copy_ttl_out" => Ok(Action::CopyTtlOut),
             "copy_ttl_in" => Ok(Action::CopyTtlIn),
             "push_mpls" => super::number::u16(v, "push_mpls").map(Action::PushMpls),
+            "push_pbb" => match super::number::u16(v, "push_pbb")? {
+                0x88e7 => Ok(Action::PushPbb),
+                other => Err(v.error(format!("0x{other:04x}: the type of a service instance tag is 0x88e7"))),
+            },
+            "pop_pbb" => Ok(Action::PopPbb),
             "pop_mpls" => super::number::u16(v, "pop_mpls").map(Action::PopMpls),
             "set_tunnel" => basic::set_tunnel(v, false),
             "set_tunnel64" => basic::set_tunnel(v, true),

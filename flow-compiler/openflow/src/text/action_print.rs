@@ -103,6 +103,8 @@ fn one(out: &mut String, action: &Action, names: &Names) {
         Action::CopyTtlOut => out.push_str("copy_ttl_out"),
         Action::CopyTtlIn => out.push_str("copy_ttl_in"),
         Action::PushMpls(ethertype) => put!(out, "push_mpls:0x{ethertype:04x}"),
+        Action::PushPbb => out.push_str("push_pbb:0x88e7"),
+        Action::PopPbb => out.push_str("pop_pbb"),
         Action::PopMpls(ethertype) => put!(out, "pop_mpls:0x{ethertype:04x}"),
         Action::SetTunnel { id, wide } => {
             out.push_str(if *wide {

@@ -18,6 +18,7 @@ const ARP: u64 = 0x0806;
 const RARP: u64 = 0x8035;
 const IPV6: u64 = 0x86dd;
 const NSH: u64 = 0x894f;
+const PBB: u64 = 0x88e7;
 
 /// Prints a match. Empty for one that takes every packet; no comma at the end.
 pub fn format_match(m: &Match, names: &Names) -> String {
@@ -327,6 +328,10 @@ impl Printer<'_> {
                 self.flow_label();
             }
             NSH => self.service(),
+            PBB => {
+                self.decimal("pbb_isid", Field::PBB_ISID);
+                self.decimal("pbb_uca", Field::PBB_UCA);
+            }
             _ => {
                 self.plain(if arp { "arp_spa" } else { "nw_src" }, Field::IP_SRC);
                 self.plain(if arp { "arp_tpa" } else { "nw_dst" }, Field::IP_DST);

@@ -182,6 +182,8 @@ pub(super) fn name(action: &Action) -> &'static str {
         Action::CopyTtlIn => "copy_ttl_in",
         Action::PushMpls(_) => "push_mpls",
         Action::PopMpls(_) => "pop_mpls",
+        Action::PushPbb => "push_pbb",
+        Action::PopPbb => "pop_pbb",
         Action::SetTunnel { .. } => "set_tunnel",
         Action::Resubmit { .. } => "resubmit",
         Action::Learn(_) => "learn",

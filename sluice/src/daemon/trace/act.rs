@@ -50,10 +50,9 @@ impl Walk<'_> {
             }
             Action::DecTtl { controllers, .. } => return self.dec_ttl(controllers),
             Action::DecMplsTtl => return self.dec_mpls_ttl(),
-            Action::DecNshTtl => {
-                self.say(Kind::Warn, "NSH decrement TTL exception");
-                return End::List;
-            }
+            Action::DecNshTtl => return self.dec_nsh_ttl(),
+            Action::Encap(e) => self.encap(e),
+            Action::Decap { new_packet_type } => self.decap(new_packet_type.unwrap_or(0xfffe)),
             Action::Learn(learn) => self.learn(learn),
             Action::Exit => self.exit = true,
             Action::DebugRecirc => self.freeze(),
@@ -77,7 +76,6 @@ impl Walk<'_> {
             Action::PopQueue => self.pop_queue(),
             Action::Multipath(m) => self.multipath(m),
             Action::Note(_) | Action::Sample(_) => {}
-            Action::Encap(_) | Action::Decap { .. } => self.unknown(),
             Action::DeleteField(field) => {
                 if let Some(n) = field.option_number() {
                     self.packet.set(slot::tun_option_present(n), 0);

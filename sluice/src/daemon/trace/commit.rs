@@ -18,6 +18,8 @@ use super::packet::Packet;
 enum Form {
     Decimal,
     Hex,
+    /// Hexadecimal, also where it is 0.
+    Prefixed,
     Mac,
     Ipv4,
     Ipv6,
@@ -54,6 +56,16 @@ const ND: &[Part] = &[
     (slot::ARP_SHA, "sll", Form::Mac),
     (slot::ARP_THA, "tll", Form::Mac),
 ];
+const NSH: &[Part] = &[
+    (slot::NSH_FLAGS, "flags", Form::Decimal),
+    (slot::NSH_TTL, "ttl", Form::Decimal),
+    (slot::NSH_SPI, "spi", Form::Prefixed),
+    (slot::NSH_SI, "si", Form::Decimal),
+    (slot::nsh_c(1), "c1", Form::Prefixed),
+    (slot::nsh_c(2), "c2", Form::Prefixed),
+    (slot::nsh_c(3), "c3", Form::Prefixed),
+    (slot::nsh_c(4), "c4", Form::Prefixed),
+];
 const ND_MORE: &[Part] = &[(slot::ND_RESERVED, "nd_reserved", Form::Hex), (slot::ND_OPTIONS_TYPE, "nd_options_type", Form::Decimal)];
 
 /// Adds the actions that turn `base` into `packet`; true when only the slow path could do them.
@@ -65,6 +77,7 @@ pub(super) fn commit(packet: &Packet, base: &mut Packet, mask: &mut Packet, out:
         step.mpls();
         mpls_done = true;
     }
+    step.service();
     let mut slow = step.network();
     if packet.protocol() != 0 && step.base.is_ip() {
         match packet.protocol() {
@@ -96,6 +109,23 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Fields of a network service header: those that are written, and those that rules looked at.
+    fn service(&mut self) {
+        let differs = |p: &Part| self.packet.get(p.0) != self.base.get(p.0);
+        if self.packet.eth_type() != 0x894f || !NSH.iter().any(differs) {
+            return;
+        }
+        let mut texts = Vec::new();
+        for (place, word, form) in NSH {
+            let (value, mask) = (self.packet.key.get_wide(*place), self.mask.key.get_wide(*place));
+            if mask != 0 {
+                texts.push(format!("{word}={}", text_of(value, mask, *place, *form)));
+            }
+            self.base.key.set_wide(*place, value);
+        }
+        self.out.push(Odp::Text(format!("set(nsh({}))", texts.join(","))));
+    }
+
     fn network(&mut self) -> bool {
         if self.packet.protocol() == 0 {
             return false;
@@ -212,7 +242,7 @@ impl Step<'_> {
     }
 }
 
-fn label_text(label: u32) -> String {
+pub(super) fn label_text(label: u32) -> String {
     format!("label={},tc={},ttl={},bos={}", label >> 12, label >> 9 & 7, label & 0xff, label >> 8 & 1)
 }
 
@@ -225,6 +255,7 @@ fn text_of(value: u128, mask: u128, place: Slot, form: Form) -> String {
     let one = |v: u128| match form {
         Form::Decimal => v.to_string(),
         Form::Hex => hex(v),
+        Form::Prefixed => format!("0x{v:x}"),
         Form::Mac => mac(v as u64),
         Form::Ipv4 => Ipv4Addr::from(v as u32).to_string(),
         Form::Ipv6 => Ipv6Addr::from(v).to_string(),

@@ -9,6 +9,7 @@ mod act;
 mod action_set;
 mod commit;
 mod conntrack;
+mod cover;
 mod groups;
 mod lookup;
 mod normal;

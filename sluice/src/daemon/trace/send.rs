@@ -116,6 +116,9 @@ impl Walk<'_> {
         if is_patch(port) {
             return self.cross(port, last);
         }
+        if self.packet.is_bare() {
+            return self.say(Kind::Warn, "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.");
+        }
         if let Some(desired::PortKind::Vxlan(vxlan)) = port.wanted.as_ref().map(|w| &w.kind) {
             return self.by_tunnel(vxlan, last);
         }

@@ -15,6 +15,7 @@ use sluice_openflow::text::{format_actions, Names};
 use sluice_openflow::{Action, PortNo};
 
 use super::commit::commit;
+use super::cover::Due;
 use super::lookup::{look_up, PREFIX_FIELDS};
 use super::odp::Odp;
 use super::packet::{Packet, TUNNEL_WORDS};
@@ -80,6 +81,8 @@ pub(super) struct Walk<'a> {
     pub slow: bool,
     pub conntracked: bool,
     pub was_mpls: bool,
+    /// A header that is to be put on or taken off at the next commit.
+    pub due: Option<Due>,
     pub in_action_set: bool,
     pub in_packet_out: bool,
     pub nat: Option<Nat>,
@@ -130,6 +133,7 @@ impl<'a> Walk<'a> {
             slow: false,
             conntracked: false,
             was_mpls: false,
+            due: None,
             in_action_set: false,
             in_packet_out: false,
             nat: None,
@@ -303,6 +307,7 @@ impl<'a> Walk<'a> {
     }
 
     pub fn commit(&mut self) {
+        self.cover();
         self.slow |= commit(&self.packet, &mut self.base, &mut self.wc, &mut self.out);
     }
 
@@ -320,6 +325,10 @@ impl<'a> Walk<'a> {
         let found = loop {
             self.table = at;
             let prefixes = self.prefix_fields(at);
+            if self.packet.is_bare() {
+                // Rules see no Ethernet header.
+                key.words.iter_mut().take(2).for_each(|w| *w = 0);
+            }
             let found = look_up(&self.switch.rules, self.bridge, at, &prefixes, &key, &mut self.wc.key);
             if found.is_some() {
                 break found;

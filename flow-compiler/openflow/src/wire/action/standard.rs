@@ -74,6 +74,8 @@ fn decode11(version: Version, kind: u16, r: &mut Reader<'_>) -> Result<Action, O
         18 => plain(r, Action::StripVlan { pop: true })?,
         19 => push_mpls(padded16(r)?)?,
         20 => Action::PopMpls(padded16(r)?),
+        26 if version >= Version::V13 => push_pbb(padded16(r)?)?,
+        27 if version >= Version::V13 => plain(r, Action::PopPbb)?,
         21 => Action::SetQueue(r.u32()?),
         22 => Action::Group(r.u32()?),
         23 => Action::SetIpTtl(padded8(r)?),
@@ -139,6 +141,13 @@ fn push_vlan(eth_type: u16) -> Result<Action, OfpError> {
         return Err(BAD_ARGUMENT);
     }
     Ok(Action::PushVlan(eth_type))
+}
+
+fn push_pbb(eth_type: u16) -> Result<Action, OfpError> {
+    if eth_type != 0x88e7 {
+        return Err(BAD_ARGUMENT);
+    }
+    Ok(Action::PushPbb)
 }
 
 /// Shared with the Nicira form.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use sluice_openflow::field::OxmId;
+use sluice_openflow::field::Prereq;
 use sluice_openflow::{Field, Version};
 
 /// Bytes of tables in one part: whole tables, and room for the headers.
@@ -73,10 +74,11 @@ fn ids(types: &[u16]) -> Vec<u8> {
     types.iter().flat_map(|t| [t.to_be_bytes(), 4u16.to_be_bytes()]).flatten().collect()
 }
 
+/// Open vSwitch's clients read no further than the first field that they do not know: theirs only.
 fn oxms(version: Version, wanted: impl Fn(Field) -> bool) -> Vec<u8> {
     let minor = version.wire() - 1;
     let mut out = Vec::new();
-    for field in Field::all().filter(|f| f.info().slot.is_some() && wanted(*f)) {
+    for field in Field::all().filter(|f| f.info().slot.is_some() && f.info().prereq != Prereq::Pbb && wanted(*f)) {
         let info = field.info();
         let standard = info.oxm.filter(|_| info.oxm_since <= minor);
         if let Some(id) = standard.or(info.nxm) {
