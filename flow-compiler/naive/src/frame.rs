@@ -46,7 +46,7 @@ pub struct Frame {
     /// Labels were popped that rules had pushed, to another type than was there before: Open vSwitch
     /// leaves the old one.
     pub odd_pop: bool,
-    /// Written to a service header that contradicts itself: Open vSwitch writes over whatever is there.
+    /// Written to a service header or ARP packet that contradicts itself: Open vSwitch writes over whatever is there.
     pub odd_service: bool,
     /// The type under the labels that rules pushed.
     pushed_on: Option<u16>,
@@ -372,6 +372,9 @@ impl Frame {
             slot::NW_DST => (24, 4),
             _ => return,
         };
+        // Labels may have been popped to a type that the packet under them is not of.
+        let sound = self.rest.get(self.net..self.net + 28).is_some_and(|arp| arp[..6] == [0, 1, 8, 0, 6, 4]);
+        self.odd_service |= !sound;
         put(&mut self.rest, self.net + at, len, value);
     }
 

@@ -450,7 +450,7 @@ impl<'a> Walk<'a> {
             let whole = enclosing(place);
             self.frame.write(whole, key.get_wide(whole));
             if self.frame.odd_service {
-                self.doubtful = Some("a service header that contradicts itself");
+                self.doubtful = Some("a header that contradicts itself");
             }
             if self.frame.odd_tag_cleared {
                 self.doubtful = Some("the type of a tag that was cleared, not popped");
