@@ -20,7 +20,7 @@ use sluice_port::pcap::{Output, PcapPort, Repeat};
 const CHUNKS: usize = 2048;
 const CHUNK: usize = 4096;
 /// Flows that the cache may hold.
-const FLOWS: usize = 1 << 21;
+const FLOWS: usize = 1 << 22;
 const SOURCE: u32 = 1;
 const SINK: u32 = 2;
 const TUNNEL: u32 = 8;

@@ -205,7 +205,7 @@ impl Tracker {
         self.shards.get(i).map(lock)
     }
 
-    pub(crate) fn is_over(&self, r: &Record, now_ms: u64) -> bool {
+    pub(crate) fn is_over(&self, r: Record<'_>, now_ms: u64) -> bool {
         let (last, class, policy) = r.age();
         timeouts::is_over(now_ms as u32, last, self.timeouts.ms(policy, class))
     }
@@ -232,7 +232,7 @@ impl Tracker {
         let mut shard = self.lock_shard(first)?;
         let (id, is_reply) = self.search(&shard, t, hash, now_ms)?;
         let r = self.records.get(id)?;
-        if is_reply && r.steady().nat.any() {
+        if is_reply && r.steady().nat().any() {
             let home = self.shard(self.hasher.symmetric(&r.orig()));
             if home != first {
                 drop(shard);
@@ -256,7 +256,7 @@ impl Tracker {
         &self,
         shard: &mut Shard,
         id: u32,
-        r: &Record,
+        r: Record<'_>,
         is_reply: bool,
         now_ms: u64,
         f: impl FnOnce(u32, &mut Conn, bool) -> R,
@@ -485,7 +485,7 @@ impl Tracker {
         for i in 0..SHARDS {
             let Some(shard) = self.lock_shard(i) else { continue };
             for (entry, id) in shard.index.entries() {
-                let Some(r) = self.records.get(id).filter(|r| r.is_alive() && !self.is_over(r, now_ms)) else { continue };
+                let Some(r) = self.records.get(id).filter(|r| r.is_alive() && !self.is_over(*r, now_ms)) else { continue };
                 let c = r.load();
                 // A translated connection has two entries; the one of its original tuple counts.
                 if !Index::is_under(entry, self.hasher.symmetric(&c.orig)) {

@@ -41,16 +41,16 @@ pub(crate) enum Room {
     Full,
 }
 
-fn neighbours(r: &Record) -> (u32, u32) {
+fn neighbours(r: Record<'_>) -> (u32, u32) {
     let w = r.get(HALF);
     ((w >> 32) as u32, w as u32)
 }
 
-fn link(r: &Record, previous: u32, next: u32) {
+fn link(r: Record<'_>, previous: u32, next: u32) {
     r.set(HALF, u64::from(previous) << 32 | u64::from(next));
 }
 
-fn at(records: &Records, place: u32) -> Option<&Record> {
+fn at(records: &Records, place: u32) -> Option<Record<'_>> {
     place.checked_sub(1).and_then(|id| records.get(id))
 }
 

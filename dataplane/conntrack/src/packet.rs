@@ -4,9 +4,9 @@
 //! invalid to the tracker), as in Open vSwitch.
 //! Deliberately does not know: connections; fragments (they are put together before, see `fragments`).
 
-use sluice_wire::bytes::{u16_at, u32_at, u64_at, u8_at};
+use sluice_wire::bytes::{u16_at, u16_or_zero, u32_at, u32_or_zero, u64_at, u64_or_zero, u8_at};
 use sluice_wire::ipv6::{is_extension, AUTHENTICATION, FRAGMENT};
-use sluice_wire::{checksum, Headers, Net, Transport};
+use sluice_wire::{checksum, Headers, Net, PackedHeaders, Transport};
 
 use crate::tcp::Segment;
 use crate::tuple::{opposite, Tuple, ICMP, ICMP6, TCP, UDP};
@@ -68,7 +68,7 @@ pub fn read(head: &[u8], h: &Headers, trust: bool, sum: impl Fn(usize, usize) ->
                 return None;
             }
             tuple.ports = ports(head, l4)?;
-            (Transported::Tcp(segment(head, h)?), false)
+            (Transported::Tcp(segment(head.get(l4..)?, end - l4, usize::from(h.payload).saturating_sub(l4))?), false)
         }
         (Transport::Udp, _) => {
             let len = usize::from(u16_at(head, l4 + 4)?);
@@ -100,6 +100,45 @@ pub fn read(head: &[u8], h: &Headers, trust: bool, sum: impl Fn(usize, usize) ->
     Some(Seen { tuple, related, transported })
 }
 
+/// As [`read`], of a packet whose tuple is known from its flow key: of one that `head` holds whole, and that is TCP
+/// or UDP over IPv4 and no fragment. `None` for one that is not whole and sane, `Some(None)` for any other packet.
+#[inline(always)]
+pub fn read_again(head: &[u8], h: PackedHeaders, trust: bool) -> Option<Option<Transported>> {
+    let Some(is_tcp) = h.is_plain_tcp() else { return Some(None) };
+    let Some((header, datagram)) = head.get(h.l3()..h.end()).and_then(|b| b.split_at_checked(h.l4().wrapping_sub(h.l3()))) else {
+        return Some(None);
+    };
+    let (Some(fixed), Some(first)) = (header.first_chunk::<IPV4_HEADER>(), datagram.first_chunk::<8>()) else { return Some(None) };
+    if !is_tcp {
+        let len = usize::from(u16_or_zero(first, 4));
+        if len < 8 || len > datagram.len() {
+            return None;
+        }
+    }
+    if !trust {
+        // In the processor's byte order: what is all ones is so in any.
+        let addresses = native64(fixed, 12);
+        let options = checksum::native_sum(header.get(IPV4_HEADER..).unwrap_or(&[]));
+        let rest = u64::from(u32_at(fixed, 8)?.to_be());
+        let sum = checksum::add(checksum::add(native64(fixed, 0), addresses), checksum::add(rest, options));
+        let proto_and_len = u64::from(u16::from(fixed[9]).to_be()) + u64::from((datagram.len() as u16).to_be());
+        let unused = !is_tcp && u16_or_zero(first, 6) == 0;
+        let whole = || checksum::add(checksum::add(addresses, proto_and_len), checksum::native_sum(datagram));
+        if !checksum::is_valid(sum) || !(unused || checksum::is_valid(whole())) {
+            return None;
+        }
+    }
+    Some(Some(match is_tcp {
+        false => Transported::Other,
+        true => Transported::Tcp(segment(datagram, datagram.len(), h.payload().saturating_sub(h.l4()))?),
+    }))
+}
+
+#[inline(always)]
+fn native64(bytes: &[u8; IPV4_HEADER], at: usize) -> u64 {
+    u64_or_zero(bytes, at).to_be()
+}
+
 fn addresses4(head: &[u8], l3: usize) -> Option<Tuple> {
     Some(Tuple { addresses: [u64_at(head, l3 + 12)?, 0, 0, 0], ..Tuple::default() })
 }
@@ -120,20 +159,21 @@ fn ports(head: &[u8], l4: usize) -> Option<u32> {
     (both >> 16 != 0 && both & 0xffff != 0).then_some(both)
 }
 
-/// A TCP header, its options as far as they matter, and the length of its payload.
-fn segment(head: &[u8], h: &Headers) -> Option<Segment> {
-    let (l4, payload) = (usize::from(h.l4), usize::from(h.payload));
-    let flags = u16_at(head, l4 + 12)? & 0xfff;
+/// A TCP header of so many bytes, its options as far as they matter, and the length of the payload behind it.
+#[inline(always)]
+fn segment(bytes: &[u8], len: usize, header: usize) -> Option<Segment> {
+    let b = bytes.first_chunk::<TCP_HEADER>()?;
+    let flags = u16_or_zero(b, 12) & 0xfff;
     let scale = match flags & crate::tcp::flag::SYN {
         0 => None,
-        _ => window_scale(head.get(l4 + 20..payload).unwrap_or(&[])),
+        _ => window_scale(bytes.get(TCP_HEADER..header).unwrap_or(&[])),
     };
     Some(Segment {
-        seq: u32_at(head, l4 + 4)?,
-        ack: u32_at(head, l4 + 8)?,
+        seq: u32_or_zero(b, 4),
+        ack: u32_or_zero(b, 8),
         flags,
-        window: u16_at(head, l4 + 14)?,
-        len: h.end.saturating_sub(payload as u32),
+        window: u16_or_zero(b, 14),
+        len: len.saturating_sub(header) as u32,
         scale,
     })
 }

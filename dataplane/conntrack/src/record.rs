@@ -10,13 +10,18 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::OnceLock;
 
+use sluice_frame::SharedWords;
+
 use crate::conn::{Alg, Conn, NatKind};
-use crate::tcp::{Peer, State};
+use crate::tcp::{Peer, Side, State, Window};
 use crate::timeouts::Class;
 use crate::tuple::Tuple;
 
 const WORDS: usize = 24;
+/// Records that are made at once.
 const CHUNK: usize = 1024;
+/// Records that lie together: three huge pages of memory.
+const SEGMENT: usize = 32_768;
 
 const ORIG: usize = 0;
 const REPLY: usize = 1;
@@ -55,27 +60,26 @@ const COUNTED: u64 = 1 << 34;
 const POLICY_SHIFT: u32 = 40;
 
 /// The words of one connection.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Record {
-    words: [AtomicU64; WORDS],
-}
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a>(&'a [AtomicU64; WORDS]);
 
-impl Record {
-    fn empty() -> Record {
-        Record { words: std::array::from_fn(|_| AtomicU64::new(0)) }
-    }
-
+impl<'a> Record<'a> {
     #[inline(always)]
     pub fn get(&self, i: usize) -> u64 {
-        self.words.get(i).map_or(0, |w| w.load(Relaxed))
+        self.0.get(i).map_or(0, |w| w.load(Relaxed))
     }
 
     #[inline(always)]
     pub fn set(&self, i: usize, value: u64) {
-        if let Some(w) = self.words.get(i) {
+        if let Some(w) = self.0.get(i) {
             w.store(value, Relaxed);
         }
+    }
+
+    /// The first word, for who wants to bring the record near.
+    #[inline(always)]
+    pub fn first_word(&self) -> &'a AtomicU64 {
+        &self.0[0]
     }
 
     #[inline(always)]
@@ -86,19 +90,19 @@ impl Record {
     /// Is this packet's tuple the connection's original one (`false`) or its reply (`true`)?
     #[inline(always)]
     pub fn direction(&self, t: &Tuple) -> Option<bool> {
+        [false, true].into_iter().find(|is_reply| self.has(t, *is_reply))
+    }
+
+    /// Is this the tuple of that direction?
+    #[inline(always)]
+    pub fn has(&self, t: &Tuple, is_reply: bool) -> bool {
         let meta = self.get(META);
-        if meta as u32 != t.class() | ALIVE as u32 {
-            return None;
-        }
-        let first = t.addresses[0];
-        let rest = |from: usize| !t.v6 || (0..3).all(|i| self.get(from + i) == t.addresses[i + 1]);
-        if self.get(ORIG) == first && (meta >> 32) as u32 == t.ports && rest(ORIG_V6) {
-            return Some(false);
-        }
-        if self.get(REPLY) == first && (self.get(PORTS_MARK) >> 32) as u32 == t.ports && rest(REPLY_V6) {
-            return Some(true);
-        }
-        None
+        let (first, ports, rest) = match is_reply {
+            false => (ORIG, meta, ORIG_V6),
+            true => (REPLY, self.get(PORTS_MARK), REPLY_V6),
+        };
+        let differs = (meta as u32 ^ (t.class() | ALIVE as u32)) | ((ports >> 32) as u32 ^ t.ports);
+        differs == 0 && self.get(first) == t.addresses[0] && (!t.v6 || (0..3).all(|i| self.get(rest + i) == t.addresses[i + 1]))
     }
 
     /// The original tuple.
@@ -219,106 +223,135 @@ impl Record {
         (self.get(TIME) as u32, Class::from_bits(state >> 24), (state >> POLICY_SHIFT) as u8)
     }
 
-    /// What a steady packet needs: mark, label, is-related, what NAT does.
+    /// What a steady packet needs beside the sequence numbers.
     #[inline(always)]
     pub fn steady(&self) -> Steady {
-        let state = self.get(STATE);
+        let (state, time, mark) = (self.get(STATE), self.get(TIME), self.get(PORTS_MARK) as u32);
         let label = match state & LABELLED {
             0 => 0,
             _ => u128::from(self.get(LABEL)) << 64 | u128::from(self.get(LABEL + 1)),
         };
-        Steady {
-            mark: self.get(PORTS_MARK) as u32,
-            label,
-            is_related: state & RELATED != 0,
-            has_alg: (state >> ALG_SHIFT) & 3 != 0,
-            nat: NatKind { src: state & NAT_SRC != 0, dst: state & NAT_DST != 0 },
-        }
+        Steady { state, time, mark, label }
     }
 
     /// Renews the time.
     #[inline(always)]
-    pub fn renew(&self, now_ms: u32) {
-        let time = self.get(TIME);
-        if time as u32 != now_ms {
-            self.set(TIME, time & !0xffff_ffff | u64::from(now_ms));
+    pub fn renew(&self, seen: &Steady, now_ms: u32) {
+        if seen.time as u32 != now_ms {
+            self.set(TIME, seen.time & !0xffff_ffff | u64::from(now_ms));
         }
     }
 
-    /// Both peers of an established TCP connection.
+    /// What the window of an established TCP connection is judged by: the sender's peer, then the receiver's.
     #[inline(always)]
-    pub fn peers(&self) -> [Peer; 2] {
-        let (state, time) = (self.get(STATE), self.get(TIME));
-        [self.peer(0, state, time), self.peer(1, state, time)]
+    pub fn window(&self, seen: &Steady, is_reply: bool) -> Window {
+        let (state, time) = (seen.state, seen.time);
+        let (from, to) = (usize::from(is_reply), usize::from(!is_reply));
+        let side = |i: usize| Side {
+            sequence: self.get(PEER[i]),
+            window: (time >> (48 - 16 * i)) as u16,
+            scale: (state >> (8 + 8 * i)) as u8,
+        };
+        let established = State::Established as u64 | (State::Established as u64) << 4;
+        Window { is_established: state & 0xff == established, from: side(from), to: side(to) }
     }
 
-    /// Writes what a segment in the window changes: sequence numbers, windows, time.
+    /// Writes what a segment in the window changed, and the time.
     #[inline(always)]
-    pub fn advance(&self, before: &[Peer; 2], after: &[Peer; 2], now_ms: u32) {
-        for (i, place) in PEER.into_iter().enumerate() {
-            let (b, a) = (&before[i], &after[i]);
-            if (b.low, b.high) != (a.low, a.high) {
-                self.set(place, u64::from(a.low) << 32 | u64::from(a.high));
+    pub fn advance(&self, seen: &Steady, is_reply: bool, before: &Window, after: &Window, now_ms: u32) {
+        let (from, to) = (usize::from(is_reply), usize::from(!is_reply));
+        for (i, b, a) in [(from, &before.from, &after.from), (to, &before.to, &after.to)] {
+            if b.sequence != a.sequence {
+                self.set(PEER[i], a.sequence);
             }
         }
-        let time = u64::from(after[0].window) << 48 | u64::from(after[1].window) << 32 | u64::from(now_ms);
-        if time != self.get(TIME) {
-            self.set(TIME, time);
+        let shift = 48 - 16 * from;
+        let now = seen.time & !(0xffff << shift | 0xffff_ffff) | u64::from(after.from.window) << shift | u64::from(now_ms);
+        if seen.time != now {
+            self.set(TIME, now);
         }
     }
 }
 
-/// What a packet of an established connection takes from it.
+/// What a packet of an established connection takes from it: words read once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Steady {
+    state: u64,
+    time: u64,
     pub mark: u32,
     pub label: u128,
-    pub is_related: bool,
-    pub has_alg: bool,
-    pub nat: NatKind,
 }
 
-/// All records: a list of chunks that are made when they are first needed and never moved.
+impl Steady {
+    #[inline(always)]
+    pub fn class(&self) -> Class {
+        Class::from_bits(self.state >> 24)
+    }
+
+    #[inline(always)]
+    pub fn policy(&self) -> u8 {
+        (self.state >> POLICY_SHIFT) as u8
+    }
+
+    #[inline(always)]
+    pub fn last_ms(&self) -> u32 {
+        self.time as u32
+    }
+
+    #[inline(always)]
+    pub fn is_related(&self) -> bool {
+        self.state & RELATED != 0
+    }
+
+    #[inline(always)]
+    pub fn has_alg(&self) -> bool {
+        (self.state >> ALG_SHIFT) & 3 != 0
+    }
+
+    #[inline(always)]
+    pub fn nat(&self) -> NatKind {
+        NatKind { src: self.state & NAT_SRC != 0, dst: self.state & NAT_DST != 0 }
+    }
+}
+
+/// All records: a list of segments that are made when they are first needed and never moved.
 #[derive(Debug)]
 pub(crate) struct Records {
-    chunks: Box<[OnceLock<Box<[Record]>>]>,
+    segments: Box<[OnceLock<SharedWords>]>,
+    /// Chunks that were handed out, of `chunks`.
     made: AtomicU64,
+    chunks: usize,
 }
 
 impl Records {
     /// Room for `max` connections.
     pub fn new(max: usize) -> Records {
-        Records { chunks: (0..max.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect(), made: AtomicU64::new(0) }
+        let segments = (0..max.div_ceil(SEGMENT)).map(|_| OnceLock::new()).collect();
+        Records { segments, made: AtomicU64::new(0), chunks: max.div_ceil(CHUNK) }
     }
 
     #[inline(always)]
-    pub fn get(&self, id: u32) -> Option<&Record> {
-        let i = id as usize;
-        self.chunks.get(i / CHUNK)?.get()?.get(i % CHUNK)
+    pub fn get(&self, id: u32) -> Option<Record<'_>> {
+        let (segment, at) = (id as usize / SEGMENT, id as usize % SEGMENT * WORDS);
+        let words = self.segments.get(segment)?.get()?.get(at..at + WORDS)?;
+        words.first_chunk().map(Record)
     }
 
     /// Ids of a chunk that no one has used; `None` when all are made.
     pub fn more(&self) -> Option<std::ops::Range<u32>> {
-        let n = self.made.fetch_add(1, Relaxed);
-        let Some(chunk) = self.chunks.get(n as usize) else {
+        let n = self.made.fetch_add(1, Relaxed) as usize;
+        if n >= self.chunks {
             self.made.fetch_sub(1, Relaxed);
             return None;
-        };
-        chunk.get_or_init(|| (0..CHUNK).map(|_| Record::empty()).collect());
-        let first = n as u32 * CHUNK as u32;
+        }
+        self.segments.get(n * CHUNK / SEGMENT)?.get_or_init(|| SharedWords::zeroed(SEGMENT * WORDS));
+        let first = (n * CHUNK) as u32;
         Some(first..first + CHUNK as u32)
     }
 
     /// Bytes in use.
     pub fn bytes(&self) -> usize {
-        self.made.load(Relaxed) as usize * CHUNK * size_of::<Record>() + self.chunks.len() * size_of::<OnceLock<Box<[Record]>>>()
-    }
-}
-
-impl Record {
-    /// The first word, for who wants to bring the record near.
-    #[inline(always)]
-    pub fn first_word(&self) -> Option<&AtomicU64> {
-        self.words.first()
+        let words = self.made.load(Relaxed) as usize * CHUNK * WORDS;
+        words * size_of::<u64>() + self.segments.len() * size_of::<OnceLock<SharedWords>>()
     }
 }

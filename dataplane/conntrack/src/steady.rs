@@ -8,8 +8,8 @@
 use crate::conn::NatKind;
 use crate::keep::Tracker;
 use crate::nat::Rewrite;
-use crate::packet::{Seen, Transported};
-use crate::tcp::{flag, judge, Fit, Segment, State};
+use crate::packet::Transported;
+use crate::tcp;
 use crate::timeouts::{is_over, Class};
 use crate::track::state::{ESTABLISHED, RELATED, REPLY, TRACKED};
 use crate::tuple::Tuple;
@@ -30,40 +30,36 @@ pub struct Steadily {
 }
 
 impl Tracker {
-    /// Judges a packet of the connection in this record; `None` when it must go the long way.
-    #[inline]
-    pub fn steady(&self, id: u32, tuple: &Tuple, seen: &Seen, now_ms: u64) -> Option<Steadily> {
-        let r = self.records.get(id)?;
-        let is_reply = r.direction(tuple)?;
+    /// Judges a packet of the connection in this record, in this direction; `None` when it must go the long way.
+    #[inline(always)]
+    pub fn steady(&self, id: u32, tuple: &Tuple, is_reply: bool, said: &Transported, now_ms: u64) -> Option<Steadily> {
+        let r = self.records.get(id).filter(|r| r.has(tuple, is_reply))?;
         let now = now_ms as u32;
-        let (last, class, policy) = r.age();
-        if seen.related || is_over(now, last, self.timeouts.ms(policy, class)) {
-            return None;
-        }
         let s = r.steady();
+        let class = s.class();
         // A helper's packets are read, and their numbers may be moved.
-        if s.has_alg {
+        if s.has_alg() || is_over(now, s.last_ms(), self.timeouts.ms(s.policy(), class)) {
             return None;
         }
-        match (class, &seen.transported) {
-            (Class::TcpEstablished, Transported::Tcp(s)) => {
-                let before = r.peers();
-                let after = in_window(before, s, is_reply, self.is_strict())?;
-                r.advance(&before, &after, now);
+        match (class, said) {
+            (Class::TcpEstablished, Transported::Tcp(segment)) => {
+                let before = r.window(&s, is_reply);
+                let after = tcp::steady(&before, segment, self.is_strict())?;
+                r.advance(&s, is_reply, &before, &after, now);
             }
-            (Class::OtherBoth, Transported::Other) | (Class::IcmpReply, Transported::Icmp(_)) => r.renew(now),
+            (Class::OtherBoth, Transported::Other) | (Class::IcmpReply, Transported::Icmp(_)) => r.renew(&s, now),
             _ => return None,
         }
         let mut state = TRACKED | ESTABLISHED;
         state |= if is_reply { REPLY } else { 0 };
-        state |= if s.is_related { RELATED } else { 0 };
-        let nat = if is_reply { s.nat.reversed() } else { s.nat };
+        state |= if s.is_related() { RELATED } else { 0 };
+        let nat = if is_reply { s.nat().reversed() } else { s.nat() };
         Some(Steadily { state, mark: s.mark, label: s.label, is_reply, nat })
     }
 
     /// Is the connection in this record open in both directions?
     pub fn is_steady(&self, id: u32) -> bool {
-        self.records.get(id).is_some_and(|r| r.is_alive() && is_steady(r.age().1) && !r.steady().has_alg)
+        self.records.get(id).is_some_and(|r| r.is_alive() && is_steady(r.age().1) && !r.steady().has_alg())
     }
 
     /// The translation of a packet that [`Tracker::steady`] judged.
@@ -76,26 +72,10 @@ impl Tracker {
     /// Memory that judging a packet of this connection will touch first, to be brought near in time.
     #[inline]
     pub fn line(&self, id: u32) -> Option<&std::sync::atomic::AtomicU64> {
-        self.records.get(id)?.first_word()
+        self.records.get(id).map(|r| r.first_word())
     }
 }
 
 fn is_steady(class: Class) -> bool {
     matches!(class, Class::TcpEstablished | Class::OtherBoth | Class::IcmpReply)
-}
-
-/// Both peers after a segment that changes no state; `None` for any other.
-fn in_window(before: [crate::tcp::Peer; 2], s: &Segment, is_reply: bool, strict: bool) -> Option<[crate::tcp::Peer; 2]> {
-    if s.flags & (flag::SYN | flag::FIN | flag::RST) != 0 {
-        return None;
-    }
-    let [mut a, mut b] = before;
-    if a.state != State::Established || b.state != State::Established {
-        return None;
-    }
-    let judged = match is_reply {
-        false => judge(&mut a, &mut b, s, strict),
-        true => judge(&mut b, &mut a, s, strict),
-    };
-    (judged == (Fit::Valid, Some(Class::TcpEstablished))).then_some([a, b])
 }

@@ -364,6 +364,65 @@ fn progress(src: &mut Peer, dst: &mut Peer, flags: u16) -> Class {
     }
 }
 
+/// One peer of an established connection, as its record has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Side {
+    /// [`Peer::low`] above [`Peer::high`].
+    pub sequence: u64,
+    /// Largest window that it advertised, unscaled.
+    pub window: u16,
+    /// Window scale and what is known of it.
+    pub scale: u8,
+}
+
+/// Both peers of a connection, seen from a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Window {
+    /// Both peers are established.
+    pub is_established: bool,
+    /// Who sent the segment.
+    pub from: Side,
+    /// Who is to receive it.
+    pub to: Side,
+}
+
+/// Judges a segment that changes no state; `None` for any other and for one outside of the window.
+///
+/// What [`judge`] would answer and change, without what cannot happen between established peers.
+#[inline(always)]
+pub(crate) fn steady(w: &Window, s: &Segment, strict: bool) -> Option<Window> {
+    if s.flags & (SYN | FIN | RST | ACK) != ACK || !w.is_established {
+        return None;
+    }
+    let (scales, unseen) = (w.from.scale & w.to.scale & SCALE_KNOWN != 0, w.from.scale & w.to.scale & SCALE_UNSEEN != 0);
+    let (send, receive) = match (scales, unseen) {
+        (true, _) => (w.from.scale & SCALE_MASK, w.to.scale & SCALE_MASK),
+        (false, true) => (SCALE_MAX, SCALE_MAX),
+        (false, false) => (0, 0),
+    };
+    let (low, high) = ((w.from.sequence >> 32) as u32, w.from.sequence as u32);
+    let (to_low, to_high) = ((w.to.sequence >> 32) as u32, w.to.sequence as u32);
+    let (seq, end) = if s.len == 0 { (low, low) } else { (s.seq, s.seq.wrapping_add(s.len)) };
+    if strict {
+        let oldest = low.wrapping_sub(u32::from(w.to.window) << receive);
+        let skew = i64::from(to_low.wrapping_sub(s.ack) as i32);
+        let acknowledges = skew >= -i64::from(ACK_WINDOW) && skew <= i64::from(ACK_WINDOW << send);
+        if !(ge(high, end) && ge(seq, oldest) && acknowledges) {
+            return None;
+        }
+    }
+    let mut after = *w;
+    after.from.window = w.from.window.max(s.window);
+    if gt(end, low) {
+        after.from.sequence = u64::from(end) << 32 | u64::from(high);
+    }
+    let window = u32::from(s.window) << send;
+    if ge(s.ack.wrapping_add(window), to_high) {
+        after.to.sequence = u64::from(to_low) << 32 | u64::from(s.ack.wrapping_add(window.max(1)));
+    }
+    Some(after)
+}
+
 #[cfg(test)]
 #[path = "tcp_tests.rs"]
 mod tests;

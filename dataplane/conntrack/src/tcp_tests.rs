@@ -77,3 +77,51 @@ fn scales_divide_the_first_window_and_multiply_later_ones() {
     forward(&mut p, &segment(ACK, 1, 1, 0));
     assert_eq!(p[1].high, 1 + (1000 << 7));
 }
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn side(p: &Peer) -> Side {
+        Side { sequence: u64::from(p.low) << 32 | u64::from(p.high), window: p.window, scale: p.scale }
+    }
+
+    fn peer(around: u32) -> impl Strategy<Value = Peer> {
+        let state = prop_oneof![9 => Just(State::Established), 1 => Just(State::Closing), 1 => Just(State::SynSent)];
+        let scale = prop_oneof![Just(0), Just(SCALE_KNOWN | 7), Just(SCALE_KNOWN), Just(SCALE_UNSEEN)];
+        (state, 0..5000u32, 0..70_000u32, any::<u16>(), scale).prop_map(move |(state, low, high, window, scale)| {
+            let low = around.wrapping_add(low);
+            Peer { state, low, high: low.wrapping_add(high), window, scale }
+        })
+    }
+
+    fn near(around: u32) -> impl Strategy<Value = u32> {
+        prop_oneof![8 => (0..10_000u32).prop_map(move |d| around.wrapping_add(d)), 2 => any::<u32>(), 1 => Just(0)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        /// What the short way answers and writes is what the long way would; what it leaves to it, it leaves whole.
+        #[test]
+        fn the_short_way_agrees_with_the_long_one(
+            peers in (any::<u32>(), any::<u32>()).prop_flat_map(|(a, b)| (Just((a, b)), peer(a), peer(b), near(a), near(b))),
+            flags in prop_oneof![6 => Just(ACK), 3 => Just(ACK | PSH), 1 => 0..64u16],
+            len in prop_oneof![Just(0), 1..3000u32], window in any::<u16>(), strict in prop::bool::weighted(0.8),
+        ) {
+            let (_, from, to, seq, ack) = peers;
+            let s = Segment { seq, ack, flags, window, len, scale: None };
+            let is_established = from.state == State::Established && to.state == State::Established;
+            let before = Window { is_established, from: side(&from), to: side(&to) };
+            let (mut a, mut b) = (from, to);
+            let judged = judge(&mut a, &mut b, &s, strict);
+            let after = Window { is_established: true, from: side(&a), to: side(&b) };
+            if let Some(short) = steady(&before, &s, strict) {
+                prop_assert_eq!(judged, (Fit::Valid, Some(Class::TcpEstablished)));
+                prop_assert_eq!(short, after);
+                prop_assert_eq!((a.state, b.state), (from.state, to.state));
+            } else if is_established && flags & (SYN | FIN | RST) == 0 {
+                prop_assert_ne!(judged.0, Fit::Valid);
+            }
+        }
+    }
+}

@@ -29,12 +29,12 @@ impl Default for Wheel {
     }
 }
 
-fn neighbours(r: &Record) -> (u32, u32) {
+fn neighbours(r: Record<'_>) -> (u32, u32) {
     let w = r.get(WHEEL);
     ((w >> 32) as u32, w as u32)
 }
 
-fn link(r: &Record, previous: u32, next: u32) {
+fn link(r: Record<'_>, previous: u32, next: u32) {
     r.set(WHEEL, u64::from(previous) << 32 | u64::from(next));
 }
 

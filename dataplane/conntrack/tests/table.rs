@@ -195,7 +195,7 @@ fn the_short_way_says_what_the_long_way_says() {
             if is_reply { ack = ack.wrapping_add(len) } else { seq = seq.wrapping_add(len) }
         }
         let wanted = track(&long, &Request::default(), &s, now).0;
-        let got = match short.steady(0, &s.tuple, &s, now) {
+        let got = match short.steady(0, &s.tuple, is_reply, &s.transported, now) {
             Some(st) => {
                 taken += 1;
                 st.state

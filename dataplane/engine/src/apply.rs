@@ -8,8 +8,8 @@ use std::sync::Arc;
 use sluice_flow::key::slot;
 use sluice_flow::meter::{Exceeded, Meter};
 use sluice_flow::ct::Continuation;
-use sluice_flow::verdict::{Cover, Encap};
 use sluice_flow::action::OfPort;
+use sluice_flow::verdict::{Cover, Encap};
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
@@ -18,6 +18,7 @@ use sluice_wire::{membership, parse_part, parse_tagged, Headers};
 use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
+use crate::encap::{Outer, Template};
 use crate::meter::{remark, Meters};
 use crate::fragments::{Waiting, HELD_SHARE};
 use crate::joined::Way;
@@ -47,8 +48,10 @@ pub struct Exits {
     pub pool: Pool,
     /// Frames queued to each device.
     pub queues: Vec<Vec<Frame>>,
-    /// Unwrapped frames to be classified anew, with their stage.
+    /// Tracked frames to be classified anew, with their stage.
     pub again: Vec<Again>,
+    /// Unwrapped frames to be classified anew, with their stage.
+    pub unwrapped: Vec<(u32, Frame)>,
     /// Copies for the controllers.
     pub punts: Vec<Punted>,
     /// Messages of the switch's own protocols.
@@ -73,6 +76,7 @@ impl Exits {
             pool,
             queues: Vec::new(),
             again: Vec::new(),
+            unwrapped: Vec::new(),
             punts: Vec::new(),
             protocols: Vec::new(),
             fragments,
@@ -109,11 +113,6 @@ impl Exits {
 
     /// Executes all operations; the last one that sends takes the frame itself.
     pub fn apply(&mut self, mut frame: Frame, mut h: Headers, ops: &[Op], route: &mut Route<'_>) {
-        match ops {
-            [Op::Encap(e), Op::Output(port)] if frame.meta.gso == Gso::None => return self.wrap_and_queue(frame, &h, e, *port, route),
-            [Op::Decap] => return self.unwrap(frame, &h, route),
-            _ => {}
-        }
         for (i, op) in ops.iter().enumerate() {
             let last = i + 1 == ops.len();
             match op {
@@ -165,7 +164,7 @@ impl Exits {
                 [] => self.drop(frame, route.drop.unwrap_or(DropReason::NoMember)),
                 ops => self.apply(frame, *h, ops, route),
             },
-            Op::Decap => self.unwrap(frame, h, route),
+            Op::Decap => self.unwrap(frame, h, route.program, route.views, (0, 0)),
             Op::Uncover { cover, at } => self.uncover(frame, h, *cover, at, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             Op::Protocol { bridge, port } => match self.receive_protocol(&frame, *bridge, *port) {
@@ -344,21 +343,16 @@ impl Exits {
         Ok(())
     }
 
-    /// What most packets for a tunnel need: no one looks at their new headers.
+    /// What most packets for a tunnel need: no one looks at their new headers. A frame that needs more comes back as it was.
     #[inline]
-    fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, e: &Arc<Encap>, port: PortIdx, route: &Route<'_>) {
-        if frame.len() > e.longest as usize {
-            return self.refuse_too_big(frame, h, e, route);
-        }
+    pub(crate) fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, t: &Template, port: PortIdx) -> Result<(), Frame> {
         let ident = self.ident.wrapping_add(1);
-        if encap::encap(&mut frame, h, e, ident).is_ok() {
-            self.ident = ident;
-            return self.queue(port, frame);
+        if frame.meta.gso != Gso::None || frame.len() > t.longest || encap::encap(&mut frame, h, t, ident).is_err() {
+            return Err(frame);
         }
-        // The frame was left as it was: a copy of it may have the room.
-        if let Wrapped::One(f) = self.wrap(frame, h, e, route) {
-            self.queue(port, f);
-        }
+        self.ident = ident;
+        self.queue(port, frame);
+        Ok(())
     }
 
     /// Outer headers; a frame that its sender left to be cut is cut first.
@@ -371,7 +365,7 @@ impl Exits {
             return Wrapped::Gone;
         }
         self.ident = self.ident.wrapping_add(1);
-        match encap::encap(&mut frame, h, e, self.ident) {
+        match encap::encap(&mut frame, h, &Template::new(e), self.ident) {
             Ok(()) => Wrapped::One(frame),
             Err(DropReason::NoHeadroom) => self.wrap_copy(frame, h, e),
             Err(reason) => {
@@ -389,7 +383,7 @@ impl Exits {
             self.counters.drop(DropReason::NoBuffer, 1);
             return Wrapped::Gone;
         };
-        match encap::encap(&mut copy, h, e, self.ident) {
+        match encap::encap(&mut copy, h, &Template::new(e), self.ident) {
             Ok(()) => Wrapped::One(copy),
             Err(reason) => {
                 self.drop(copy, reason);
@@ -447,26 +441,31 @@ impl Exits {
         }
     }
 
-    /// Outer headers off, and back to classification as from the tunnel port.
-    fn unwrap(&mut self, mut frame: Frame, h: &Headers, route: &mut Route<'_>) {
+    /// Outer headers off, and back to classification as from the tunnel port. `by` is the verdict that asks for
+    /// it, and its tag.
+    #[inline]
+    pub(crate) fn unwrap(&mut self, mut frame: Frame, h: &Headers, program: &Program, views: &mut Views, by: (u32, u64)) {
         let outer = match encap::decap(&mut frame, h) {
             Ok(outer) => outer,
             Err(reason) => return self.drop(frame, reason),
         };
-        if let Some(stage) = route.views.resolved(&outer) {
-            return self.again.push(Again::untracked(stage, frame));
+        match views.resolved(&outer, by) {
+            Some(stage) => self.unwrapped.push((stage, frame)),
+            None => self.unwrap_unresolved(frame, outer, program, views, by),
         }
-        let Some((bridge, port, tunnel)) =
-            route.program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port)
-        else {
+    }
+
+    #[inline(never)]
+    fn unwrap_unresolved(&mut self, frame: Frame, outer: Outer, program: &Program, views: &mut Views, by: (u32, u64)) {
+        let Some((bridge, port, tunnel)) = program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port) else {
             return self.drop(frame, DropReason::NoTunnel);
         };
         let gbp = if tunnel.gbp { outer.gbp } else { (0, 0) };
         let unwrapped = Unwrapped { bridge, port, vni: outer.vni, src: outer.src, dst: outer.dst, gbp };
-        match route.views.unwrapped(route.program, unwrapped) {
+        match views.unwrapped(program, unwrapped) {
             Some(stage) => {
-                route.views.resolve(outer, stage);
-                self.again.push(Again::untracked(stage, frame));
+                views.resolve(outer, stage, by);
+                self.unwrapped.push((stage, frame));
             }
             None => self.drop(frame, DropReason::StageLimit),
         }

@@ -5,6 +5,7 @@
 use sluice_flow::verdict::{Encap, OuterTos, OuterTtl};
 use sluice_flow::DropReason;
 use sluice_frame::{Frame, Gso};
+use sluice_wire::bytes::{u16_or_zero, u32_or_zero, u64_or_zero};
 use sluice_wire::checksum;
 use sluice_wire::{Headers, Net, Transport};
 
@@ -13,6 +14,7 @@ pub const OUTER_LEN: usize = 14 + 20 + 8 + 8;
 const IP: usize = 14;
 const UDP: usize = IP + 20;
 const VXLAN: usize = UDP + 8;
+const UDP_VXLAN: usize = 16;
 /// Longest inner frame: a UDP datagram in an IPv4 packet of 65,535 bytes.
 const INNER_MAX: usize = 65_535 - 20 - 8 - 8;
 const VXLAN_FLAG_VNI: u8 = 0x08;
@@ -25,8 +27,58 @@ const DF: u16 = 0x4000;
 const ECN: u8 = 0x03;
 const PROTO_UDP: u8 = 17;
 
+/// Outer headers of a tunnel, written beforehand but for what depends on the frame.
+#[derive(Debug)]
+pub struct Template {
+    bytes: [u8; OUTER_LEN],
+    /// Bytes of the longest frame that its way takes.
+    pub longest: usize,
+    /// Sum of the IP header's words, what depends on the frame left out.
+    sum: u64,
+    tos: OuterTos,
+    inherits_ttl: bool,
+    df: bool,
+    /// Addresses, where the outer UDP checksum is filled.
+    csum: Option<(u32, u32)>,
+}
+
+impl Template {
+    /// For packets that are wrapped like this.
+    pub fn new(e: &Encap) -> Template {
+        let mut h = [0; OUTER_LEN];
+        h[0..6].copy_from_slice(&e.dst_mac);
+        h[6..12].copy_from_slice(&e.src_mac);
+        h[12..14].copy_from_slice(&[0x08, 0x00]);
+        h[IP] = 0x45;
+        h[IP + 6..IP + 8].copy_from_slice(&if e.df { DF } else { 0 }.to_be_bytes());
+        h[IP + 8] = match e.ttl {
+            OuterTtl::Set(ttl) => ttl,
+            OuterTtl::Inherit => 0,
+        };
+        h[IP + 9] = PROTO_UDP;
+        h[IP + 12..IP + 16].copy_from_slice(&e.src.to_be_bytes());
+        h[IP + 16..IP + 20].copy_from_slice(&e.dst.to_be_bytes());
+        h[UDP + 2..UDP + 4].copy_from_slice(&e.dst_port.to_be_bytes());
+        let (gbp_id, gbp_flags) = e.gbp.unwrap_or((0, 0));
+        h[VXLAN] = VXLAN_FLAG_VNI | if e.gbp.is_some() { GBP_FLAG } else { 0 };
+        h[VXLAN + 1] = gbp_flags;
+        h[VXLAN + 2..VXLAN + 4].copy_from_slice(&gbp_id.to_be_bytes());
+        h[VXLAN + 4..VXLAN + 8].copy_from_slice(&(e.vni << 8).to_be_bytes());
+        Template {
+            sum: checksum::sum(&h[IP..UDP]),
+            bytes: h,
+            longest: e.longest as usize,
+            tos: e.tos,
+            inherits_ttl: e.ttl == OuterTtl::Inherit,
+            df: e.df,
+            csum: e.csum.then_some((e.src, e.dst)),
+        }
+    }
+}
+
 /// Puts outer headers in front of a frame. `ident` numbers packets that routers may fragment.
-pub fn encap(frame: &mut Frame, inner: &Headers, e: &Encap, ident: u16) -> Result<(), DropReason> {
+#[inline]
+pub fn encap(frame: &mut Frame, inner: &Headers, t: &Template, ident: u16) -> Result<(), DropReason> {
     let len = frame.len();
     if len > INNER_MAX {
         return Err(DropReason::EncapTooLong);
@@ -37,40 +89,28 @@ pub fn encap(frame: &mut Frame, inner: &Headers, e: &Encap, ident: u16) -> Resul
         return Err(DropReason::NoHeadroom);
     }
     let Some(h) = frame.head_mut().first_chunk_mut::<OUTER_LEN>() else { return Err(DropReason::NoHeadroom) };
+    *h = t.bytes;
+    // Summed from here: bytes just written would have to be waited for.
     let udp_len = (len + OUTER_LEN - UDP) as u16;
-    let (ident, flags) = if e.df { (0, DF) } else { (ident, 0) };
-    let ttl = match e.ttl {
-        OuterTtl::Set(ttl) => ttl,
-        OuterTtl::Inherit => inner_ttl.unwrap_or(DEFAULT_TTL),
-    };
-    // As 16-bit words, and summed from here: bytes just written would have to be waited for.
-    let first = u16::from_be_bytes([0x45, outer_tos(e.tos, inner_tos)]);
-    let ttl_proto = u16::from_be_bytes([ttl, PROTO_UDP]);
-    let words = [first, udp_len + 20, ident, flags, ttl_proto].map(u64::from);
-    let sum = checksum::finish(words.iter().sum::<u64>() + u64::from(e.src) + u64::from(e.dst));
-    h[0..6].copy_from_slice(&e.dst_mac);
-    h[6..12].copy_from_slice(&e.src_mac);
-    h[12..14].copy_from_slice(&[0x08, 0x00]);
-    h[IP..IP + 2].copy_from_slice(&first.to_be_bytes());
-    h[IP + 2..IP + 4].copy_from_slice(&(udp_len + 20).to_be_bytes());
-    h[IP + 4..IP + 6].copy_from_slice(&ident.to_be_bytes());
-    h[IP + 6..IP + 8].copy_from_slice(&flags.to_be_bytes());
-    h[IP + 8..IP + 10].copy_from_slice(&ttl_proto.to_be_bytes());
-    h[IP + 10..IP + 12].copy_from_slice(&sum.to_be_bytes());
-    h[IP + 12..IP + 16].copy_from_slice(&e.src.to_be_bytes());
-    h[IP + 16..IP + 20].copy_from_slice(&e.dst.to_be_bytes());
-    h[UDP..UDP + 2].copy_from_slice(&source_port.to_be_bytes());
-    h[UDP + 2..UDP + 4].copy_from_slice(&e.dst_port.to_be_bytes());
-    h[UDP + 4..UDP + 6].copy_from_slice(&udp_len.to_be_bytes());
-    h[UDP + 6..UDP + 8].fill(0);
-    let (gbp_id, gbp_flags) = e.gbp.unwrap_or((0, 0));
-    h[VXLAN] = VXLAN_FLAG_VNI | if e.gbp.is_some() { GBP_FLAG } else { 0 };
-    h[VXLAN + 1] = gbp_flags;
-    h[VXLAN + 2..VXLAN + 4].copy_from_slice(&gbp_id.to_be_bytes());
-    h[VXLAN + 4..VXLAN + 8].copy_from_slice(&(e.vni << 8).to_be_bytes());
+    let tos = outer_tos(t.tos, inner_tos);
+    let mut sum = t.sum + u64::from(tos) + u64::from(udp_len + 20);
+    h[IP + 1] = tos;
+    [h[IP + 2], h[IP + 3]] = (udp_len + 20).to_be_bytes();
+    if !t.df {
+        [h[IP + 4], h[IP + 5]] = ident.to_be_bytes();
+        sum += u64::from(ident);
+    }
+    if t.inherits_ttl {
+        let ttl = inner_ttl.unwrap_or(DEFAULT_TTL);
+        h[IP + 8] = ttl;
+        sum += u64::from(ttl) << 8;
+    }
+    [h[IP + 10], h[IP + 11]] = checksum::finish(sum).to_be_bytes();
+    [h[UDP], h[UDP + 1]] = source_port.to_be_bytes();
+    [h[UDP + 4], h[UDP + 5]] = udp_len.to_be_bytes();
     shift_offload(frame);
-    if e.csum {
-        fill_udp_checksum(frame, e);
+    if let Some((src, dst)) = t.csum {
+        fill_udp_checksum(frame, src, dst);
     }
     Ok(())
 }
@@ -86,12 +126,12 @@ fn shift_offload(frame: &mut Frame) {
 }
 
 /// The outer UDP checksum covers the inner frame as it is; one with work left to do gets none.
-fn fill_udp_checksum(frame: &mut Frame, e: &Encap) {
+fn fill_udp_checksum(frame: &mut Frame, src: u32, dst: u32) {
     if frame.meta.needs_csum || frame.meta.gso != Gso::None {
         return;
     }
     let len = (frame.len() - UDP) as u16;
-    let mut sum = checksum::pseudo4(e.src, e.dst, 17, u32::from(len));
+    let mut sum = checksum::pseudo4(src, dst, 17, u32::from(len));
     let mut odd = false;
     for (i, s) in frame.segments().enumerate() {
         let bytes = if i == 0 { s.get(UDP..).unwrap_or(&[]) } else { s };
@@ -114,6 +154,7 @@ fn outer_tos(tos: OuterTos, inner: Option<u8>) -> u8 {
     }
 }
 
+#[inline(always)]
 fn inner_tos_ttl(head: &[u8], h: &Headers) -> (Option<u8>, Option<u8>) {
     let at = |i: usize| head.get(h.l3 as usize + i).copied();
     match h.net {
@@ -124,12 +165,16 @@ fn inner_tos_ttl(head: &[u8], h: &Headers) -> (Option<u8>, Option<u8>) {
 }
 
 /// A port that is the same for all packets of an inner flow and spread over flows.
+#[inline(always)]
 fn source_port(head: &[u8], h: &Headers) -> u16 {
     let word = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     let l3 = h.l3 as usize;
     let ports = if h.transport == Transport::Opaque { 0 } else { word(h.l4 as usize) };
     let addresses = match h.net {
-        Net::Ipv4 => word(l3 + 12) ^ word(l3 + 16).rotate_left(16),
+        Net::Ipv4 => {
+            let both = head.get(l3 + 12..).map_or(0, |b| u64_or_zero(b, 0));
+            (both >> 32) as u32 ^ (both as u32).rotate_left(16)
+        }
         Net::Ipv6 | Net::Ipv6Broken => (0..8).fold(0, |a: u32, i| a.rotate_left(5) ^ word(l3 + 8 + 4 * i)),
         _ => word(0) ^ word(4).rotate_left(11) ^ word(8).rotate_left(22),
     };
@@ -153,29 +198,14 @@ pub struct Outer {
 }
 
 /// Takes the outer headers off. The frame is left as it was where they are not sane.
+#[inline]
 pub fn decap(frame: &mut Frame, outer: &Headers) -> Result<Outer, DropReason> {
-    let (l3, l4) = (outer.l3 as usize, outer.l4 as usize);
     if outer.net != Net::Ipv4 || outer.transport != Transport::Udp {
         return Err(DropReason::TunnelInvalid);
     }
-    let inner_at = l4 + 16;
-    let head = frame.head();
-    let vxlan: [u8; 8] = bytes(head, l4 + 8)?;
-    let reads_vni = vxlan[0] & VXLAN_FLAG_VNI != 0;
-    if !reads_vni || vxlan[0] & !(VXLAN_FLAG_VNI | GBP_FLAG) != 0 || vxlan[7] != 0 {
-        return Err(DropReason::TunnelInvalid);
-    }
-    let gbp = if vxlan[0] & GBP_FLAG != 0 { (u16::from_be_bytes([vxlan[2], vxlan[3]]), vxlan[1]) } else { (0, 0) };
-    let udp_len = usize::from(u16::from_be_bytes(bytes(head, l4 + 4)?));
-    let seen = Outer {
-        src: u32::from_be_bytes(bytes(head, l3 + 12)?),
-        dst: u32::from_be_bytes(bytes(head, l3 + 16)?),
-        dst_port: u16::from_be_bytes(bytes(head, l4 + 2)?),
-        vni: u32::from_be_bytes([0, vxlan[4], vxlan[5], vxlan[6]]),
-        gbp,
-    };
-    let end = l4 + udp_len;
-    if udp_len < 16 || end > frame.len() {
+    let (seen, udp_len) = read_outer(frame.head(), outer.l3.into(), outer.l4.into()).ok_or(DropReason::TunnelInvalid)?;
+    let (inner_at, end) = (usize::from(outer.l4) + UDP_VXLAN, usize::from(outer.l4) + udp_len);
+    if udp_len < UDP_VXLAN || end > frame.len() {
         return Err(DropReason::TunnelInvalid);
     }
     // Link padding behind the datagram is not part of the inner frame.
@@ -189,8 +219,59 @@ pub fn decap(frame: &mut Frame, outer: &Headers) -> Result<Outer, DropReason> {
     Ok(seen)
 }
 
-fn bytes<const N: usize>(head: &[u8], at: usize) -> Result<[u8; N], DropReason> {
-    head.get(at..at + N).and_then(|b| b.try_into().ok()).ok_or(DropReason::TunnelInvalid)
+/// Outer headers as most packets have them: Ethernet without a tag, IPv4 without options.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapping {
+    /// What they say.
+    pub outer: Outer,
+    /// End of the UDP datagram, bytes from the frame's start.
+    end: usize,
+}
+
+/// Reads outer headers in their commonest form; `None` for any other frame, which may be a tunnel's all the same.
+#[inline(always)]
+pub fn outer(frame: &Frame) -> Option<Wrapping> {
+    let head = frame.head();
+    let b = head.first_chunk::<OUTER_LEN>()?;
+    // version 4, header length 4 | ... | flags and fragment offset: not a fragment
+    let first = u64_or_zero(b, IP);
+    let is_udp4 = u16_or_zero(b, 12) == 0x0800 && first & 0xff00_0000_0000_3fff == 0x4500_0000_0000_0000 && b[IP + 9] == PROTO_UDP;
+    let total = IP + ((first >> 32) as usize & 0xffff);
+    let (outer, udp_len) = read_outer(head, IP, UDP).filter(|_| is_udp4)?;
+    let end = UDP + udp_len;
+    let fits = total >= OUTER_LEN && frame.len().wrapping_sub(total) <= usize::from(u16::MAX);
+    (fits && udp_len >= UDP_VXLAN && end <= frame.len()).then_some(Wrapping { outer, end })
+}
+
+/// Takes off what [`outer`] read; false where the frame cannot be cut.
+#[inline(always)]
+pub fn strip(frame: &mut Frame, w: &Wrapping) -> bool {
+    if w.end < frame.len() && !frame.truncate(w.end) || !frame.pull_front(OUTER_LEN) {
+        return false;
+    }
+    unshift_offload(frame, OUTER_LEN as u16);
+    true
+}
+
+/// What the outer headers say, and the length of the UDP datagram; `None` for what is not VXLAN.
+#[inline(always)]
+fn read_outer(head: &[u8], l3: usize, l4: usize) -> Option<(Outer, usize)> {
+    let ip = head.get(l3..)?.first_chunk::<20>()?;
+    let udp = head.get(l4..)?.first_chunk::<UDP_VXLAN>()?;
+    let vxlan = u64_or_zero(udp, 8);
+    let flags = (vxlan >> 56) as u8;
+    if flags & !GBP_FLAG != VXLAN_FLAG_VNI || vxlan as u8 != 0 {
+        return None;
+    }
+    let gbp = if flags & GBP_FLAG != 0 { ((vxlan >> 32) as u16, (vxlan >> 48) as u8) } else { (0, 0) };
+    let outer = Outer {
+        src: u32_or_zero(ip, 12),
+        dst: u32_or_zero(ip, 16),
+        dst_port: u16_or_zero(udp, 2),
+        vni: vxlan as u32 >> 8,
+        gbp,
+    };
+    Some((outer, usize::from(u16_or_zero(udp, 4))))
 }
 
 /// Work left on the outer checksum is moot; work on the inner packet now lies nearer.

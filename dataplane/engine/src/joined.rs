@@ -24,9 +24,9 @@ const CHAIN_MAX: usize = 4;
 /// Where a tracked frame's way began, and the verdicts that it met.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Stage of the first look-up.
-    pub stage: u32,
-    /// The verdicts, each of which did nothing but track.
+    /// Stages of the look-ups.
+    pub stages: Vec<u32>,
+    /// Their verdicts, each of which did nothing but track.
     pub chain: Vec<Arc<Verdict>>,
     /// The connection's record.
     pub connection: u32,
@@ -71,14 +71,15 @@ pub fn extend(t: &Tracking, route: &Route<'_>) -> Option<Box<Origin>> {
     if !established || !is_plain(t) || !route.tracker.is_steady(known.id) {
         return None;
     }
-    let (stage, mut chain) = match way.before {
+    let (mut stages, mut chain) = match way.before {
         // Only one connection is judged on a hit: further tracking must be of the same one.
-        Some(o) if o.connection == known.id && o.chain.len() < CHAIN_MAX => (o.stage, o.chain.clone()),
+        Some(o) if o.connection == known.id && o.chain.len() < CHAIN_MAX => (o.stages.clone(), o.chain.clone()),
         Some(_) => return None,
-        None => (way.stage, Vec::new()),
+        None => (Vec::new(), Vec::new()),
     };
+    stages.push(way.stage);
     chain.push(way.verdict.clone());
-    Some(Box::new(Origin { stage, chain, connection: known.id }))
+    Some(Box::new(Origin { stages, chain, connection: known.id }))
 }
 
 /// Does any operation track?

@@ -26,6 +26,7 @@ mod parse;
 pub mod police;
 pub mod rewrite;
 mod service;
+mod steady;
 pub mod store;
 mod too_big;
 pub mod track;

@@ -11,12 +11,16 @@ use crate::view::View;
 /// Narrow words of one frame under the view's mask, with its stage in place.
 #[inline(always)]
 pub fn narrow(frame: &Frame, view: &View) -> ([u64; NARROW_WORDS], PackedHeaders) {
-    let (mut words, headers) = extract_narrow_packed(frame.head(), frame.len());
-    for (w, m) in words.iter_mut().zip(&view.narrow) {
-        *w &= m;
-    }
-    words[NARROW_WORDS - 1] |= view.stage_word;
-    (words, headers)
+    let ([a, b, c, d, e], headers) = extract_narrow_packed(frame.head(), frame.len());
+    // Word by word: a loop here is not always unrolled.
+    let [ma, mb, mc, md, me] = view.narrow;
+    ([a & ma, b & mb, c & mc, d & md, e & me | view.stage_word], headers)
+}
+
+/// Where one frame's headers are.
+#[inline]
+pub fn headers(frame: &Frame) -> PackedHeaders {
+    extract_narrow_packed(frame.head(), frame.len()).1
 }
 
 /// All words of one frame under the view's mask, given its masked narrow words.

@@ -15,6 +15,7 @@ use sluice_flow::verdict::{Chosen, Effect, Step, Use};
 use sluice_flow::{BridgeIdx, Op, PortIdx, Program, Verdict};
 
 use crate::count::{Report, RuleUse, TableUse};
+use crate::encap::Template;
 
 /// Part of a stored verdict that every hit touches.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +24,6 @@ pub struct Hot {
     pub touched: u32,
     /// Neither learned addresses nor effects to look after.
     pub plain: bool,
-    /// The only operation is to send by this device.
-    pub simple: Option<PortIdx>,
     /// Flows must check learned addresses.
     pub on_fdb: bool,
     /// Flows must run effects once a second.
@@ -38,8 +37,32 @@ pub struct Hot {
 }
 
 /// What an id that was never given stands for: never good.
-static COLD: Hot =
-    Hot { touched: u32::MAX, plain: false, simple: None, on_fdb: false, has_effects: false, packets: 0, bytes: 0, last_ms: 0 };
+static COLD: Hot = Hot { touched: u32::MAX, plain: false, on_fdb: false, has_effects: false, packets: 0, bytes: 0, last_ms: 0 };
+
+/// How frames of a verdict are worked on: the commonest lists of operations have a way of their own.
+#[derive(Debug, Default)]
+pub enum Plan {
+    /// Sent by this device, and nothing else.
+    Send(PortIdx),
+    /// Outer headers in front, then sent by this device.
+    Wrap(Box<Template>, PortIdx),
+    /// Outer headers off.
+    Unwrap,
+    /// The operations one by one.
+    #[default]
+    Any,
+}
+
+impl Plan {
+    fn of(ops: &[Op]) -> Plan {
+        match ops {
+            [Op::Output(port)] => Plan::Send(*port),
+            [Op::Encap(e), Op::Output(port)] => Plan::Wrap(Box::new(Template::new(e)), *port),
+            [Op::Decap] => Plan::Unwrap,
+            _ => Plan::Any,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Stored {
@@ -64,6 +87,9 @@ enum Topic {
 #[derive(Debug)]
 pub struct Store {
     hot: Vec<Hot>,
+    plans: Vec<Plan>,
+    /// How often each id was given anew.
+    lives: Vec<u32>,
     cold: Vec<Option<Stored>>,
     ids: HashMap<Arc<Verdict>, u32, KeyedBuild>,
     free: Vec<u32>,
@@ -83,6 +109,8 @@ impl Store {
     pub fn new(seeds: Seeds) -> Self {
         Store {
             hot: vec![Hot::default()],
+            plans: vec![Plan::Any],
+            lives: vec![0],
             cold: vec![None],
             ids: HashMap::with_hasher(KeyedBuild::new(seeds)),
             free: Vec::new(),
@@ -97,10 +125,16 @@ impl Store {
         self.hot.get(id as usize).unwrap_or(&COLD)
     }
 
-    /// The device, where sending by it is all that the verdict does.
-    #[inline]
-    pub fn simple(&self, id: u32) -> Option<PortIdx> {
-        self.hot(id).simple
+    /// How its frames are worked on.
+    #[inline(always)]
+    pub fn plan(&self, id: u32) -> &Plan {
+        self.plans.get(id as usize).unwrap_or(&Plan::Any)
+    }
+
+    /// Changes whenever the verdict with this id may be another one, or may no longer hold for some flow.
+    #[inline(always)]
+    pub fn tag(&self, id: u32) -> u64 {
+        u64::from(self.lives.get(id as usize).copied().unwrap_or(0)) << 32 | u64::from(self.hot(id).touched)
     }
 
     /// The verdict itself.
@@ -150,10 +184,6 @@ impl Store {
         }
         let hot = Hot {
             touched: epoch as u32,
-            simple: match &*verdict.ops {
-                [Op::Output(port)] => Some(*port),
-                _ => None,
-            },
             plain: !on_fdb && verdict.effects.is_empty(),
             on_fdb,
             has_effects: !verdict.effects.is_empty(),
@@ -164,6 +194,8 @@ impl Store {
             Some(id) => id,
             None => {
                 self.hot.push(Hot::default());
+                self.plans.push(Plan::Any);
+                self.lives.push(0);
                 self.cold.push(None);
                 self.hot.len() as u32 - 1
             }
@@ -174,8 +206,10 @@ impl Store {
             (topic, list.len() as u32 - 1)
         });
         let stored = Stored { verdict: verdict.clone(), flows: 1, topics: topics.collect(), folded: (0, 0) };
-        if let (Some(h), Some(c)) = (self.hot.get_mut(id as usize), self.cold.get_mut(id as usize)) {
+        let at = id as usize;
+        if let (Some(h), Some(p), Some(c)) = (self.hot.get_mut(at), self.plans.get_mut(at), self.cold.get_mut(at)) {
             *h = hot;
+            *p = Plan::of(&stored.verdict.ops);
             *c = Some(stored);
         }
         self.ids.insert(verdict, id);
@@ -218,6 +252,9 @@ impl Store {
         self.fold(id);
         let Some(stored) = self.cold.get_mut(id as usize).and_then(Option::take) else { return };
         self.ids.remove(&stored.verdict);
+        if let Some(lives) = self.lives.get_mut(id as usize) {
+            *lives = lives.wrapping_add(1);
+        }
         for &(topic, at) in &stored.topics {
             self.take_out(topic, at);
         }
@@ -401,7 +438,7 @@ mod tests {
         let a = s.intern(verdict(1, 2), false, 1);
         assert_eq!(s.intern(verdict(1, 2), false, 1), a);
         assert_ne!(s.intern(verdict(1, 3), false, 1), a);
-        assert_eq!(s.simple(a), Some(2));
+        assert!(matches!(s.plan(a), Plan::Send(2)));
         s.release(a);
         assert!(s.verdict(a).is_some());
         s.count(a, 5, 300, 77);

@@ -18,7 +18,7 @@ use crate::{helper, translate};
 /// Words of connection state in a key.
 pub const CT_LEN: usize = (CT_WORDS.end - CT_WORDS.start) as usize;
 
-/// A frame that is to be looked at again.
+/// A tracked frame that is to be looked at again.
 #[derive(Debug)]
 pub struct Again {
     /// Where its look-up starts.
@@ -31,13 +31,6 @@ pub struct Again {
     pub origin: Option<Box<Origin>>,
     /// It resumes here, and no stage is left for it: to be decided without the cache.
     pub uncached: Option<Arc<Continuation>>,
-}
-
-impl Again {
-    /// A frame without connection state.
-    pub fn untracked(stage: u32, frame: Frame) -> Again {
-        Again { stage, frame, md: Metadata::default(), origin: None, uncached: None }
-    }
 }
 
 /// What the tracker needs to know of a frame; `None` when it is not sane.

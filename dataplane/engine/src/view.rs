@@ -16,6 +16,7 @@ use sluice_flow::program::Ingress;
 use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
 use crate::encap::Outer;
+use crate::store::Store;
 use crate::track::{ct_words, state_words, write_state, CT_LEN};
 
 /// First stage that is not a device.
@@ -137,8 +138,20 @@ pub struct Views {
     /// The last one looked up: packets of one peer come in a row.
     last: Option<(Unwrapped, u32)>,
     /// Stages by outer headers under the present program: the search among all tunnels is for the first
-    /// packet of a peer. Stage 0, a device, stands for nothing.
-    resolved: Vec<(Outer, u32)>,
+    /// packet of a peer.
+    resolved: Vec<Resolved>,
+    /// Something was resolved under the present program.
+    any_resolved: bool,
+}
+
+/// What outer headers mean.
+#[derive(Clone, Copy, Debug, Default)]
+struct Resolved {
+    outer: Outer,
+    /// Where what is inside goes on; 0, a device, stands for nothing.
+    stage: u32,
+    /// The verdict that asked to take the headers off, 0 for none, and its tag.
+    by: (u32, u64),
 }
 
 impl Views {
@@ -153,8 +166,7 @@ impl Views {
 
     /// Computes all masks anew for a program.
     pub fn refresh(&mut self, program: &Program, devices: usize) {
-        self.resolved.clear();
-        self.resolved.resize(RESOLVED, (Outer::default(), 0));
+        self.forget_resolved();
         let nothing = Arc::new(Key::ZERO);
         self.devices = (0..devices)
             .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), nothing.clone()))
@@ -170,17 +182,38 @@ impl Views {
         }
     }
 
-    /// The stage that packets with these outer headers had last, if the program has not changed since.
+    /// The stage that packets with these outer headers had last, if the program has not changed since and the
+    /// same verdict asks.
     #[inline]
-    pub fn resolved(&self, outer: &Outer) -> Option<u32> {
-        self.resolved.get(place(outer)).filter(|(known, stage)| *stage != 0 && known == outer).map(|(_, stage)| *stage)
+    pub fn resolved(&self, outer: &Outer, by: (u32, u64)) -> Option<u32> {
+        self.resolved.get(place(outer)).filter(|r| r.stage != 0 && r.outer == *outer && r.by == by).map(|r| r.stage)
+    }
+
+    /// The same, with the verdict, for a packet that was not classified: if that verdict is what it was.
+    #[inline(always)]
+    pub fn known(&self, outer: &Outer, store: &Store) -> Option<(u32, u32)> {
+        let r = self.resolved.get(place(outer)).filter(|r| r.stage != 0 && r.outer == *outer)?;
+        (r.by.0 != 0 && store.tag(r.by.0) == r.by.1).then_some((r.stage, r.by.0))
+    }
+
+    /// May [`Views::known`] know anything?
+    pub fn has_resolved(&self) -> bool {
+        self.any_resolved
     }
 
     /// Remembers a stage in place of what was there.
-    pub fn resolve(&mut self, outer: Outer, stage: u32) {
+    pub fn resolve(&mut self, outer: Outer, stage: u32, by: (u32, u64)) {
         if let Some(at) = self.resolved.get_mut(place(&outer)) {
-            *at = (outer, stage);
+            *at = Resolved { outer, stage, by };
+            self.any_resolved = true;
         }
+    }
+
+    /// Forgets what outer headers mean.
+    fn forget_resolved(&mut self) {
+        self.resolved.clear();
+        self.resolved.resize(RESOLVED, Resolved::default());
+        self.any_resolved = false;
     }
 
     /// Are there so many tunnel peers that the next batches may not find room?
@@ -195,7 +228,7 @@ impl Views {
         self.tracked.clear();
         self.masks.clear();
         self.last = None;
-        self.resolved.fill((Outer::default(), 0));
+        self.forget_resolved();
     }
 
     /// Number of the view for an unwrapped packet; `None` when there are too many.
@@ -275,6 +308,7 @@ fn place(outer: &Outer) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluice_flow::{Op, Verdict};
 
     #[test]
     fn a_stage_is_remembered_until_peers_or_program_change() {
@@ -283,12 +317,28 @@ mod tests {
         let mut views = Views::default();
         views.refresh(&program, 1);
         for forget in [Views::forget_continuations, |v: &mut Views| v.refresh(&Program::new(), 1)] {
-            assert_eq!(views.resolved(&outer), None);
-            views.resolve(outer, FIRST_CONTINUATION);
-            assert_eq!(views.resolved(&outer), Some(FIRST_CONTINUATION));
-            assert_eq!(views.resolved(&Outer { vni: 4, ..outer }), None);
+            assert_eq!(views.resolved(&outer, (0, 0)), None);
+            views.resolve(outer, FIRST_CONTINUATION, (0, 0));
+            assert_eq!(views.resolved(&outer, (0, 0)), Some(FIRST_CONTINUATION));
+            assert_eq!(views.resolved(&outer, (1, 0)), None);
+            assert_eq!(views.resolved(&Outer { vni: 4, ..outer }, (0, 0)), None);
             forget(&mut views);
         }
-        assert_eq!(views.resolved(&outer), None);
+        assert_eq!(views.resolved(&outer, (0, 0)), None);
+    }
+
+    #[test]
+    fn outer_headers_are_known_while_the_verdict_that_takes_them_off_is_what_it_was() {
+        let outer = Outer { src: 1, dst: 2, dst_port: 4789, vni: 3, gbp: (0, 0) };
+        let mut views = Views::default();
+        views.refresh(&Program::new(), 1);
+        let mut store = Store::default();
+        let verdict = Verdict { ops: Box::new([Op::Decap]), ..Verdict::default() };
+        let id = store.intern(verdict.clone(), false, 1);
+        views.resolve(outer, FIRST_CONTINUATION, (id, store.tag(id)));
+        assert_eq!(views.known(&outer, &store), Some((FIRST_CONTINUATION, id)));
+        store.release(id);
+        assert_eq!(store.intern(Verdict { ops: Box::new([Op::Output(1)]), ..verdict }, false, 1), id);
+        assert_eq!(views.known(&outer, &store), None);
     }
 }

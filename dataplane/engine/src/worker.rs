@@ -3,39 +3,35 @@
 //! Invariant: between two calls no frame is in flight: all are home, queued in a port, or gone.
 //! Deliberately does not know: threads, sleeping, where time comes from.
 
+mod batch;
 pub mod control;
 pub mod flows;
 mod judge;
+mod runs;
 
 use std::sync::Arc;
 
 use sluice_flow::action::{OfPort, Punt};
-use sluice_flow::ct::Continuation;
 use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
-use sluice_flow::key::NARROW_WORDS;
-use sluice_flow::{BridgeIdx, Op, Decider, DropReason, Key, PortIdx, Program, RuleId};
+use sluice_flow::{BridgeIdx, Decider, DropReason, Key, PortIdx, Program, RuleId};
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
-use sluice_wire::{Headers, PackedHeaders};
 
-use sluice_conntrack::{Metadata, Tracker};
+use sluice_conntrack::Tracker;
 
-use crate::apply::{Exits, Route};
+use crate::apply::Exits;
 use crate::classify::Caches;
-use crate::count::{Counters, PortCounters, RuleUse};
+use crate::count::{Counters, PortCounters};
 use crate::decide::Outbox;
 use crate::egress::{Egress, Losses};
 use crate::fair::{Fair, Work};
 use crate::police::Policer;
 use crate::store::Store;
-use crate::joined::{Carried, Way};
-use crate::track::Again;
+use crate::joined::Carried;
 use crate::view::Views;
-use crate::{track, BATCH};
+use crate::BATCH;
 
-/// Times that one frame may be unwrapped and classified anew.
-const AGAIN_MAX: usize = 8;
 /// Shortest frame that is looked at.
 const RUNT: usize = 14;
 
@@ -109,7 +105,7 @@ pub struct Worker {
     fair: Fair,
     now_ms: u64,
     received: Vec<Frame>,
-    batch: Batch,
+    batch: batch::Batch,
     trouble: Vec<(PortIdx, PortError)>,
     /// Verdicts that flows let go of during this batch.
     released: Vec<u32>,
@@ -120,19 +116,10 @@ pub struct Worker {
     pub(crate) tracked_as: usize,
     /// What the tracker said of each frame of the batch that resumes; empty for one from outside.
     carried: Vec<Carried>,
-    /// Some flow remembers its connection.
-    remembers: bool,
+    /// Room for frames that are sorted.
+    aside: Vec<Frame>,
     /// Room for the same of the batch that is being gathered.
     carrying: Vec<Carried>,
-}
-
-/// What the stations hand on for each frame of a batch.
-#[derive(Default)]
-struct Batch {
-    words: Vec<[u64; NARROW_WORDS]>,
-    headers: Vec<PackedHeaders>,
-    hashes: Vec<u64>,
-    verdicts: Vec<u32>,
 }
 
 impl Worker {
@@ -155,12 +142,12 @@ impl Worker {
             fair: Fair::default(),
             now_ms: 0,
             received: Vec::with_capacity(BATCH),
-            batch: Batch::default(),
+            batch: batch::Batch::default(),
             trouble: Vec::new(),
             released: Vec::new(),
             shaped: Vec::new(),
             carried: Vec::new(),
-            remembers: false,
+            aside: Vec::new(),
             carrying: Vec::new(),
         }
     }
@@ -199,6 +186,7 @@ impl Worker {
             let before = self.work_done();
             let mut frames = std::mem::take(&mut self.received);
             work += self.receive(device as PortIdx, &mut frames);
+            self.unwrap_known(device as u32, &mut frames);
             self.process(device as u32, &mut frames);
             self.received = frames;
             self.process_unwrapped();
@@ -232,14 +220,8 @@ impl Worker {
         self.exits.counters.received_bytes += bytes;
         if let Some(police) = &mut slot.police {
             police.fill(self.now_ms);
-            let all = frames.len();
-            for _ in 0..all {
-                // Those that pass go to the end, in their order.
-                let f = frames.remove(0);
-                match police.admits(f.len()) {
-                    true => frames.push(f),
-                    false => self.exits.drop(f, DropReason::Policed),
-                }
+            for f in part(frames, |f| police.admits(f.len())) {
+                self.exits.drop(f, DropReason::Policed);
             }
         }
         got
@@ -255,12 +237,9 @@ impl Worker {
             self.drop_runts(frames);
         }
         let mut batch = std::mem::take(&mut self.batch);
-        match self.views.get(stage).cloned() {
-            Some(view) => {
-                self.classify(&program, &view, frames, &mut batch);
-                self.apply(&program, stage, frames, &batch);
-            }
-            None => frames.drain(..).for_each(|f| self.exits.drop(f, DropReason::PortGone)),
+        match self.classify(&program, stage, frames, &mut batch) {
+            true => self.apply(&program, stage, frames, &batch),
+            false => frames.drain(..).for_each(|f| self.exits.drop(f, DropReason::PortGone)),
         }
         self.batch = batch;
         for verdict in self.released.drain(..) {
@@ -269,125 +248,9 @@ impl Worker {
     }
 
     fn drop_runts(&mut self, frames: &mut Vec<Frame>) {
-        if frames.iter().all(|f| f.head().len() >= RUNT) {
-            return;
+        for f in part(frames, |f| f.head().len() >= RUNT) {
+            self.exits.drop(f, DropReason::Runt);
         }
-        let all = std::mem::take(frames);
-        for f in all {
-            if f.head().len() < RUNT {
-                self.exits.drop(f, DropReason::Runt);
-            } else {
-                frames.push(f);
-            }
-        }
-    }
-
-    /// Executes verdicts, runs of the same one together.
-    fn apply(&mut self, program: &Arc<Program>, stage: u32, frames: &mut Vec<Frame>, b: &Batch) {
-        let (mut run, mut packets, mut bytes) = (0, 0, 0);
-        let mut simple = None;
-        let mut carried = std::mem::take(&mut self.carried);
-        for (i, ((frame, &verdict), headers)) in frames.drain(..).zip(&b.verdicts).zip(&b.headers).enumerate() {
-            if verdict != run {
-                self.store.count(run, packets, bytes, self.now_ms);
-                (run, packets, bytes) = (verdict, 0, 0);
-                simple = self.store.simple(verdict);
-            }
-            packets += 1;
-            bytes += frame.len() as u64;
-            let carries = carried.get_mut(i);
-            if let Some(c) = carries.as_ref().filter(|c| c.origin.is_some()) {
-                self.join(program, stage, verdict, &frame, c);
-            }
-            match simple {
-                Some(port) => self.exits.queue(port, frame),
-                None => self.execute(program, stage, verdict, frame, &headers.unpack(), carries),
-            }
-        }
-        self.store.count(run, packets, bytes, self.now_ms);
-        self.carried = carried;
-        self.carried.clear();
-    }
-
-    fn execute(
-        &mut self,
-        program: &Program,
-        stage: u32,
-        verdict: u32,
-        frame: Frame,
-        headers: &Headers,
-        carried: Option<&mut Carried>,
-    ) {
-        let Some(v) = self.store.verdict(verdict) else {
-            return self.exits.drop(frame, DropReason::NoOutput);
-        };
-        let (md, before) = carried.map_or((Metadata::default(), None), |c| (c.md, c.origin.as_deref()));
-        // A frame that resumed without a way to remember has none from here on either.
-        let may_join = before.is_some() || md.state == 0;
-        let way = (may_join && !self.store.hot(verdict).on_fdb && matches!(*v.ops, [Op::Track(_)])).then_some(Way { stage, verdict: v, before });
-        let (tracker, now_ms) = (&*self.tracker, self.now_ms);
-        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way };
-        self.exits.apply(frame, *headers, &v.ops, &mut route);
-    }
-
-    /// Classifies what was unwrapped, until nothing is or it was enough.
-    fn process_unwrapped(&mut self) {
-        for _ in 0..AGAIN_MAX {
-            if self.exits.again.is_empty() {
-                return;
-            }
-            let mut waiting = std::mem::take(&mut self.exits.again);
-            let mut frames = std::mem::take(&mut self.received);
-            let mut stage = 0;
-            let mut carried = std::mem::take(&mut self.carrying);
-            for (s, frame, carries, uncached) in waiting.drain(..).map(Again::split) {
-                if let Some(at) = uncached {
-                    self.resume_uncached(&at, frame, carries.md);
-                    continue;
-                }
-                if s != stage || frames.len() >= BATCH {
-                    self.process_carried(stage, &mut frames, &mut carried);
-                    stage = s;
-                }
-                frames.push(frame);
-                carried.push(carries);
-            }
-            self.process_carried(stage, &mut frames, &mut carried);
-            self.carrying = carried;
-            self.received = frames;
-            if self.exits.again.is_empty() {
-                self.exits.again = waiting;
-            }
-        }
-        for a in std::mem::take(&mut self.exits.again) {
-            self.exits.drop(a.frame, DropReason::TooDeep);
-        }
-    }
-
-    fn process_carried(&mut self, stage: u32, frames: &mut Vec<Frame>, carried: &mut Vec<Carried>) {
-        // Only frames that the tracker saw have anything to carry; others may be runts.
-        if carried.iter().any(|c| c.md.state != 0) {
-            std::mem::swap(&mut self.carried, carried);
-        }
-        carried.clear();
-        self.process(stage, frames);
-        self.carried.clear();
-    }
-
-    /// Decides for one packet that resumes where no stage was left.
-    fn resume_uncached(&mut self, at: &Continuation, frame: Frame, md: Metadata) {
-        let program = self.program.clone();
-        let mut key = at.key();
-        track::write_state(&mut key, &md);
-        let headers = crate::parse::fill(&frame, &mut key);
-        let decision = self.decider.go_on(&program, at, &key, self.now_ms);
-        self.exits.counters.misses += 1;
-        self.outbox.extend(decision.events);
-        let used = RuleUse { packets: 1, bytes: frame.len() as u64, last_ms: self.now_ms };
-        self.store.count_once(&decision.verdict, used);
-        let (now_ms, tracker) = (self.now_ms, &*self.tracker);
-        let mut route = Route { program: &program, views: &mut self.views, drop: decision.verdict.drop, now_ms, tracker, md, way: None };
-        self.exits.apply(frame, headers, &decision.verdict.ops, &mut route);
     }
 
     /// Hands every queue to its device.
@@ -458,6 +321,20 @@ impl Slot {
         }
         self.port.close(pool);
     }
+}
+
+/// Keeps the frames that `keeps` wants, in their order; the others come out.
+fn part<'a>(frames: &'a mut Vec<Frame>, mut keeps: impl FnMut(&Frame) -> bool) -> std::vec::Drain<'a, Frame> {
+    let mut kept = 0;
+    for at in 0..frames.len() {
+        if frames.get(at).is_some_and(&mut keeps) {
+            if kept != at {
+                frames.swap(kept, at);
+            }
+            kept += 1;
+        }
+    }
+    frames.drain(kept..)
 }
 
 /// What a port, or completing a frame for one, calls a reason.

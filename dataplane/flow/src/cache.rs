@@ -253,6 +253,14 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         true
     }
 
+    /// Forgets the flow with this key; its verdict, where there is one.
+    pub fn take(&mut self, hash: u64, key: &[u64; K]) -> Option<u32> {
+        let slot = self.find(hash, key)?;
+        let verdict = self.flow(slot).verdict;
+        self.remove(slot);
+        Some(verdict)
+    }
+
     /// Forgets the flow at a place that [`FlowCache::find`] gave.
     pub fn remove(&mut self, slot: usize) {
         if let Some(e) = self.entry_mut(slot) {
@@ -278,12 +286,11 @@ mod tests {
         let (k, h) = ([1, 2, 3, 4, 5], Seeds::FIXED.hash5(&[1, 2, 3, 4, 5]));
         assert_eq!(c.find(h, &k), None);
         assert_eq!(c.insert(h, &k, flow(42)), Displaced::Nothing);
-        let at = c.find(h, &k).unwrap();
-        assert_eq!(c.flow(at), flow(42));
+        assert_eq!(c.find(h, &k).map(|at| c.flow(at)), Some(flow(42)));
         assert_eq!(c.insert(h, &k, flow(43)), Displaced::Flow { verdict: 42 });
         assert_eq!(c.len(), 1);
-        c.remove(at);
-        assert_eq!(c.find(h, &k), None);
+        assert_eq!((c.take(h, &k), c.take(h, &k)), (Some(43), None));
+        assert_eq!((c.len(), c.find(h, &k)), (0, None));
     }
 
     #[test]

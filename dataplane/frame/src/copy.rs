@@ -6,6 +6,27 @@
 
 use crate::{Frame, Pool};
 
+/// Copies bytes between slices of one length. Short frames are most frames: a call to copy them costs more
+/// than to copy their beginning and their end, which may overlap.
+#[inline(always)]
+pub(crate) fn copy_bytes(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        32..=64 => copy_ends::<32>(to, from),
+        65..=128 => copy_ends::<64>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+#[inline(always)]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(a), Some(b)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *a = *b;
+    }
+    if let (Some(a), Some(b)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *a = *b;
+    }
+}
+
 impl Pool {
     /// A new frame with these bytes, in several segments where one chunk is too small.
     /// `None` when the pool has too few chunks left.

@@ -11,7 +11,7 @@ mod pool;
 mod words;
 
 pub use pool::{Pool, PoolError, Region};
-pub use words::Words;
+pub use words::{SharedWords, Words};
 
 use std::ptr::NonNull;
 
@@ -233,7 +233,7 @@ impl Frame {
             return false;
         }
         self.at_mut().len = bytes.len() as u32;
-        self.head_mut().copy_from_slice(bytes);
+        copy::copy_bytes(self.head_mut(), bytes);
         true
     }
 

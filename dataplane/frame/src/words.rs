@@ -8,6 +8,7 @@
 use std::alloc::{handle_alloc_error, Layout};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 const HUGE: usize = 2 << 20;
 
@@ -87,6 +88,28 @@ impl std::fmt::Debug for Words {
     }
 }
 
+/// The same for words that several threads read while one of them writes.
+#[derive(Debug)]
+pub struct SharedWords(Words);
+
+impl SharedWords {
+    /// `len` zeroed words, as [`Words::zeroed`].
+    pub fn zeroed(len: usize) -> SharedWords {
+        SharedWords(Words::zeroed(len))
+    }
+}
+
+impl Deref for SharedWords {
+    type Target = [AtomicU64];
+
+    #[inline(always)]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `len` zeroed or written words from `start` on, aligned to a page, owned by `self`, and
+        // nothing but these atomics ever reads or writes them.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +124,18 @@ mod tests {
             words.iter_mut().enumerate().for_each(|(i, w)| *w = i as u64);
             assert!(words.iter().enumerate().all(|(i, w)| *w == i as u64));
         }
+    }
+
+    #[test]
+    fn what_one_thread_stores_another_one_reads() {
+        use std::sync::atomic::Ordering::{Acquire, Release};
+        let words = SharedWords::zeroed(100);
+        std::thread::scope(|s| {
+            s.spawn(|| words.iter().enumerate().for_each(|(i, w)| w.store(i as u64 + 1, Release)));
+            while words.last().is_some_and(|w| w.load(Acquire) == 0) {
+                std::hint::spin_loop();
+            }
+        });
+        assert!(words.iter().enumerate().all(|(i, w)| w.load(Acquire) == i as u64 + 1));
     }
 }

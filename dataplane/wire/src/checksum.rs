@@ -17,10 +17,17 @@ const BLOCK: usize = 64;
 /// Parts of one datagram may be summed apart if every part but the last has an even length.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
+    u64::from(u16::from_be(fold(native_sum(bytes))))
+}
+
+/// As [`sum`], of words in the processor's own byte order: folded, its bytes may have to be swapped.
+///
+/// Whoever verifies a checksum need not swap: all ones are all ones in any order.
+#[inline]
+pub fn native_sum(bytes: &[u8]) -> u64 {
     // The sum does not depend on the byte order but for a swap of its halves (RFC 1071, section 2), and
     // 2^16 = 1 modulo 0xffff: so native words of any width add up to the same sum once folded.
-    let mut total = 0;
-    let mut rest = bytes;
+    let (mut total, mut rest) = (0, bytes);
     while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
         total = add(total, block_sum(block));
         rest = behind;
@@ -29,7 +36,7 @@ pub fn sum(bytes: &[u8]) -> u64 {
         total = add(total, u64::from_ne_bytes(*word));
         rest = behind;
     }
-    u64::from(u16::from_be(fold(add(total, tail_sum(rest)))))
+    add(total, tail_sum(rest))
 }
 
 /// Sixteen 32-bit words, which cannot overflow 64 bits.
@@ -39,19 +46,19 @@ fn block_sum(block: &[u8; BLOCK]) -> u64 {
     words.map(|word| u64::from(u32::from_ne_bytes(*word))).sum()
 }
 
-/// Up to seven bytes, as one word that ends in zeros.
+/// Up to seven bytes, of which a last odd one counts as the high byte of a big-endian word.
 #[inline(always)]
 fn tail_sum(tail: &[u8]) -> u64 {
-    u64::from_ne_bytes(match *tail {
-        [a, b, c, d, e, f, g, ..] => [a, b, c, d, e, f, g, 0],
-        [a, b, c, d, e, f] => [a, b, c, d, e, f, 0, 0],
-        [a, b, c, d, e] => [a, b, c, d, e, 0, 0, 0],
-        [a, b, c, d] => [a, b, c, d, 0, 0, 0, 0],
-        [a, b, c] => [a, b, c, 0, 0, 0, 0, 0],
-        [a, b] => [a, b, 0, 0, 0, 0, 0, 0],
-        [a] => [a, 0, 0, 0, 0, 0, 0, 0],
-        [] => return 0,
-    })
+    let (mut total, mut rest) = (0, tail);
+    if let Some((four, behind)) = rest.split_first_chunk() {
+        total += u64::from(u32::from_ne_bytes(*four));
+        rest = behind;
+    }
+    if let Some((two, behind)) = rest.split_first_chunk() {
+        total += u64::from(u16::from_ne_bytes(*two));
+        rest = behind;
+    }
+    total + rest.first().map_or(0, |last| u64::from(u16::from_ne_bytes([*last, 0])))
 }
 
 /// The sum of two sums.
@@ -63,13 +70,11 @@ pub const fn add(a: u64, b: u64) -> u64 {
 }
 
 /// The sum folded to 16 bits (not complemented).
-#[inline]
+#[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    sum as u16
+    // A sum and its exchanged halves: the upper half of the total has the carry of the lower one in it.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The checksum to write for a sum over everything with the checksum field as zero.

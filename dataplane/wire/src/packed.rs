@@ -52,6 +52,42 @@ impl PackedHeaders {
         }
     }
 
+    /// Where the network header is.
+    #[inline(always)]
+    pub fn l3(self) -> usize {
+        (self.low >> 48) as usize
+    }
+
+    /// Where the transport header is; 0 for none.
+    #[inline(always)]
+    pub fn l4(self) -> usize {
+        self.high as usize & 0xffff
+    }
+
+    /// Where the transport's payload is.
+    #[inline(always)]
+    pub fn payload(self) -> usize {
+        (self.high >> 16) as usize & 0xffff
+    }
+
+    /// End of the datagram.
+    #[inline(always)]
+    pub fn end(self) -> usize {
+        (self.low & (VLAN - 1)) as usize
+    }
+
+    /// Of TCP or UDP over IPv4 that is no fragment: is it TCP? `None` for any other frame.
+    #[inline(always)]
+    pub fn is_plain_tcp(self) -> Option<bool> {
+        const TCP: u64 = (Net::Ipv4 as u64) << 2 | (Transport::Tcp as u64) << 5;
+        const UDP: u64 = (Net::Ipv4 as u64) << 2 | (Transport::Udp as u64) << 5;
+        match self.high >> 56 {
+            TCP => Some(true),
+            UDP => Some(false),
+            _ => None,
+        }
+    }
+
     /// What the network header is.
     #[inline]
     pub fn net(self) -> Net {
@@ -102,7 +138,7 @@ mod tests {
             Transport::Igmp,
         ];
         for (i, net) in nets.into_iter().enumerate() {
-            for (j, transport) in kinds.into_iter().enumerate() {
+            for (j, kind) in kinds.into_iter().enumerate() {
                 let h = Headers {
                     more_tags: 0,
                     end: 65_599 + i as u32,
@@ -112,13 +148,16 @@ mod tests {
                     payload: 0xffff,
                     eth_type: 0x86dd,
                     proto: 0xfd,
-                    frag: (i % 4) as u8,
+                    frag: (i + 3) as u8 % 4,
                     vlan: j % 2 == 0,
                     net,
-                    transport,
+                    transport: kind,
                 };
                 let p = PackedHeaders::from(h);
                 assert_eq!(p.unpack(), h);
+                assert_eq!((p.l3(), p.l4(), p.payload(), p.end()), (h.l3.into(), h.l4.into(), h.payload.into(), h.end as usize));
+                let plain = h.net == Net::Ipv4 && h.frag == 0 && matches!(kind, Transport::Tcp | Transport::Udp);
+                assert_eq!(p.is_plain_tcp(), plain.then_some(kind == Transport::Tcp));
                 assert_eq!(p.has_wide_fields(), h.mpls != 0 || !matches!(h.net, Net::Ipv4 | Net::Opaque));
             }
         }

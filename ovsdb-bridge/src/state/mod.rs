@@ -45,13 +45,13 @@ pub struct Workers {
     pub count: u16,
     /// Where they are pinned, one CPU each; empty for no pinning.
     pub cpus: Vec<u16>,
-    /// Entries of each worker's flow cache.
+    /// Most entries of each worker's flow cache, which grows with the flows.
     pub cache_entries: u32,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Workers { count: 1, cpus: Vec::new(), cache_entries: 1 << 17 }
+        Workers { count: 1, cpus: Vec::new(), cache_entries: 1 << 22 }
     }
 }
 

@@ -1,10 +1,11 @@
 //! A verdict for each frame of a batch: from the cache where it holds, decided where it does not.
 //!
+//! A batch goes through in passes, each of which asks for the memory that the next one reads: words and
+//! hashes; flows; connections that flows remember. What is left then is decided one by one.
 //! Invariant: ids of verdicts in a batch stay valid until the batch was applied.
 
 use std::sync::Arc;
 
-use sluice_conntrack::Tuple;
 use sluice_flow::cache::{Displaced, Flow};
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::prefetch::prefetch;
@@ -12,52 +13,88 @@ use sluice_flow::Program;
 use sluice_frame::Frame;
 use sluice_wire::PackedHeaders;
 
-use super::{Batch, Worker};
-use crate::classify::{look_up, Found, Now};
+use super::batch::{Batch, OTHERWISE};
+use super::Worker;
+use crate::classify::{good, look_up, Caches, Found, Now};
 use crate::joined::{self, Carried};
+use crate::steady::still_holds;
+use crate::store::{Plan, Store};
 use crate::view::{Entry, View, Width};
-use crate::{decide, parse, track};
+use crate::{decide, parse};
+
+/// What looking up a whole batch left to be done.
+struct Left {
+    /// Frames without a verdict.
+    unknown: usize,
+    /// Some flow remembers a connection.
+    tracked: bool,
+}
 
 impl Worker {
-    /// Fills the batch: words, headers and a verdict for each frame.
-    pub(super) fn classify(&mut self, program: &Arc<Program>, view: &View, frames: &[Frame], b: &mut Batch) {
-        b.words.clear();
-        b.headers.clear();
-        b.hashes.clear();
-        b.verdicts.clear();
+    /// Fills the batch: words, headers and a verdict for each frame; false where no look-up starts at this stage.
+    pub(super) fn classify(&mut self, program: &Arc<Program>, stage: u32, frames: &[Frame], b: &mut Batch) -> bool {
+        let Some(view) = self.views.get(stage) else { return false };
+        b.fit(frames.len());
         if view.width == Width::Nothing {
-            return self.classify_alike(program, view, frames, b);
+            let view = view.clone();
+            self.classify_alike(program, &view, frames, b);
+            return true;
         }
-        for f in frames {
-            let (words, headers) = parse::narrow(f, view);
-            let hash = self.caches.narrow.hash(&words);
-            self.caches.narrow.prefetch(hash);
-            b.words.push(words);
-            b.headers.push(headers);
-            b.hashes.push(hash);
+        parse_all(&self.caches, view, frames, b);
+        let mut left = find_all(&self.caches, &self.store, view.width == Width::Wide, frames.len(), b);
+        self.exits.counters.hits += (frames.len() - left.unknown) as u64;
+        if left.tracked {
+            left.unknown += self.judge_connections(frames, b);
         }
-        if self.remembers {
-            self.bring_connections(b);
+        if left.unknown != 0 {
+            let view = view.clone();
+            self.settle(program, &view, frames, b);
         }
+        true
+    }
+
+    /// Flows that remember their connection: does the tracker still say the same of these packets? Tells of how many not.
+    fn judge_connections(&self, frames: &[Frame], b: &mut Batch) -> usize {
+        let n = frames.len();
+        let (words, headers, verdicts, connections) = (&b.words[..n], &b.headers[..n], &b.verdicts[..n], &mut b.connections[..n]);
+        for connection in &*connections {
+            if let Some(line) = connection.checked_sub(1).and_then(|id| self.tracker.line(id)) {
+                prefetch(line);
+            }
+        }
+        let (mut otherwise, mut run, mut expected) = (0, 0, None);
         for (i, f) in frames.iter().enumerate() {
+            if verdicts[i] != run {
+                run = verdicts[i];
+                expected = self.store.verdict(run).and_then(|v| v.expected.as_deref());
+            }
+            let Some(expected) = expected.filter(|_| connections[i] != 0) else { continue };
+            if !still_holds(&self.tracker, connections[i] - 1, expected, f, headers[i], &words[i], self.now_ms) {
+                connections[i] = OTHERWISE;
+                otherwise += 1;
+            }
+        }
+        otherwise
+    }
+
+    /// Frames whose verdict the first look did not give.
+    #[inline(never)]
+    fn settle(&mut self, program: &Arc<Program>, view: &View, frames: &[Frame], b: &mut Batch) {
+        for (i, f) in frames.iter().enumerate() {
+            let (Some(&verdict), Some(&connection)) = (b.verdicts.get(i), b.connections.get(i)) else { break };
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
-            let verdict = if view.width == Width::Wide && headers.has_wide_fields() {
+            let settled = if connection == OTHERWISE {
+                self.otherwise(program, verdict)
+            } else if verdict != 0 {
+                continue;
+            } else if view.width == Width::Wide && headers.has_wide_fields() {
                 let key = parse::wide(f, &headers.unpack(), words, view);
                 self.judge_wide(program, view, f, *headers, &key)
             } else {
                 self.judge(program, view, f, *headers, words, hash)
             };
-            b.verdicts.push(verdict);
-        }
-    }
-
-    /// Starts loading the connections that the batch's flows remember.
-    fn bring_connections(&self, b: &Batch) {
-        for (words, &hash) in b.words.iter().zip(&b.hashes) {
-            let Some(place) = self.caches.narrow.find(hash, words) else { continue };
-            let connection = self.caches.narrow.flow(place).connection;
-            if let Some(line) = connection.checked_sub(1).and_then(|id| self.tracker.line(id)) {
-                prefetch(line);
+            if let Some(verdict) = b.verdicts.get_mut(i) {
+                *verdict = settled;
             }
         }
     }
@@ -70,15 +107,15 @@ impl Worker {
         let Some(first) = frames.first() else { return };
         let parsed = sluice_wire::parse_part(first.head(), first.len()).into();
         let verdict = self.judge(program, view, first, parsed, &words, hash);
-        let simple = self.store.simple(verdict).is_some();
         self.exits.counters.hits += frames.len() as u64 - 1;
-        for f in frames {
-            b.verdicts.push(verdict);
-            b.headers.push(if simple { PackedHeaders::default() } else { sluice_wire::parse_part(f.head(), f.len()).into() });
+        b.verdicts.iter_mut().take(frames.len()).for_each(|v| *v = verdict);
+        if !matches!(self.store.plan(verdict), Plan::Send(_)) {
+            for (f, headers) in frames.iter().zip(&mut b.headers) {
+                *headers = parse::headers(f);
+            }
         }
     }
 
-    #[inline(always)]
     fn judge(
         &mut self,
         program: &Arc<Program>,
@@ -89,24 +126,13 @@ impl Worker {
         hash: u64,
     ) -> u32 {
         let now = Now { program, versions: &self.versions, second: (self.now_ms / 1000) as u32 };
-        match look_up(&mut self.caches.narrow, hash, key, &self.store, &now) {
-            Found::Good(verdict, 0) => {
-                self.exits.counters.hits += 1;
-                verdict
-            }
-            Found::Good(verdict, connection) => {
-                self.exits.counters.hits += 1;
-                self.judge_tracked(program, f, headers, verdict, connection)
-            }
-            Found::EffectsDue(verdict, connection) if !self.effects(program, verdict, f) => {
-                self.exits.counters.hits += 1;
-                match connection {
-                    0 => verdict,
-                    _ => self.judge_tracked(program, f, headers, verdict, connection),
-                }
-            }
-            _ => self.miss_narrow(program, view, f, key),
+        let found = look_up(&mut self.caches.narrow, hash, key, &self.store, &now);
+        if let Some(verdict) = self.judge_found(program, f, headers, key, found) {
+            return verdict;
         }
+        let decision = self.miss(program, view, f);
+        let second = (self.now_ms / 1000) as u32;
+        decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released)
     }
 
     fn judge_wide(
@@ -119,41 +145,42 @@ impl Worker {
     ) -> u32 {
         let now = Now { program, versions: &self.versions, second: (self.now_ms / 1000) as u32 };
         let hash = self.caches.wide.hash(key);
-        match look_up(&mut self.caches.wide, hash, key, &self.store, &now) {
-            Found::Good(verdict, 0) => {
-                self.exits.counters.hits += 1;
-                verdict
-            }
-            Found::Good(verdict, connection) => {
-                self.exits.counters.hits += 1;
-                self.judge_tracked(program, f, headers, verdict, connection)
-            }
-            Found::EffectsDue(verdict, connection) if !self.effects(program, verdict, f) => {
-                self.exits.counters.hits += 1;
-                match connection {
-                    0 => verdict,
-                    _ => self.judge_tracked(program, f, headers, verdict, connection),
-                }
-            }
-            _ => {
-                let decision = self.miss(program, view, f);
-                let second = (self.now_ms / 1000) as u32;
-                decide::remember(&mut self.caches.wide, &mut self.store, key, decision, program.epoch(), second, &mut self.released)
-            }
+        let found = look_up(&mut self.caches.wide, hash, key, &self.store, &now);
+        let narrow = key.first_chunk().unwrap_or(&[0; NARROW_WORDS]);
+        if let Some(verdict) = self.judge_found(program, f, headers, narrow, found) {
+            return verdict;
+        }
+        let decision = self.miss(program, view, f);
+        let second = (self.now_ms / 1000) as u32;
+        decide::remember(&mut self.caches.wide, &mut self.store, key, decision, program.epoch(), second, &mut self.released)
+    }
+
+    /// The verdict of a flow that was found, unless it must be decided again.
+    fn judge_found(
+        &mut self,
+        program: &Program,
+        f: &Frame,
+        headers: PackedHeaders,
+        words: &[u64; NARROW_WORDS],
+        found: Found,
+    ) -> Option<u32> {
+        let (verdict, connection) = match found {
+            Found::Good(verdict, connection) => (verdict, connection),
+            Found::EffectsDue(verdict, connection) if !self.effects(program, verdict, f) => (verdict, connection),
+            _ => return None,
+        };
+        self.exits.counters.hits += 1;
+        let expected = self.store.verdict(verdict).and_then(|v| v.expected.as_deref()).filter(|_| connection != 0);
+        let Some(expected) = expected else { return Some(verdict) };
+        match still_holds(&self.tracker, connection - 1, expected, f, headers, words, self.now_ms) {
+            true => Some(verdict),
+            false => Some(self.otherwise(program, verdict)),
         }
     }
 
-    /// A flow that remembers its connection: does the tracker still say the same of this packet?
-    fn judge_tracked(&mut self, program: &Program, f: &Frame, headers: PackedHeaders, verdict: u32, connection: u32) -> u32 {
+    /// The verdict that a tracked flow's packet has when the tracker says something else of it.
+    fn otherwise(&mut self, program: &Program, verdict: u32) -> u32 {
         let Some(expected) = self.store.verdict(verdict).and_then(|v| v.expected.as_ref()) else { return verdict };
-        let seen = track::see(f, &headers.unpack());
-        let judged = seen.and_then(|seen| {
-            let tuple = Tuple { zone: expected.zone, ..seen.tuple };
-            self.tracker.steady(connection - 1, &tuple, &seen, self.now_ms)
-        });
-        if judged.is_some_and(|s| joined::holds(expected, &s)) {
-            return verdict;
-        }
         let otherwise = expected.otherwise.clone();
         let id = self.store.intern_shared(&otherwise, program.epoch());
         self.released.push(id);
@@ -164,7 +191,8 @@ impl Worker {
     pub(super) fn join(&mut self, program: &Arc<Program>, stage: u32, verdict: u32, f: &Frame, carried: &Carried) {
         let Some(origin) = carried.origin.as_deref() else { return };
         let Some(last) = self.store.verdict(verdict).filter(|v| !joined::tracks(&v.ops) && v.expected.is_none()) else { return };
-        let Some((here, first)) = self.views.get(stage).zip(self.views.get(origin.stage)) else { return };
+        let Some((&begin, further)) = origin.stages.split_first() else { return };
+        let Some((here, first)) = self.views.get(stage).zip(self.views.get(begin)) else { return };
         let Entry::Resume(at) = &here.entry else { return };
         let Some(matters) = program.bridge(at.bridge).map(|b| *b.key_set()) else { return };
         let Some(whole) = joined::join(&origin.chain, last, &carried.md, &matters) else { return };
@@ -174,7 +202,6 @@ impl Worker {
             .then(|| parse::wide(f, &headers.unpack(), &words, first));
         let (epoch, second) = (program.epoch(), (self.now_ms / 1000) as u32);
         let id = self.store.intern(whole, deps.0 != 0, epoch);
-        self.remembers = true;
         let flow = Flow {
             verdict: id,
             epoch: epoch as u32,
@@ -190,6 +217,20 @@ impl Worker {
         if let Displaced::Flow { verdict } = displaced {
             self.released.push(verdict);
         }
+        further.iter().chain([&stage]).for_each(|s| self.forget(*s, f));
+    }
+
+    /// Forgets a frame's flow at a stage between: the joined one stands for it, and its place is another flow's.
+    fn forget(&mut self, stage: u32, f: &Frame) {
+        let Some(view) = self.views.get(stage) else { return };
+        let (words, headers) = parse::narrow(f, view);
+        let verdict = if view.width == Width::Wide && headers.has_wide_fields() {
+            let key = parse::wide(f, &headers.unpack(), &words, view);
+            self.caches.wide.take(self.caches.wide.hash(&key), &key)
+        } else {
+            self.caches.narrow.take(self.caches.narrow.hash(&words), &words)
+        };
+        self.released.extend(verdict);
     }
 
     /// Learned addresses that a frame's flow depends on, where it is cached under this verdict.
@@ -209,13 +250,6 @@ impl Worker {
         (flow.verdict == verdict).then_some((flow.deps, flow.deps_version))
     }
 
-    #[inline(never)]
-    fn miss_narrow(&mut self, program: &Arc<Program>, view: &View, f: &Frame, key: &[u64; NARROW_WORDS]) -> u32 {
-        let decision = self.miss(program, view, f);
-        let second = (self.now_ms / 1000) as u32;
-        decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released)
-    }
-
     fn miss(&mut self, program: &Program, view: &View, f: &Frame) -> sluice_flow::Decision {
         self.exits.counters.misses += 1;
         let key = parse::full(f, view);
@@ -228,4 +262,32 @@ impl Worker {
         let source = f.head().get(6..12).map_or(0, |b| b.iter().fold(0, |v, x| v << 8 | u64::from(*x)));
         decide::run_effects(program, v, source, self.now_ms)
     }
+}
+
+/// Words, headers and hashes of all frames; starts loading their flows.
+fn parse_all(caches: &Caches, view: &View, frames: &[Frame], b: &mut Batch) {
+    let n = frames.len();
+    let (words, headers, hashes) = (&mut b.words[..n], &mut b.headers[..n], &mut b.hashes[..n]);
+    for (i, f) in frames.iter().enumerate() {
+        (words[i], headers[i]) = parse::narrow(f, view);
+        hashes[i] = caches.narrow.hash(&words[i]);
+        caches.narrow.prefetch(hashes[i]);
+    }
+}
+
+/// Verdicts and connections of all flows that are known and need no closer look.
+fn find_all(caches: &Caches, store: &Store, wide: bool, n: usize, b: &mut Batch) -> Left {
+    let (mut unknown, mut tracked) = (0, 0);
+    let (words, headers, hashes) = (&b.words[..n], &b.headers[..n], &b.hashes[..n]);
+    let (verdicts, connections) = (&mut b.verdicts[..n], &mut b.connections[..n]);
+    for i in 0..n {
+        let found = match wide && headers[i].has_wide_fields() {
+            false => good(&caches.narrow, hashes[i], &words[i], store),
+            true => None,
+        };
+        (verdicts[i], connections[i]) = found.unwrap_or((0, 0));
+        unknown += usize::from(verdicts[i] == 0);
+        tracked |= connections[i];
+    }
+    Left { unknown, tracked: tracked != 0 }
 }

@@ -159,21 +159,11 @@ impl PcapPort {
         }
     }
 
-    #[inline]
-    fn next_frame(&mut self) -> Option<&[u8]> {
-        if self.rounds_left == Some(0) {
-            return None;
-        }
-        self.store.get(self.at)
-    }
-
-    fn advance(&mut self) {
-        self.at += 1;
-        if self.at == self.store.ends.len() {
-            self.at = 0;
-            if let Some(n) = &mut self.rounds_left {
-                *n -= 1;
-            }
+    /// The place behind the last frame: the first one again, one round later.
+    fn wrap_around(&mut self) {
+        self.at = 0;
+        if let Some(n) = &mut self.rounds_left {
+            *n -= 1;
         }
     }
 }
@@ -210,15 +200,20 @@ impl Port for PcapPort {
     }
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {
-        let mut n = 0;
-        while n < max {
+        let (mut n, mut bytes) = (0, 0);
+        while n < max && self.rounds_left != Some(0) {
             // Frames that find no memory wait, as they would in a device's ring.
-            let Some(frame) = self.next_frame().and_then(|bytes| pool.copy_in(bytes)) else { break };
-            self.stats.count_rx(frame.len());
+            let Some(frame) = self.store.get(self.at).and_then(|b| pool.copy_in(b)) else { break };
+            bytes += frame.len() as u64;
             out.push(frame);
-            self.advance();
             n += 1;
+            self.at += 1;
+            if self.at == self.store.ends.len() {
+                self.wrap_around();
+            }
         }
+        self.stats.rx_packets += n as u64;
+        self.stats.rx_bytes += bytes;
         Ok(n)
     }
 
