@@ -33,6 +33,7 @@ CELLS = (
     ("Neutron, first packets", "plain", "neutron", "vary=4000000"),
     ("VXLAN encap", "encap", "encap", PLAIN),
     ("VXLAN decap", "decap", "decap", TUNNELLED),
+    ("Connections, Neutron tables", "stateful", "neutron-ct", PLAIN),
 )
 
 

@@ -1,16 +1,20 @@
 """The cells of the comparison: what is measured, in which order.
 
-Add a cell by adding a row; rules lie in `../rules`, captures are written by the program `inputs`.
+Add a cell by adding a row; rules lie in `../rules` or are written with the captures by the program `inputs`.
 """
 
+import os
 from dataclasses import dataclass
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 FLOWS = (1, 1_000, 10_000, 100_000, 1_000_000)
 # More flows than this OVS-DPDK cannot be fed from memory: its buffers end at 262,144.
 PEER_FLOWS_MAX = 200_000
 # Without the checksum that a wire adds.
-SMALL = 60
-LARGE = 1514
+SMALL, MIDDLE, LARGE = 60, 508, 1514
+# Lengths 60, 590 and 1514 as 7 : 4 : 1.
+MIX = 0
+MIX_MEAN = 358
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,24 @@ class Cell:
     shape: str
     rules: str
     flows: int
-    size: int
+    size: int = SMALL
+    kind: str = "plain"
 
     @property
     def bytes(self):
-        return self.size + 4
+        return (self.size or MIX_MEAN) + 4
 
     @property
     def peer_flows(self):
-        return min(self.flows, PEER_FLOWS_MAX)
+        """Of connections both directions must be in memory."""
+        return min(self.flows, PEER_FLOWS_MAX // 2 if self.shape == "stateful" else PEER_FLOWS_MAX)
+
+    @property
+    def is_source(self):
+        return self.rules == "-"
 
     def capture(self, flows):
-        kind = "vxlan" if self.shape == "decap" else "plain"
+        kind = "vxlan" if self.shape == "decap" else "mix" if self.size == MIX else self.kind
         return f"{kind}-{self.size}-{flows}.pcap"
 
     def source(self, inputs):
@@ -39,22 +49,35 @@ class Cell:
             return f"vary={self.flows}"
         return f"{inputs}/{self.capture(self.flows)}"
 
-
-TABLES = (
-    ("L2 in->out", "plain", "l2"),
-    ("Neutron tables", "plain", "neutron"),
-    ("VXLAN encap", "encap", "encap"),
-    ("VXLAN decap", "decap", "decap"),
-)
+    def rules_file(self, inputs):
+        ours = f"{HERE}/../rules/{self.rules}.flows"
+        return ours if os.path.exists(ours) else f"{inputs}/{self.rules}.flows"
 
 
-# Connections, packets both ways.
-STATEFUL = (("Stateful, one zone", "ct"), ("Stateful, Neutron tables", "neutron-ct"))
+def many(name, shape, rules, flows):
+    return [Cell(name, shape, rules, n) for n in flows]
+
+
+def sizes(name, shape, rules):
+    return [Cell(f"{name}, {what}", shape, rules, 10_000, size)
+            for what, size in (("512 B", MIDDLE), ("1518 B", LARGE), ("mixed lengths", MIX))]
 
 
 def all_cells(short):
-    cells = [Cell(name, shape, rules, flows, SMALL) for name, shape, rules in TABLES for flows in FLOWS]
+    cells = many("source alone", "plain", "-", (1, 10_000, 100_000))
+    cells += many("L2 in->out", "plain", "l2", FLOWS)
+    cells += [Cell("NORMAL, 1,000 hosts each way", "stateful", "normal", 1_000, kind="hosts")]
+    cells += many("L3/L4 match", "plain", "match", (1,))
+    cells += many("Neutron tables", "plain", "neutron", FLOWS)
+    cells += many("Neutron, 10,000 remote addresses", "plain", "remote", (10_000,))
+    cells += many("NAT rewrite", "plain", "rewrite", (1, 10_000))
+    cells += many("VXLAN encap", "encap", "encap", FLOWS)
+    cells += many("VXLAN decap", "decap", "decap", FLOWS)
+    # Connections, packets both ways.
+    cells += many("Stateful, one zone", "stateful", "ct", (1, 10_000, 200_000, 1_000_000))
+    cells += many("Stateful, Neutron tables", "stateful", "neutron-ct", (1, 10_000, 200_000, 1_000_000))
+    cells += sizes("L2 in->out", "plain", "l2") + sizes("Neutron tables", "plain", "neutron")
+    cells += sizes("VXLAN encap", "encap", "encap") + sizes("Stateful, Neutron tables", "stateful", "neutron-ct")
     if not short:
-        cells += [Cell(name, shape, rules, flows, LARGE) for name, shape, rules in TABLES[:2] for flows in (1, 10_000)]
-    stateful = [Cell(name, "stateful", rules, flows, SMALL) for name, rules in STATEFUL for flows in (1, 10_000, 200_000, 1_000_000)]
-    return cells + stateful
+        cells += [Cell(f"{name}, 1518 B", "plain", rules, 1, LARGE) for name, rules in (("L2 in->out", "l2"), ("Neutron tables", "neutron"))]
+    return cells

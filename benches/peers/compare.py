@@ -30,7 +30,6 @@ def mpps(window):
 class Run:
     def __init__(self, args, box, core):
         self.args, self.box, self.core = args, box, core
-        self.here = os.path.dirname(os.path.abspath(__file__))
         self.inputs = f"{args.out}/in"
         self.cell_program = f"{args.build}/cell"
         self.seconds, self.rounds = (0.4, 1) if args.short else (0.6, 3)
@@ -38,7 +37,7 @@ class Run:
         self.testpmd_seen, self.peer_seen, self.source_seen = {}, {}, {}
 
     def rules(self, cell):
-        return f"{self.here}/../rules/{cell.rules}.flows"
+        return "-" if cell.is_source else cell.rules_file(self.inputs)
 
     def start_ovs(self):
         if not self.box.usable or Ovs.program(self.box) is None:
@@ -88,7 +87,7 @@ class Run:
         return mine, theirs
 
     def arrange(self, cell):
-        if self.ovs is None:
+        if self.ovs is None or cell.is_source:
             return False
         try:
             self.ovs.resume()

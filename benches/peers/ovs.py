@@ -30,7 +30,7 @@ MODES = {
 
 def answers(capture):
     folder, name = os.path.split(capture)
-    return os.path.join(folder, name.replace("plain", "answers"))
+    return os.path.join(folder, f"answers-{name}")
 
 
 class OvsError(Exception):
@@ -135,7 +135,7 @@ class Ovs:
         self.bridge("br0")
         if shape in ("encap", "decap"):
             self._underlay()
-        self.ofctl("add-flows", "br0", rules)
+        self.ofctl("--bundle", "add-flows", "br0", rules)
         if shape == "decap":
             self.sink("br0", 2)
             self.source("phy", 9, capture)

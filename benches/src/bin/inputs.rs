@@ -1,14 +1,19 @@
-//! `inputs DIR`: writes the captures that all switches replay.
+//! `inputs DIR`: writes the captures that all switches replay, and the rules that are made from them.
 
 use std::path::Path;
 
 use sluice_benches::answers::exchange;
-use sluice_benches::traffic;
+use sluice_benches::traffic::{self, flows, frames, hosts, mixed_frames};
 use sluice_fixtures::write_pcap;
 
 /// Bytes, then numbers of flows.
-const PLAIN: [(usize, &[u64]); 2] = [(60, &[1, 1000, 10_000, 100_000, 200_000]), (1514, &[1, 10_000])];
+const PLAIN: [(usize, &[u64]); 3] = [(60, &[1, 1000, 10_000, 100_000, 200_000]), (508, &[10_000]), (1514, &[1, 10_000])];
 const TUNNELLED: [u64; 5] = [1, 1000, 10_000, 100_000, 200_000];
+const HOSTS: u64 = 1000;
+const MIXED: u64 = 10_000;
+/// Addresses of the remote security group.
+const REMOTE: u64 = 10_000;
+const NEUTRON: &str = include_str!("../../rules/neutron.flows");
 
 fn main() {
     let Some(dir) = std::env::args().nth(1) else {
@@ -25,18 +30,21 @@ fn write_all(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     for (len, counts) in PLAIN {
         for &count in counts {
-            write(dir, &format!("plain-{len}-{count}.pcap"), &traffic::flows(len), count)?;
+            write_both(dir, &format!("plain-{len}-{count}.pcap"), frames(&flows(len), count))?;
         }
     }
+    write_both(dir, &format!("hosts-60-{HOSTS}.pcap"), frames(&hosts(60), HOSTS))?;
+    write_both(dir, &format!("mix-0-{MIXED}.pcap"), mixed_frames(MIXED))?;
     for count in TUNNELLED {
-        let mut answers = traffic::frames(&traffic::flows(60), count);
-        answers.iter_mut().for_each(|f| exchange(f));
-        std::fs::write(dir.join(format!("answers-60-{count}.pcap")), write_pcap(&answers))?;
-        write(dir, &format!("vxlan-60-{count}.pcap"), &traffic::flows(60).vxlan(traffic::VNI), count)?;
+        let wrapped = frames(&flows(60).vxlan(traffic::VNI), count);
+        std::fs::write(dir.join(format!("vxlan-60-{count}.pcap")), write_pcap(&wrapped))?;
     }
-    Ok(())
+    std::fs::write(dir.join("remote.flows"), traffic::remote_group(NEUTRON, REMOTE))
 }
 
-fn write(dir: &Path, name: &str, spec: &sluice_fixtures::FlowSpec, count: u64) -> std::io::Result<()> {
-    std::fs::write(dir.join(name), write_pcap(&traffic::frames(spec, count)))
+/// A capture and its answers.
+fn write_both(dir: &Path, name: &str, mut all: Vec<Vec<u8>>) -> std::io::Result<()> {
+    std::fs::write(dir.join(name), write_pcap(&all))?;
+    all.iter_mut().for_each(|f| exchange(f));
+    std::fs::write(dir.join(format!("answers-{name}")), write_pcap(&all))
 }

@@ -56,7 +56,8 @@ impl Worker {
                     }
                 }
                 Plan::Unwrap => {
-                    let known = if self.is_underlay(stage) { (verdict, self.store.tag(verdict)) } else { (0, 0) };
+                    let repeats = self.is_underlay(stage) && self.store.hot(verdict).plain;
+                    let known = if repeats { (verdict, self.store.tag(verdict)) } else { (0, 0) };
                     for (f, h) in counted.zip(b.headers.iter().skip(at)) {
                         self.exits.unwrap(f, &h.unpack(), program, &mut self.views, known);
                     }
