@@ -10,7 +10,7 @@ use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::program::Note;
 use sluice_flow::{Program, Verdict};
 
-use crate::store::{concerns, may_change, Store};
+use crate::store::{concerns, may_change, Hot, Store};
 
 /// The last narrow word holds the stage in its high half.
 const STAGE_WORD: usize = NARROW_WORDS - 1;
@@ -63,12 +63,26 @@ impl Caches {
     }
 }
 
-/// Verdict and connection of a flow that is known and has nothing to be looked after.
+/// Verdict and connection of a flow that is known and that holds, with nothing to be done for it.
 #[inline(always)]
-pub fn good<const K: usize, const E: usize>(cache: &FlowCache<K, E>, hash: u64, key: &[u64; K], store: &Store) -> Option<(u32, u32)> {
+pub fn good<const K: usize, const E: usize>(
+    cache: &FlowCache<K, E>,
+    hash: u64,
+    key: &[u64; K],
+    store: &Store,
+    versions: &Versions,
+    second: u32,
+) -> Option<(u32, u32)> {
     let flow = cache.flow(cache.find(hash, key)?);
     let hot = store.hot(flow.verdict);
-    (flow.epoch >= hot.touched && hot.plain).then_some((flow.verdict, flow.connection))
+    let holds = flow.epoch >= hot.touched && (hot.plain || is_looked_after(&flow, hot, versions, second));
+    holds.then_some((flow.verdict, flow.connection))
+}
+
+/// Have its learned addresses not moved, and did its effects run in this second?
+#[inline]
+fn is_looked_after(flow: &Flow, hot: &Hot, versions: &Versions, second: u32) -> bool {
+    !(hot.on_fdb && versions.current(flow.deps) != flow.deps_version || hot.has_effects && flow.effect_s != second)
 }
 
 /// Looks a key up.

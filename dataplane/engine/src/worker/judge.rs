@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use sluice_flow::cache::{Displaced, Flow};
+use sluice_flow::fdb::Versions;
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
 use sluice_flow::prefetch::prefetch;
 use sluice_flow::Program;
@@ -41,7 +42,8 @@ impl Worker {
             return true;
         }
         parse_all(&self.caches, view, frames, b);
-        let mut left = find_all(&self.caches, &self.store, view.width == Width::Wide, frames.len(), b);
+        let (wide, second) = (view.width == Width::Wide, (self.now_ms / 1000) as u32);
+        let mut left = find_all(&self.caches, &self.store, (&self.versions, second), wide, frames.len(), b);
         self.exits.counters.hits += (frames.len() - left.unknown) as u64;
         if left.tracked {
             left.unknown += self.judge_connections(frames, b);
@@ -77,22 +79,29 @@ impl Worker {
         otherwise
     }
 
-    /// Frames whose verdict the first look did not give.
+    /// Frames whose verdict the first look did not give; and those behind them whose verdict rests on learned
+    /// addresses, which they may have taught.
     #[inline(never)]
     fn settle(&mut self, program: &Arc<Program>, view: &View, frames: &[Frame], b: &mut Batch) {
+        let mut taught = false;
         for (i, f) in frames.iter().enumerate() {
             let (Some(&verdict), Some(&connection)) = (b.verdicts.get(i), b.connections.get(i)) else { break };
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
+            if verdict != 0 && connection != OTHERWISE {
+                if !taught || !self.store.hot(verdict).on_fdb {
+                    continue;
+                }
+                self.exits.counters.hits -= 1;
+            }
             let settled = if connection == OTHERWISE {
                 self.otherwise(program, verdict)
-            } else if verdict != 0 {
-                continue;
             } else if view.width == Width::Wide && headers.has_wide_fields() {
                 let key = parse::wide(f, &headers.unpack(), words, view);
                 self.judge_wide(program, view, f, *headers, &key)
             } else {
                 self.judge(program, view, f, *headers, words, hash)
             };
+            taught = true;
             if let Some(verdict) = b.verdicts.get_mut(i) {
                 *verdict = settled;
             }
@@ -276,13 +285,13 @@ fn parse_all(caches: &Caches, view: &View, frames: &[Frame], b: &mut Batch) {
 }
 
 /// Verdicts and connections of all flows that are known and need no closer look.
-fn find_all(caches: &Caches, store: &Store, wide: bool, n: usize, b: &mut Batch) -> Left {
+fn find_all(caches: &Caches, store: &Store, now: (&Versions, u32), wide: bool, n: usize, b: &mut Batch) -> Left {
     let (mut unknown, mut tracked) = (0, 0);
     let (words, headers, hashes) = (&b.words[..n], &b.headers[..n], &b.hashes[..n]);
     let (verdicts, connections) = (&mut b.verdicts[..n], &mut b.connections[..n]);
     for i in 0..n {
         let found = match wide && headers[i].has_wide_fields() {
-            false => good(&caches.narrow, hashes[i], &words[i], store),
+            false => good(&caches.narrow, hashes[i], &words[i], store, now.0, now.1),
             true => None,
         };
         (verdicts[i], connections[i]) = found.unwrap_or((0, 0));
