@@ -162,7 +162,7 @@ fn two_directions_on_two_workers_are_one_connection() {
                         let (seq, ack) = if is_reply { (501, 101) } else { (101, 501) };
                         let seen = segment(own, flag::ACK, seq + round % 1000, ack, 1);
                         let (verdict, _) = match round % 3 {
-                            0 => (t.steady(u32::from(port) - 1, &own, &seen, now).map_or(0xff, |s| s.state), None),
+                            0 => (t.steady(u32::from(port) - 1, &own, is_reply, &seen.transported, now).map_or(0xff, |s| s.state), None),
                             _ => track(t, &Request::default(), &seen, now),
                         };
                         let wanted = state::TRACKED | state::ESTABLISHED | if is_reply { state::REPLY } else { 0 };
@@ -210,7 +210,7 @@ fn a_record_that_another_connection_got_is_not_taken_for_the_old_one() {
                     t.enter(place);
                     for id in 0..64 {
                         let packet = seen(n);
-                        if let Some(found) = t.steady(id, &packet.tuple, &packet, 6) {
+                        if let Some(found) = t.steady(id, &packet.tuple, false, &packet.transported, 6) {
                             hits += 1;
                             // What is told of it is its own: the mark is the port.
                             assert_eq!(found.mark, packet.tuple.ports >> 16);
