@@ -208,7 +208,7 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
         gbp: false,
         mark: 0,
     };
-    let device = Device { name: "wire".into(), mac: [2; 6], addresses: vec![own], exit: Exit::Port(under), mtu: 70_000 };
+    let device = Device { name: "wire".into(), mac: [2; 6], addresses: vec![own], exit: Exit::Port(under), mtu: u32::MAX };
     let route = Route { prefix: own, len: 32, device: 0, gateway: None, source: Some(own) };
     s.change(&[
         Change::SetPort { bridge: 0, port: 10, to: Some(Port { kind: PortKind::Tunnel(tunnel.into()), ..Port::device(0) }) },
