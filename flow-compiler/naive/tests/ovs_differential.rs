@@ -21,6 +21,56 @@ fn first_seed() -> u64 {
     std::env::var("SLUICE_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
+/// What became of one scenario.
+#[derive(Default)]
+struct Played {
+    compared: usize,
+    skipped: usize,
+    /// The first packet that was treated differently; `usize::MAX` for the counters at the end.
+    wrong: Option<usize>,
+}
+
+/// Loads a scenario into both, and compares packet by packet, then the rules' counters.
+fn play(naive: &mut NaiveSwitch, ovs: &mut Ovs, seed: u64) -> Played {
+    let mut played = Played::default();
+    let s = scenario(seed, RULES, PACKETS).unwrap();
+    naive.load(&s.world).unwrap();
+    ovs.load(&s.world).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    for (i, p) in s.packets.iter().enumerate() {
+        let mut mine = by_port(naive.packet(p, i as u64).unwrap());
+        let mut theirs = by_port(ovs.packet(p, i as u64).unwrap());
+        if naive.flooded {
+            mine.sort();
+            theirs.sort();
+        }
+        if let Some(why) = naive.unsupported {
+            println!("seed {seed} packet {i}: {why}");
+            played.skipped += 1;
+            continue;
+        }
+        played.compared += 1;
+        if mine != theirs {
+            println!("seed {seed} packet {i} in br{}:{}", p.bridge, p.port);
+            println!(" naive {}\n stock {}", show(&mine), show(&theirs));
+            println!("{}", ovs.trace(p).unwrap());
+            played.wrong = Some(i);
+            return played;
+        }
+    }
+    if played.skipped == 0 {
+        let (mine, theirs) = (counts(naive.hits().unwrap()), counts(ovs.hits().unwrap()));
+        if mine != theirs {
+            let differing: Vec<_> = mine.iter().filter(|(k, v)| theirs.get(*k) != Some(v)).collect();
+            println!("seed {seed}: counters differ: naive {differing:?}");
+            for (k, _) in &differing {
+                println!("  stock {k:?}: {:?}", theirs.get(*k));
+            }
+            played.wrong = Some(usize::MAX);
+        }
+    }
+    played
+}
+
 #[test]
 fn the_naive_interpreter_agrees_with_a_stock_switch() {
     if !Ovs::installed() {
@@ -32,42 +82,15 @@ fn the_naive_interpreter_agrees_with_a_stock_switch() {
     let scenarios = pairs().div_ceil(PACKETS) as u64;
     let (mut compared, mut skipped, mut wrong) = (0, 0, Vec::new());
     for seed in first_seed()..first_seed() + scenarios {
-        let s = scenario(seed, RULES, PACKETS).unwrap();
-        naive.load(&s.world).unwrap();
-        ovs.load(&s.world).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        let mut comparable = true;
-        for (i, p) in s.packets.iter().enumerate() {
-            let mut mine = by_port(naive.packet(p, i as u64).unwrap());
-            let mut theirs = by_port(ovs.packet(p, i as u64).unwrap());
-            if naive.flooded {
-                mine.sort();
-                theirs.sort();
-            }
-            if let Some(why) = naive.unsupported {
-                println!("seed {seed} packet {i}: {why}");
-                (comparable, skipped) = (false, skipped + 1);
-                continue;
-            }
-            compared += 1;
-            if mine != theirs {
-                println!("seed {seed} packet {i} in br{}:{}", p.bridge, p.port);
-                println!(" naive {}\n stock {}", show(&mine), show(&theirs));
-                println!("{}", ovs.trace(p).unwrap());
-                wrong.push((seed, i));
-                comparable = false;
-                break;
-            }
-        }
-        if comparable {
-            let (mine, theirs) = (counts(naive.hits().unwrap()), counts(ovs.hits().unwrap()));
-            if mine != theirs {
-                let differing: Vec<_> = mine.iter().filter(|(k, v)| theirs.get(*k) != Some(v)).collect();
-                println!("seed {seed}: counters differ: naive {differing:?}");
-                for (k, _) in &differing {
-                    println!("  stock {k:?}: {:?}", theirs.get(*k));
-                }
-                wrong.push((seed, usize::MAX));
-            }
+        let first = play(&mut naive, &mut ovs, seed);
+        (compared, skipped) = (compared + first.compared, skipped + first.skipped);
+        // A busy stock switch was seen to send another packet than it says itself, once: what counts is what
+        // it does again.
+        let again = first.wrong.and_then(|_| play(&mut naive, &mut ovs, seed).wrong);
+        match (first.wrong, again) {
+            (Some(at), None) => println!("seed {seed}: the stock switch did not repeat its difference at {at}"),
+            (_, Some(at)) => wrong.push((seed, at)),
+            (None, None) => {}
         }
         if wrong.len() >= 5 {
             break;
