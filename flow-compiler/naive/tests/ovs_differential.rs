@@ -21,6 +21,14 @@ fn first_seed() -> u64 {
     std::env::var("SLUICE_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
+/// Open vSwitch 3.1 does not know where the transport header is once its datapath has popped the labels; what it
+/// writes there then is lost. Which port of a flood that hits depends on their order in its hash table.
+fn writes_behind_popped_labels(trace: &str) -> bool {
+    let Some(actions) = trace.lines().find_map(|l| l.strip_prefix("Datapath actions:")) else { return false };
+    let Some((_, behind)) = actions.split_once("pop_mpls(") else { return false };
+    ["set(tcp(", "set(udp(", "set(sctp("].iter().any(|write| behind.contains(write))
+}
+
 /// What became of one scenario.
 #[derive(Default)]
 struct Played {
@@ -48,11 +56,17 @@ fn play(naive: &mut NaiveSwitch, ovs: &mut Ovs, seed: u64) -> Played {
             played.skipped += 1;
             continue;
         }
+        let trace = if mine == theirs { String::new() } else { ovs.trace(p).unwrap() };
+        if writes_behind_popped_labels(&trace) {
+            println!("seed {seed} packet {i}: the stock datapath cannot undo a transport header behind labels that it pops");
+            played.skipped += 1;
+            continue;
+        }
         played.compared += 1;
         if mine != theirs {
             println!("seed {seed} packet {i} in br{}:{}", p.bridge, p.port);
             println!(" naive {}\n stock {}", show(&mine), show(&theirs));
-            println!("{}", ovs.trace(p).unwrap());
+            println!("{trace}");
             played.wrong = Some(i);
             return played;
         }
