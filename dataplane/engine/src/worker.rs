@@ -299,10 +299,9 @@ impl Slot {
                 return;
             }
         }
-        let bytes: u64 = queue.iter().map(|f| f.len() as u64).sum();
         let outcome = self.port.send(pool, queue);
         self.counters.tx_packets += u64::from(outcome.sent);
-        self.counters.tx_bytes += bytes;
+        self.counters.tx_bytes += outcome.sent_bytes;
         self.counters.tx_dropped += u64::from(outcome.dropped_total());
         counters.sent += u64::from(outcome.sent);
         for reason in SendDrop::ALL {

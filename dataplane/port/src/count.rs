@@ -58,6 +58,8 @@ impl SendDrop {
 pub struct SendOutcome {
     /// Frames that left.
     pub sent: u32,
+    /// Bytes of the frames that left.
+    pub sent_bytes: u64,
     /// Frames that did not, by [`SendDrop`].
     pub dropped: [u32; SendDrop::COUNT],
 }
@@ -65,8 +67,9 @@ pub struct SendOutcome {
 impl SendOutcome {
     /// Counts one frame that left.
     #[inline]
-    pub fn add_sent(&mut self) {
+    pub fn add_sent(&mut self, bytes: usize) {
         self.sent += 1;
+        self.sent_bytes += bytes as u64;
     }
 
     /// Counts one frame that did not.
@@ -88,6 +91,7 @@ impl SendOutcome {
     /// Adds another outcome.
     pub fn merge(&mut self, other: &SendOutcome) {
         self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
         for (mine, theirs) in self.dropped.iter_mut().zip(other.dropped) {
             *mine += theirs;
         }
@@ -131,7 +135,7 @@ impl PortStats {
     pub(crate) fn count_tx(&mut self, bytes: usize, outcome: &mut SendOutcome) {
         self.tx_packets += 1;
         self.tx_bytes += bytes as u64;
-        outcome.add_sent();
+        outcome.add_sent(bytes);
     }
 
     #[inline]
@@ -178,5 +182,15 @@ mod tests {
         assert_eq!(out.dropped_total() as usize, SendDrop::COUNT);
         let names: std::collections::BTreeSet<_> = SendDrop::ALL.iter().map(|r| r.name()).collect();
         assert_eq!(names.len(), SendDrop::COUNT);
+    }
+
+    #[test]
+    fn bytes_of_a_frame_that_did_not_leave_do_not_count() {
+        let (mut stats, mut out) = (PortStats::default(), SendOutcome::default());
+        stats.count_tx(60, &mut out);
+        stats.count_drop(SendDrop::Down, &mut out);
+        let mut all = SendOutcome::default();
+        all.merge(&out);
+        assert_eq!((stats.tx_bytes, all.sent_bytes, all.sent, all.dropped_total()), (60, 60, 1, 1));
     }
 }

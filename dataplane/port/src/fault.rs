@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn without_faults_nothing_changes() {
         let (received, sent, total, _) = run(Faults::default());
-        assert_eq!((received.len(), total.sent), (1000, 1000));
+        assert_eq!((received.len(), total.sent, total.sent_bytes), (1000, 1000, 60_000));
         assert_eq!(received, sent);
     }
 

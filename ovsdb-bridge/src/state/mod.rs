@@ -164,6 +164,8 @@ pub struct Port {
     pub mtu: Option<u16>,
     /// MAC address to set on the device.
     pub mac: Option<[u8; 6]>,
+    /// MAC address that stands for this port where the bridge takes its own from one of its ports.
+    pub stands_for: Option<[u8; 6]>,
     /// What the device may hand in.
     pub policing: Policing,
     /// What leaves first.
@@ -186,6 +188,7 @@ impl Port {
             switching: Switching::default(),
             mtu: None,
             mac: None,
+            stands_for: None,
             policing: Policing::default(),
             qos: None,
             lacp: LacpPort::default(),

@@ -3,12 +3,14 @@
 
 mod faults;
 mod model;
+mod monitoring;
 mod names;
 mod node;
 mod process;
 mod reports;
 #[path = "../support/mod.rs"]
 mod support;
+mod taken_back;
 mod thousand;
 mod tunnels;
 

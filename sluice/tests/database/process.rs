@@ -154,3 +154,25 @@ fn another_user_keeps_what_devices_need_and_nothing_more() {
     node.place.sh(&format!("ovs-appctl -t {}/ctl exit --cleanup", service.1));
     wait_for("the end", || service.pid().is_empty());
 }
+
+#[test]
+fn what_units_say_of_open_vswitchs_own_modules_and_a_missing_log_folder_do_not_keep_it_from_starting() {
+    if !can_make_namespaces("words of units") {
+        return;
+    }
+    let node = Node::without_switch();
+    let database = format!("unix:{}", node.file("db.sock").display());
+    let words = "-vrconn:dbg -vnetdev_linux:warn --verbose=ofproto_dpif_upcall:file:info --mlockall --log-file=/nonexistent/folder/x.log";
+    let (started, dir) = node.start_service("units", &database, words);
+    let service = Service(&node, dir);
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+    assert!(!service.pid().is_empty());
+    node.vsctl("--timeout=20 add-br br0");
+    let appctl = |words: &str| node.place.sh(&format!("ovs-appctl -t {}/ctl {words}", service.1));
+    appctl("vlog/set netdev_dpdk:dbg dpif_netdev:file:dbg");
+    let levels = appctl("vlog/list");
+    let level = |name: &str| levels.lines().find(|l| l.split_whitespace().next() == Some(name)).map(|l| l.split_whitespace().last().unwrap_or("").to_string());
+    assert_eq!((level("dpif_netdev").as_deref(), level("netdev_linux").as_deref()), (Some("DBG"), Some("WARN")));
+    let refused = node.place.try_sh(&format!("ovs-appctl -t {}/ctl vlog/set nosuch:dbg", service.1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no destination, level, or module \"nosuch\""));
+}

@@ -26,8 +26,10 @@ fn every_column_that_agents_read_is_filled_as_open_vswitch_fills_it() {
     }
     assert!(node.column("interface ea status").contains("driver_name=veth"));
     assert!(node.column("interface in0 status").contains("driver_name=tun"));
+    assert_eq!(node.column("interface ea link_resets"), "0");
     node.place.sh("ip link set eb down");
     wait_for("the link's state", || node.column("interface ea link_state") == "down");
+    assert_eq!(node.column("interface ea link_resets"), "1");
     node.vsctl("set interface in0 mtu_request=1400");
     wait_for("the MTU", || node.column("interface in0 mtu") == "1400");
     assert_eq!(node.column("bridge br0 datapath_version"), "\"<built-in>\"");
@@ -47,6 +49,6 @@ fn a_controllers_row_says_whether_it_is_connected() {
     node.vsctl("add-br br0 -- set-controller br0 tcp:127.0.0.1:6653");
     let uuid = node.vsctl("--columns=_uuid --bare list controller");
     let column = |name: &str| node.column(&format!("controller {uuid} {name}"));
-    wait_for("the refusal", || column("status").contains("last_error"));
+    wait_for("the refusal", || column("status").contains("last_error=\"Connection refused\""));
     assert_eq!(column("is_connected"), "false");
 }

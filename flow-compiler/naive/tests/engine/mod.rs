@@ -13,7 +13,7 @@ use sluice_flow::Change;
 use sluice_frame::{Frame, Pool};
 use sluice_naive::{BridgeSpec, Input, Output, PortSettings, PortSpec, RuleHits, Subject, World};
 use sluice_openflow::version::Version;
-use sluice_port::{Offloads, Port, PortError, PortStats, SendDrop, SendOutcome};
+use sluice_port::{Offloads, Port, PortError, PortStats, SendOutcome};
 
 /// Frames on their way in and out of a port.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Port for Memory {
     }
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) -> SendOutcome {
-        let mut outcome = SendOutcome { sent: 0, dropped: [0; SendDrop::COUNT] };
+        let mut outcome = SendOutcome::default();
         for frame in frames.drain(..) {
             self.0.lock().unwrap().outgoing.push(frame.to_vec());
             pool.free(frame);

@@ -62,8 +62,9 @@ impl Reader<'_> {
         }
     }
 
+    /// The address of an internal port; those of other devices belong to the host, as with Open vSwitch.
     fn address(&mut self, name: &str, row: &Row) -> Option<[u8; 6]> {
-        let text = row.optional_text("mac")?;
+        let text = row.optional_text("mac").filter(|_| row.text("type") == "internal")?;
         let mac = addresses::unicast(text);
         if mac.is_none() {
             self.complain(name, format!("mac \"{text}\" is not a unicast MAC address; it is ignored"));

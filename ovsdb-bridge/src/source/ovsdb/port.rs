@@ -41,9 +41,9 @@ impl Reader<'_> {
     fn shape(&mut self, port: &mut Port, name: &str, row: &Row) {
         port.tag = row.integer("tag").and_then(|n| u16::try_from(n).ok()).filter(|n| *n < 4096);
         port.switching = self.switching(name, row);
-        if let Some(text) = row.optional_text("mac").filter(|_| port.mac.is_none()) {
-            port.mac = addresses::unicast(text);
-            if port.mac.is_none() {
+        if let Some(text) = row.optional_text("mac") {
+            port.stands_for = addresses::unicast(text);
+            if port.stands_for.is_none() {
                 self.complain(name, format!("mac \"{text}\" is not a unicast MAC address; it is ignored"));
             }
         }

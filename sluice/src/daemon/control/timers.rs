@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use super::Control;
+use crate::daemon::switch::SAMPLE_SECONDS;
 
-/// How often learned addresses are looked through.
-const AGEING_MS: u64 = 5000;
+/// How often learned addresses are looked through, and counters remembered.
+const AGEING_MS: u64 = SAMPLE_SECONDS * 1000;
 /// Programs that wait for the worker, and the like: soon, but not at once.
 const SOON_MS: u64 = 1;
 
@@ -44,6 +45,7 @@ impl Control {
                 b.fdb.expire(now_ms);
                 b.mdb.iter().for_each(|m| m.expire(now_ms));
             });
+            self.switch.sample_counters();
         }
         self.switch.publish_at_leisure();
     }

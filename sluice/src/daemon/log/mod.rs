@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use level::{Destination, Level};
-use level::{module_by_name, module_name, module_of, modules, MODULE_COUNT};
+use level::{module_by_name, module_name, module_of, modules, DAEMON, MODULE_COUNT};
 use pattern::{expand, Line};
 pub use time::utc_seconds;
 
@@ -142,7 +142,7 @@ pub fn write(level: Level, path: &str, subject: &str, what: std::fmt::Arguments<
 pub fn fatal(why: &str) {
     let mut state = state();
     let no_console = std::mem::replace(&mut state.no_console, true);
-    state.write(MODULE_COUNT - 1, Level::Emergency, why);
+    state.write(DAEMON, Level::Emergency, why);
     state.no_console = no_console;
     drop(state);
     eprintln!("sluiced: {why}");
@@ -175,7 +175,7 @@ pub fn set(text: &str) -> Result<(), String> {
 /// Carries out what the command line says of the log.
 pub fn configure(wanted: &super::args::Logging) -> Result<(), String> {
     for spec in &wanted.specs {
-        set(spec)?;
+        set(spec).map_err(|e| format!("processing \"{spec}\": {e}"))?;
     }
     if let Some(method) = &wanted.syslog_method {
         state().syslog.get_or_insert_default().set_method(method.clone());
@@ -183,7 +183,11 @@ pub fn configure(wanted: &super::args::Logging) -> Result<(), String> {
     if let Some(target) = wanted.syslog_target {
         state().syslog.get_or_insert_default().set_target(target)?;
     }
-    wanted.file.as_deref().map_or(Ok(()), open_file)
+    // A switch without a log file is better than none.
+    if let Some(why) = wanted.file.as_deref().and_then(|file| open_file(file).err()) {
+        crate::log!(Warn, "", "{why}; going on without");
+    }
+    Ok(())
 }
 
 /// Writes to this file too; lines are appended.
@@ -236,12 +240,13 @@ pub fn list() -> String {
     out
 }
 
-/// What `vlog/list-pattern` prints.
+/// What `vlog/list-pattern` prints; the prefix is what the system's log puts in front.
 pub fn list_patterns() -> String {
     let state = state();
-    let row = |name: &str, to| format!("{name:<7}  {}\n", state.pattern(to));
-    let head = "         format                            \n         ------                            \n";
-    format!("{head}{}{}{}", row("syslog", Destination::Syslog), row("console", Destination::Console), row("file", Destination::File))
+    let row = |name: &str, prefix: &str, to| format!("{name:<7}  {prefix:<32}  {}\n", state.pattern(to));
+    let head = "         prefix                            format\n         ------                            ------\n";
+    let syslog = row("SYSLOG", "<%B> %D{%h %e %T} %E %A:", Destination::Syslog);
+    format!("{head}{syslog}{}{}", row("CONSOLE", "none", Destination::Console), row("FILE", "none", Destination::File))
 }
 
 /// Writes a line of the log: `log!(Info, "br0", "port {} opened", name)`.

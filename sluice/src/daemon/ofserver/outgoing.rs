@@ -143,7 +143,7 @@ impl Server {
     /// A connection that we made is gone: try again later.
     pub(super) fn lost(&mut self, outgoing: Option<usize>, why: &str, now_ms: u64) {
         let Some(outgoing) = outgoing.and_then(|i| self.outgoing.get_mut(i)) else { return };
-        outgoing.last_error = Some(why.to_string());
+        outgoing.last_error = Some(without_number(why).to_string());
         if outgoing.connected_ms.is_some_and(|at| outgoing.disconnected_ms.is_none_or(|gone| gone < at)) {
             outgoing.disconnected_ms = Some(now_ms);
         }
@@ -238,4 +238,9 @@ impl Server {
             })
             .collect()
     }
+}
+
+/// An error of the host in the words that operators know: without the number that Rust puts behind it.
+fn without_number(why: &str) -> &str {
+    why.rsplit_once(" (os error ").filter(|(_, number)| number.ends_with(')')).map_or(why, |(words, _)| words)
 }

@@ -190,11 +190,11 @@ impl Bridge {
         self.ports.values().find(|p| p.name == name)
     }
 
-    /// The number that a new port gets: the one wished for when free, else the next free one after the
-    /// last that was given so, because rules may still mean a port that went.
-    pub fn number_for(&mut self, wish: Option<u16>) -> Option<PortNo> {
+    /// The number that a new port gets: the first of those wished for that is free, else the next free
+    /// one after the last that was given so, because rules may still mean a port that went.
+    pub fn number_for(&mut self, wishes: [Option<u16>; 2]) -> Option<PortNo> {
         let free = |n: &u16| !self.ports.contains_key(&PortNo(u32::from(*n)));
-        if let Some(number) = wish.filter(free) {
+        if let Some(number) = wishes.into_iter().flatten().find(free) {
             return Some(PortNo(u32::from(number)));
         }
         let number = (self.last_number + 1..0xff00).chain(1..=self.last_number).find(free)?;
@@ -202,18 +202,35 @@ impl Bridge {
         Some(PortNo(u32::from(number)))
     }
 
-    /// The address of LOCAL: what is wished for, else the lowest global address of a device that the
-    /// bridge has, else what belongs to the bridge itself.
-    pub fn choose_address(&self) -> [u8; 6] {
-        let global = |p: &&PortState| {
-            let device = matches!(p.wanted.as_ref().map(|w| &w.kind), Some(desired::PortKind::System { .. }));
-            let [first, ..] = p.hw_addr;
-            device && first & 3 == 0 && p.hw_addr != [0; 6] && matches!(p.attachment, Attachment::Device { open: true, .. })
-        };
-        let of_device = || self.ports.values().filter(global).map(|p| p.hw_addr).min();
-        let own = || self.wanted.default_hwaddr.unwrap_or(self.own_address);
-        self.wanted.hwaddr.or_else(of_device).unwrap_or_else(own)
+    /// Whether internal ports follow the MTU of this one: it is somebody else's, or was wished for.
+    pub fn decides_mtu(&self, port: &PortState) -> bool {
+        let wished = || port.wanted.as_ref().and_then(|w| w.mtu).or(self.wanted.mtu.filter(|_| port.number == PortNo::LOCAL));
+        !port.is_internal() || wished().is_some()
     }
+
+    /// Who has this number without having asked for it.
+    pub fn guest_at(&self, wish: u16) -> Option<&PortState> {
+        let port = self.ports.get(&PortNo(u32::from(wish)))?;
+        let asked = port.wanted.as_ref().is_none_or(|w| w.ofport_request == Some(wish));
+        (!asked).then_some(port)
+    }
+
+    /// The address of LOCAL: what is wished for, else the lowest global address of its ports, else what
+    /// belongs to the bridge itself.
+    pub fn choose_address(&self) -> [u8; 6] {
+        let global = |mac: &[u8; 6]| mac[0] & 3 == 0 && *mac != [0; 6];
+        let of_ports = || self.ports.values().filter_map(representative).filter(global).min();
+        let own = || self.wanted.default_hwaddr.unwrap_or(self.own_address);
+        self.wanted.hwaddr.or_else(of_ports).unwrap_or_else(own)
+    }
+}
+
+/// The address that stands for a port in the choice of its bridge's: one that was set for that, else
+/// that of an open device of the host.
+fn representative(port: &PortState) -> Option<[u8; 6]> {
+    let wanted = port.wanted.as_ref()?;
+    let device = matches!(wanted.kind, desired::PortKind::System { .. }) && matches!(port.attachment, Attachment::Device { open: true, .. });
+    wanted.stands_for.or(Some(port.hw_addr).filter(|_| device))
 }
 
 /// A MAC address for a device that has none yet: locally administered, unicast. Two nodes do not share

@@ -17,6 +17,7 @@ mod lines;
 pub mod own;
 mod ports;
 pub mod qos;
+mod rates;
 mod reports;
 mod retire;
 mod rules;
@@ -46,6 +47,7 @@ use super::worker::{Command, Elsewhere, Injection, News, Worker};
 use bridge::Bridge;
 
 pub use news::RuleChange;
+pub use rates::SAMPLE_SECONDS;
 pub use reports::DeviceCount;
 
 /// Something that connections must hear of.
@@ -271,6 +273,7 @@ impl Switch {
         self.refresh_bonds(index, now_ms);
         self.refresh_address(index);
         self.change_local(index);
+        self.refresh_mtus();
         self.refresh_normal(index);
         self.refresh_limits(index, now_ms);
         if was != is {

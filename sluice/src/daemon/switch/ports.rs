@@ -95,9 +95,23 @@ impl Switch {
         self.notify_port(index, PortNo::LOCAL, PortReason::Modify);
     }
 
-    /// Adds a port; `None` when the bridge has no number left.
+    /// Adds a port; `None` when the bridge has no number left. A port that has the number wished for
+    /// without a wish of its own makes room and gets another one, as with Open vSwitch.
     pub fn add_port(&mut self, index: BridgeIdx, wanted: desired::Port, now_ms: u64) -> Option<PortNo> {
-        let number = self.bridges.get_mut(&index)?.number_for(wanted.ofport_request.or(wanted.ofport_kept))?;
+        let guest = wanted.ofport_request.and_then(|wish| self.bridge(index)?.guest_at(wish));
+        let guest = guest.and_then(|port| Some((port.number, port.wanted.clone()?)));
+        if let Some((number, _)) = &guest {
+            self.remove_port(index, *number);
+        }
+        let number = self.add_numbered(index, wanted, now_ms);
+        if let Some((_, moved)) = guest {
+            self.add_numbered(index, desired::Port { ofport_kept: None, ..moved }, now_ms);
+        }
+        number
+    }
+
+    fn add_numbered(&mut self, index: BridgeIdx, wanted: desired::Port, now_ms: u64) -> Option<PortNo> {
+        let number = self.bridges.get_mut(&index)?.number_for([wanted.ofport_request, wanted.ofport_kept])?;
         let (name, mac) = (wanted.name.clone(), wanted.mac.unwrap_or_else(|| self.own_mac(&wanted.name)));
         self.insert_port(index, number, name, Some(wanted), mac, now_ms);
         self.refresh_patches();
@@ -171,6 +185,8 @@ impl Switch {
         self.submit_port(index, number);
         self.refresh_patches();
         self.refresh_normal(index);
+        self.refresh_mtus();
+        self.refresh_address(index);
         self.notify_port(index, number, PortReason::Modify);
     }
 
@@ -232,7 +248,8 @@ impl Switch {
                 let Some(seen) = facts(device) else { continue };
                 let now = seen.unwrap_or(if elsewhere { LinkFacts::VIRTUAL } else { LinkFacts::default() });
                 if now != port.link {
-                    port.link_resets += u32::from(now.carrier != port.link.carrier);
+                    let known = port.link != LinkFacts::default();
+                    port.link_resets += u32::from(known && now.carrier != port.link.carrier);
                     port.link = now;
                     changed.push((bridge.index, port.number));
                 }
@@ -244,25 +261,17 @@ impl Switch {
         }
     }
 
-    /// Internal ports without a wish have the smallest MTU of their bridge's devices, as Open vSwitch
-    /// gives it to them; 1500 where there is none.
+    /// Internal ports without a wish have the smallest MTU of their bridge's other ports, as Open vSwitch
+    /// gives it to them; 1500 where there is none. Internal ports with a wish count as others do. Who
+    /// sets a smaller one by hand keeps it until that changes.
     pub fn refresh_mtus(&mut self) {
         for bridge in self.bridges.values_mut() {
-            let of_device = |p: &PortState| match p.wanted.as_ref().map(|w| &w.kind) {
-                Some(desired::PortKind::System { .. }) if p.link.mtu > 0 => Some(p.link.mtu),
-                _ => None,
-            };
-            let least = bridge.ports.values().filter_map(of_device).min().unwrap_or(1500);
-            if least == bridge.mtu {
-                continue;
-            }
-            bridge.mtu = least;
-            let wish = bridge.wanted.mtu;
-            for port in bridge.ports.values().filter(|p| p.is_internal() && p.link.mtu > 0 && p.link.mtu != least) {
-                let wished = port.wanted.as_ref().and_then(|w| w.mtu).or(wish.filter(|_| port.number == PortNo::LOCAL));
-                if wished.is_none() {
-                    Settings { name: &port.name, mac: None, mtu: u16::try_from(least).ok() }.apply();
-                }
+            let least = bridge.ports.values().filter(|p| bridge.decides_mtu(p)).map(|p| p.link.mtu).filter(|m| *m > 0).min();
+            let before = std::mem::replace(&mut bridge.mtu, least.unwrap_or(1500));
+            let mtu = bridge.mtu;
+            let wrong = |p: &PortState| p.link.mtu > mtu || mtu != before && p.link.mtu > 0 && p.link.mtu != mtu;
+            for port in bridge.ports.values().filter(|p| !bridge.decides_mtu(p) && wrong(p)) {
+                Settings { name: &port.name, mac: None, mtu: u16::try_from(mtu).ok() }.apply();
             }
         }
     }

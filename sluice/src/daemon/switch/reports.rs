@@ -13,7 +13,10 @@ use sluice_engine::{Counters, PortCounters, Report};
 use sluice_flow::PortIdx;
 use sluice_openflow::PortNo;
 
+use sluice_flow::DropReason;
+
 use super::bridge::Count;
+use super::rates::{Rate, Rates};
 use super::{Command, Switch};
 use crate::daemon::worker::Time;
 
@@ -32,6 +35,7 @@ pub(super) struct Reports {
     time: Time,
     cached: (usize, usize),
     flows: Vec<CachedFlows>,
+    rates: Rates,
 }
 
 impl Reports {
@@ -98,6 +102,40 @@ impl Switch {
     /// Whether a report is under way.
     pub fn awaits_report(&self) -> bool {
         self.reports.asked > self.reports.answered
+    }
+
+    /// What packets met, by name, as of the last report. The places of names never change.
+    pub fn named_counters(&self) -> Vec<(String, u64)> {
+        let c = &self.reports.counters;
+        let mut all: Vec<(String, u64)> = [
+            ("received", c.received),
+            ("received_bytes", c.received_bytes),
+            ("injected", c.injected),
+            ("copied", c.copied),
+            ("sent", c.sent),
+            ("punted", c.punted),
+            ("cache_hit", c.hits),
+            ("cache_miss", c.misses),
+        ]
+        .map(|(name, n)| (name.to_string(), n))
+        .into();
+        let drops = DropReason::ALL.iter().zip(c.dropped.iter());
+        all.extend(drops.map(|(reason, n)| (format!("drop_{}", reason.name()), *n)));
+        let connections = self.tracker().stats.named();
+        all.extend(connections.into_iter().map(|(name, n)| (format!("ct_{name}"), n)));
+        all
+    }
+
+    /// Remembers the counters of now for their rates, and asks for new ones.
+    pub fn sample_counters(&mut self) {
+        let totals = self.named_counters().into_iter().map(|(_, n)| n).collect();
+        self.reports.rates.sample(totals);
+        self.request_report();
+    }
+
+    /// How fast the counter at this place of [`Switch::named_counters`] grows.
+    pub fn rate(&self, place: usize) -> Rate {
+        self.reports.rates.of(place)
     }
 
     /// How the worker spent its time, as of the last report.

@@ -94,6 +94,9 @@ fn tunnel_options(v: &Vxlan) -> String {
     if !v.df {
         options.insert("df_default", "false".to_string());
     }
+    if v.egress_pkt_mark != 0 {
+        options.insert("egress_pkt_mark", v.egress_pkt_mark.to_string());
+    }
     options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -222,14 +225,19 @@ pub(super) fn tunnels(console: &mut Console<'_>, _: &[&str]) -> Reply {
             Ttl::Fixed(ttl) => ttl.to_string(),
             Ttl::Inherit => "inherit".to_string(),
         };
+        let tos = match v.tos {
+            Tos::Inherit => ", tos=inherit".to_string(),
+            Tos::Fixed(0) => String::new(),
+            Tos::Fixed(tos) => format!(", tos=0x{tos:x}"),
+        };
         let number = v.dst_port;
         let _ = writeln!(
             out,
-            "port {number}: {} (vxlan: {local}->{}, key={key}, legacy_l2, dp port={number}, ttl={ttl}{}{})",
+            "port {number}: {} (vxlan: {local}->{}, key={key}, legacy_l2, dp port={number}, ttl={ttl}{tos}{}{})",
             port.name,
             address(&v.remote_ip),
-            if v.csum { ", csum=true" } else { "" },
             if v.df { "" } else { ", df=false" },
+            if v.csum { ", csum=true" } else { "" },
         );
     }
     Reply::Text(out)

@@ -2,19 +2,7 @@
 
 use std::fmt::Write;
 
-use sluice_flow::DropReason;
-
 use super::{Console, Reply};
-
-pub(super) fn queues(console: &mut Console<'_>, _: &[&str]) -> Reply {
-    let mut out = String::from("pmd thread numa_id 0 core_id 0:\n  isolated : false\n");
-    for port in console.switch.bridges().flat_map(|b| b.ports.values()) {
-        if crate::daemon::trace::ports::datapath_number(port).is_some() {
-            let _ = writeln!(out, "  port: {:<16}  queue-id:  0 (enabled)   pmd usage: NOT AVAIL", port.name);
-        }
-    }
-    Reply::Text(out)
-}
 
 pub(super) fn upcalls(console: &mut Console<'_>, _: &[&str]) -> Reply {
     let (flows, verdicts) = console.switch.cached();
@@ -32,38 +20,27 @@ pub(super) fn memory(console: &mut Console<'_>, _: &[&str]) -> Reply {
     Reply::Text(format!("flows:{flows} handlers:0 ports:{ports}{resident} revalidators:0 rules:{} verdicts:{verdicts}\n", switch.rules.len()))
 }
 
-fn counters(console: &Console<'_>) -> Vec<(String, u64)> {
-    let c = console.switch.counters();
-    let mut all = vec![
-        ("received".to_string(), c.received),
-        ("received_bytes".to_string(), c.received_bytes),
-        ("injected".to_string(), c.injected),
-        ("copied".to_string(), c.copied),
-        ("sent".to_string(), c.sent),
-        ("punted".to_string(), c.punted),
-        ("cache_hit".to_string(), c.hits),
-        ("cache_miss".to_string(), c.misses),
-    ];
-    let drops = DropReason::ALL.iter().zip(c.dropped.iter());
-    all.extend(drops.map(|(reason, n)| (format!("drop_{}", reason.name()), *n)));
-    let connections = console.switch.tracker().stats.named();
-    all.extend(connections.into_iter().map(|(name, n)| (format!("ct_{name}"), n)));
-    all
-}
-
+/// What was counted, in Open vSwitch's form: monitoring reads names, rates and totals.
 pub(super) fn coverage(console: &mut Console<'_>, _: &[&str]) -> Reply {
-    let all = counters(console);
-    let mut out = String::from("Event coverage:\n");
-    for (name, n) in all.iter().filter(|(_, n)| *n > 0) {
-        let _ = writeln!(out, "{name:<32} total: {n}");
+    let switch = &console.switch;
+    let all = switch.named_counters();
+    let mut lines = String::new();
+    let mut hash = 0x811c_9dc5u32;
+    for (place, (name, n)) in all.iter().enumerate().filter(|(_, (_, n))| *n > 0) {
+        // Which events there were: FNV-1a over their names.
+        hash = name.bytes().fold(hash, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        let rate = switch.rate(place);
+        let _ = writeln!(lines, "{name:<24} {:5.1}/sec {:9.3}/sec {:13.4}/sec   total: {n}", rate.seconds, rate.minute, rate.hour);
     }
-    let _ = writeln!(out, "{} events never hit", all.iter().filter(|(_, n)| *n == 0).count());
-    Reply::Text(out)
+    let silent = all.iter().filter(|(_, n)| *n == 0).count();
+    Reply::Text(format!(
+        "Event coverage, avg rate over last: 5 seconds, last minute, last hour,  hash={hash:08x}:\n{lines}{silent} events never hit\n"
+    ))
 }
 
 pub(super) fn counter(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let wanted = words.first().copied().unwrap_or("");
-    match counters(console).iter().find(|(name, _)| name == wanted) {
+    match console.switch.named_counters().iter().find(|(name, _)| name == wanted) {
         Some((_, n)) => Reply::Text(format!("{n}\n")),
         None => Reply::Error("No such counter".to_string()),
     }
