@@ -106,4 +106,4 @@ test-systemd:
 
 # 10^8 connections come and go: the table's memory stays flat. Some minutes.
 soak-conntrack:
-	SLUICE_BIRTHS=100000000 $(CARGO) test --release --locked -p sluice-conntrack --test table memory -- --nocapture
+	SLUICE_BIRTHS=100000000 $(CARGO) test --release --locked -p sluice-conntrack --test table memory_is_flat -- --nocapture

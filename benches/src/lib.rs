@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod answers;
 pub mod attack;
 pub mod cell;
