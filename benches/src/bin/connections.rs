@@ -106,6 +106,10 @@ impl Port for Cycle {
 
 /// Frames of the victims, as from the port of this number.
 fn talks(port: u8, count: u64) -> Vec<Vec<u8>> {
+    // One who is silent: frames of no flow would be those of one.
+    if count == 0 {
+        return Vec::new();
+    }
     let mut frames: Vec<Vec<u8>> = traffic::frames(&traffic::flows(60), count).iter().map(|f| f.to_vec()).collect();
     for f in frames.iter_mut().filter(|_| port != 1) {
         (f[11], f[27]) = (port, f[27] | 0x40);
