@@ -26,7 +26,7 @@ use crate::too_big::Answers;
 use crate::track::Again;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
-use crate::{encap, labels, rewrite, service};
+use crate::{encap, labels, rewrite, service, BATCH};
 
 /// Most packets to the controllers that wait in a worker.
 const PUNTS_MAX: usize = 1024;
@@ -93,7 +93,16 @@ impl Exits {
     pub fn queue(&mut self, port: PortIdx, frame: Frame) {
         match self.queues.get_mut(port as usize) {
             Some(queue) => queue.push(frame),
-            None => self.drop(frame, DropReason::PortGone),
+            None => self.queue_afar(port, frame),
+        }
+    }
+
+    /// A device that was never served here: perhaps another worker has it.
+    #[cold]
+    fn queue_afar(&mut self, port: PortIdx, frame: Frame) {
+        self.queues.resize_with(usize::from(port) + 1, || Vec::with_capacity(2 * BATCH));
+        if let Some(queue) = self.queues.last_mut() {
+            queue.push(frame);
         }
     }
 

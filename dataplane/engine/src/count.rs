@@ -1,6 +1,7 @@
 //! What a worker counts: frames by fate, and use by rule.
 //!
-//! Invariant: `received + injected + copied == sent + punted + held + dropped` whenever no batch is under way.
+//! Invariant: `received + injected + copied + taken == sent + punted + held + dropped + handed` whenever no
+//! batch is under way.
 
 use std::collections::HashMap;
 
@@ -22,6 +23,10 @@ pub struct Counters {
     pub copied: u64,
     /// Left by a port.
     pub sent: u64,
+    /// Went to the worker that serves their device.
+    pub handed: u64,
+    /// Came from other workers, for devices that are served here.
+    pub taken: u64,
     /// Went to the controllers and nowhere else.
     pub punted: u64,
     /// Wait in the switch now: fragments to be tracked.
@@ -44,6 +49,8 @@ impl Default for Counters {
             injected: 0,
             copied: 0,
             sent: 0,
+            handed: 0,
+            taken: 0,
             punted: 0,
             held_fragments: 0,
             held_queued: 0,
@@ -70,7 +77,28 @@ impl Counters {
 
     /// Does what came in equal what went out, was punted or dropped?
     pub fn conserved(&self) -> bool {
-        self.received + self.injected + self.copied == self.sent + self.punted + self.held() + self.dropped_total()
+        let came = self.received + self.injected + self.copied + self.taken;
+        came == self.sent + self.punted + self.held() + self.dropped_total() + self.handed
+    }
+
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Counters) {
+        let pairs = [
+            (&mut self.received, other.received),
+            (&mut self.received_bytes, other.received_bytes),
+            (&mut self.injected, other.injected),
+            (&mut self.copied, other.copied),
+            (&mut self.sent, other.sent),
+            (&mut self.handed, other.handed),
+            (&mut self.taken, other.taken),
+            (&mut self.punted, other.punted),
+            (&mut self.held_fragments, other.held_fragments),
+            (&mut self.held_queued, other.held_queued),
+            (&mut self.hits, other.hits),
+            (&mut self.misses, other.misses),
+        ];
+        pairs.into_iter().for_each(|(sum, n)| *sum += n);
+        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, n)| *sum += n);
     }
 
     /// Wait in the switch now.

@@ -16,6 +16,7 @@ pub mod count;
 pub mod decide;
 pub mod egress;
 pub mod encap;
+pub mod exchange;
 pub mod fair;
 pub mod labels;
 pub mod fragments;

@@ -1,11 +1,15 @@
-//! Token buckets of one worker.
+//! Token buckets.
 //!
 //! Purpose: within the rate or not, by the time of the batch. Buckets fill by milliseconds, so that
-//! all packets of a batch find what was there at its beginning.
-//! Invariant: a meter's buckets are full when it is first met, and again after it was changed.
-//! Deliberately does not know: clocks, frames (only their lengths), other workers' share.
+//! all packets of a batch find what was there at its beginning. Where several workers meet a meter, its
+//! buckets are shared and each worker takes a handful at a time, so that packets share no memory.
+//! Invariant: a meter's buckets are full when it is first met, and again after it was changed; all
+//! workers together never take more than that and what the rate adds.
+//! Deliberately does not know: clocks, frames (only their lengths).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_flow::meter::{Band, Exceeded, Meter};
 
@@ -13,6 +17,57 @@ use crate::count::MeterUse;
 
 /// Bits and packets are counted by thousandths of what rates and bursts are given in.
 const UNIT: u64 = 1000;
+
+/// Of a full bucket, the part that a worker takes at a time.
+const HANDFUL: u64 = 64;
+
+/// A meter's buckets that several workers take from.
+#[derive(Debug)]
+struct Source {
+    filled_ms: AtomicU64,
+    levels: Box<[AtomicU64]>,
+}
+
+impl Source {
+    fn new(meter: &Meter, now_ms: u64) -> Source {
+        Source { filled_ms: AtomicU64::new(now_ms), levels: meter.bands.iter().map(|b| AtomicU64::new(full(b))).collect() }
+    }
+
+    /// Adds what the rates add since the last time; one worker does.
+    fn fill(&self, meter: &Meter, now_ms: u64) {
+        let before = self.filled_ms.load(Relaxed);
+        if now_ms <= before || self.filled_ms.compare_exchange(before, now_ms, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        for (band, level) in meter.bands.iter().zip(&self.levels) {
+            let more = (now_ms - before).saturating_mul(u64::from(band.rate));
+            let _ = level.fetch_update(Relaxed, Relaxed, |l| Some(l.saturating_add(more).min(full(band))));
+        }
+    }
+
+    /// Takes up to `wanted` from a bucket.
+    fn take(&self, bucket: usize, wanted: u64) -> u64 {
+        let Some(level) = self.levels.get(bucket) else { return 0 };
+        level.fetch_update(Relaxed, Relaxed, |l| Some(l - l.min(wanted))).map_or(0, |l| l.min(wanted))
+    }
+}
+
+/// The buckets that all workers of a switch share, by serial of the meter.
+#[derive(Clone, Debug, Default)]
+pub struct SharedMeters(Arc<Mutex<HashMap<u32, Arc<Source>>>>);
+
+impl SharedMeters {
+    fn source(&self, meter: &Meter, now_ms: u64) -> Arc<Source> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that no worker holds any more are of meters that went or changed.
+        all.retain(|serial, source| *serial == meter.serial || Arc::strong_count(source) > 1);
+        all.entry(meter.serial).or_insert_with(|| Arc::new(Source::new(meter, now_ms))).clone()
+    }
+}
+
+fn full(band: &Band) -> u64 {
+    u64::from(band.burst) * UNIT
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -28,15 +83,24 @@ struct State {
     packets: u64,
     bytes: u64,
     buckets: Vec<Bucket>,
+    /// Where the buckets are filled, if not here.
+    source: Option<Arc<Source>>,
 }
 
 /// The buckets of all meters that packets of this worker met.
 #[derive(Debug, Default)]
 pub struct Meters {
     states: Vec<Option<State>>,
+    shared: Option<SharedMeters>,
 }
 
 impl Meters {
+    /// From now on buckets are shared with other workers.
+    pub fn share(&mut self, with: SharedMeters) {
+        self.shared = Some(with);
+        self.states.clear();
+    }
+
     /// Takes a packet of so many bytes in; says what the band does whose rate it exceeds, if it does.
     pub fn pass(&mut self, meter: &Meter, bytes: usize, now_ms: u64) -> Option<Exceeded> {
         let state = self.state(meter, now_ms)?;
@@ -45,10 +109,16 @@ impl Meters {
         state.packets += 1;
         state.bytes += bytes as u64;
         let cost = if meter.by_packets { UNIT } else { bytes as u64 * 8 };
+        if let Some(source) = &state.source {
+            source.fill(meter, now_ms);
+        }
         let mut worst: Option<(&Band, &mut Bucket)> = None;
-        for (band, bucket) in meter.bands.iter().zip(&mut state.buckets) {
-            let full = u64::from(band.burst) * UNIT;
-            bucket.level = bucket.level.saturating_add(since.saturating_mul(u64::from(band.rate))).min(full);
+        for (i, (band, bucket)) in meter.bands.iter().zip(&mut state.buckets).enumerate() {
+            match &state.source {
+                None => bucket.level = bucket.level.saturating_add(since.saturating_mul(u64::from(band.rate))).min(full(band)),
+                Some(source) if bucket.level < cost => bucket.level += source.take(i, (full(band) / HANDFUL).max(cost - bucket.level)),
+                Some(_) => {}
+            }
             if bucket.level >= cost {
                 bucket.level -= cost;
             } else if worst.as_ref().is_none_or(|(w, _)| band.rate > w.rate) {
@@ -68,9 +138,10 @@ impl Meters {
         }
         let place = self.states.get_mut(at)?;
         if place.as_ref().is_none_or(|s| s.serial != meter.serial) {
-            let full = |b: &Band| Bucket { level: u64::from(b.burst) * UNIT, packets: 0, bytes: 0 };
-            let buckets = meter.bands.iter().map(full).collect();
-            *place = Some(State { serial: meter.serial, last_ms: now_ms, packets: 0, bytes: 0, buckets });
+            let source = self.shared.as_ref().map(|s| s.source(meter, now_ms));
+            let level = |b: &Band| if source.is_some() { 0 } else { full(b) };
+            let buckets = meter.bands.iter().map(|b| Bucket { level: level(b), packets: 0, bytes: 0 }).collect();
+            *place = Some(State { serial: meter.serial, last_ms: now_ms, packets: 0, bytes: 0, buckets, source });
         }
         place.as_mut()
     }
@@ -132,6 +203,21 @@ mod tests {
         let used = all.take_counts().remove(&1).unwrap();
         assert_eq!((used.packets, used.bytes, used.bands), (4, 240, vec![(1, 60), (2, 120)]));
         assert!(all.take_counts().is_empty());
+    }
+
+    #[test]
+    fn workers_together_pass_what_one_would() {
+        let m = meter(true, &[(1000, 640, Exceeded::Drop)]);
+        let shared = SharedMeters::default();
+        let mut workers: Vec<Meters> = (0..3).map(|_| Meters::default()).collect();
+        workers.iter_mut().for_each(|w| w.share(shared.clone()));
+        let mut passed = 0;
+        for ms in 0..2001 {
+            for w in &mut workers {
+                passed += (0..10).filter(|_| w.pass(&m, 100, ms).is_none()).count();
+            }
+        }
+        assert_eq!(passed, 640 + 2000);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod control;
+pub mod crossing;
 pub mod flows;
 mod judge;
 mod runs;
@@ -25,6 +26,7 @@ use crate::classify::Caches;
 use crate::count::{Counters, PortCounters};
 use crate::decide::Outbox;
 use crate::egress::{Egress, Losses};
+use crate::exchange::Exchange;
 use crate::fair::{Fair, Work};
 use crate::police::Policer;
 use crate::store::Store;
@@ -96,6 +98,8 @@ pub struct Worker {
     epoch: u64,
     ports: Vec<Option<Slot>>,
     exits: Exits,
+    /// Frames from and to other workers.
+    exchange: Exchange,
     caches: Caches,
     store: Store,
     views: Views,
@@ -133,6 +137,7 @@ impl Worker {
             epoch: 0,
             ports: Vec::new(),
             exits: Exits::new(pool),
+            exchange: Exchange::default(),
             caches: Caches::new(settings.flows, settings.seeds),
             store: Store::new(settings.seeds),
             views: Views::default(),
@@ -155,6 +160,7 @@ impl Worker {
     /// One turn: a batch from each port, through all stations. Returns the frames received.
     pub fn turn(&mut self, now_ms: u64) -> usize {
         self.now_ms = now_ms;
+        let crossed = self.take_crossings();
         self.tracker.enter(self.tracked_as);
         let mut work = self.serve();
         if work == 0 && self.fair.forgive() {
@@ -172,7 +178,7 @@ impl Worker {
             self.forget_all();
             self.views.forget_continuations();
         }
-        work
+        work + crossed
     }
 
     /// A batch from each port that owes nothing.
@@ -260,10 +266,8 @@ impl Worker {
                 continue;
             }
             let Some(Some(slot)) = self.ports.get_mut(i) else {
-                for f in queue.drain(..) {
-                    self.exits.pool.free(f);
-                    self.exits.counters.drop(DropReason::PortGone, 1);
-                }
+                let counters = &mut self.exits.counters;
+                crossing::hand_over(&mut self.exchange, i as PortIdx, queue, &mut self.exits.pool, counters);
                 continue;
             };
             slot.send(queue, &mut self.exits.pool, &mut self.exits.counters, self.now_ms);

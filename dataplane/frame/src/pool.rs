@@ -1,7 +1,10 @@
-//! A pool of equal chunks in one mapped region.
+//! Pools of equal chunks in one mapped region.
+//!
+//! Invariant: a chunk is in one free list, in the depot, in one frame, or lent to the kernel.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Descriptor, Frame, Known, HEADROOM, NO_NEXT};
 
@@ -43,7 +46,55 @@ pub struct Region {
     pub chunk_size: usize,
 }
 
+/// Chunks that a pool keeps at hand; what is above goes back to the depot.
+const AT_HAND: usize = 4096;
+/// Chunks that move between a pool and the depot at a time.
+const MAGAZINE: usize = 512;
+
+/// Mapped memory, its descriptors, and the chunks that no pool has at hand.
+#[derive(Debug)]
+struct Memory {
+    region: Region,
+    /// One for each chunk.
+    descriptors: NonNull<Descriptor>,
+    id: u32,
+    chunks: u32,
+    depot: Mutex<Vec<u32>>,
+    /// How many are in the depot, to be read without its lock.
+    stored: AtomicUsize,
+}
+
+// SAFETY: the region and the descriptors belong to chunks, each of which has one owner; the depot is locked.
+unsafe impl Send for Memory {}
+// SAFETY: as above: nothing is reached through a shared `Memory` but plain values and the depot.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Nothing that is done under the lock can panic.
+    fn depot(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.depot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the last `n` chunks of a pool's list, or all, to the depot.
+    fn store(&self, free: &mut Vec<u32>, n: usize) {
+        let mut depot = self.depot();
+        depot.extend(free.drain(free.len().saturating_sub(n)..));
+        self.stored.store(depot.len(), Ordering::Relaxed);
+    }
+
+    /// Moves chunks from the depot to a pool's list.
+    fn fetch(&self, free: &mut Vec<u32>) {
+        let mut depot = self.depot();
+        let from = depot.len().saturating_sub(MAGAZINE);
+        free.extend(depot.drain(from..));
+        self.stored.store(depot.len(), Ordering::Relaxed);
+    }
+}
+
 /// Frames for one worker, last in first out so that warm memory is used again.
+///
+/// Workers that hand frames to each other have pools of one memory ([`Pool::sibling`]): a frame may be
+/// freed into another pool than it came from, and what gathers there goes back through a depot.
 #[derive(Debug)]
 pub struct Pool {
     region: Region,
@@ -52,11 +103,12 @@ pub struct Pool {
     id: u32,
     free: Vec<u32>,
     chunks: u32,
-    /// Chunks that the kernel holds (fill rings, transmit rings).
-    lent: u32,
+    /// Chunks that the kernel holds (fill rings, transmit rings); below zero where another pool lent them.
+    lent: i64,
+    memory: Arc<Memory>,
 }
 
-// SAFETY: a pool owns its region; chunks handed out are owned by frames, which are `Send` themselves.
+// SAFETY: chunks handed out are owned by frames, which are `Send` themselves; the memory is shared safely.
 unsafe impl Send for Pool {}
 
 impl Pool {
@@ -83,29 +135,63 @@ impl Pool {
         };
         let region = Region { start, len, chunk_size };
         let id = NEXT_REGION.fetch_add(1, Ordering::Relaxed);
-        Ok(Pool {
+        let memory = Memory {
             region,
             descriptors: describe(region, id, count as u32),
             id,
-            free: (0..count as u32).rev().collect(),
             chunks: count as u32,
+            depot: Mutex::new((0..count as u32).rev().collect()),
+            stored: AtomicUsize::new(count),
+        };
+        Ok(Pool::of(Arc::new(memory)))
+    }
+
+    fn of(memory: Arc<Memory>) -> Pool {
+        Pool {
+            region: memory.region,
+            descriptors: memory.descriptors,
+            id: memory.id,
+            free: Vec::with_capacity(AT_HAND + MAGAZINE),
+            chunks: memory.chunks,
             lent: 0,
-        })
+            memory,
+        }
+    }
+
+    /// Another pool of the same memory, for another worker.
+    pub fn sibling(&self) -> Pool {
+        Pool::of(self.memory.clone())
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<u32> {
+        self.free.pop().or_else(|| self.refill())
+    }
+
+    #[cold]
+    fn refill(&mut self) -> Option<u32> {
+        self.memory.fetch(&mut self.free);
+        self.free.pop()
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        self.memory.store(&mut self.free, MAGAZINE);
     }
 
     /// An empty frame with [`HEADROOM`] bytes in front, or `None` when all chunks are out.
     #[inline]
     pub fn alloc(&mut self) -> Option<Frame> {
-        let index = self.free.pop()?;
+        let index = self.take()?;
         Some(self.frame(index, HEADROOM as u32 + self.shade(index), 0))
     }
 
     /// Takes a frame back, with all its segments.
     ///
-    /// A frame of another pool is leaked, not mixed in: bring frames home to the pool they came from.
+    /// A frame of another memory is leaked, not mixed in.
     #[inline]
     pub fn free(&mut self, frame: Frame) {
-        debug_assert_eq!(frame.at().region, self.id, "a frame must return to the pool it came from");
+        debug_assert_eq!(frame.at().region, self.id, "a frame must return to the memory it came from");
         if frame.at().region != self.id {
             return;
         }
@@ -116,11 +202,14 @@ impl Pool {
             // SAFETY: `next` is a chunk of this frame, which is ours now.
             next = unsafe { self.descriptor(next).as_ref().next };
         }
+        if self.free.len() > AT_HAND {
+            self.give_back();
+        }
     }
 
     /// Lends a chunk to the kernel: the offset in the region at which it may write.
     pub fn lend(&mut self) -> Option<u64> {
-        let index = self.free.pop()?;
+        let index = self.take()?;
         self.lent += 1;
         Some(index as u64 * self.region.chunk_size as u64 + HEADROOM as u64)
     }
@@ -132,6 +221,9 @@ impl Pool {
     pub unsafe fn reclaim(&mut self, addr: u64) {
         self.lent -= 1;
         self.free.push((addr / self.region.chunk_size as u64) as u32);
+        if self.free.len() > AT_HAND {
+            self.give_back();
+        }
     }
 
     /// Takes back a chunk that was lent, as the frame that the kernel wrote there.
@@ -191,19 +283,19 @@ impl Pool {
         self.chunks as usize
     }
 
-    /// Chunks ready to be handed out.
+    /// Chunks ready to be handed out: those at hand and those in the depot.
     pub fn available(&self) -> usize {
-        self.free.len()
+        self.free.len() + self.memory.stored.load(Ordering::Relaxed)
     }
 
-    /// Chunks that the kernel holds.
+    /// Chunks that the kernel holds, of those that this pool lent.
     pub fn lent(&self) -> usize {
-        self.lent as usize
+        usize::try_from(self.lent).unwrap_or(0)
     }
 
-    /// Chunks that frames hold now.
+    /// Chunks that frames hold now, where no other pool shares the memory.
     pub fn outstanding(&self) -> usize {
-        self.chunks as usize - self.free.len() - self.lent as usize
+        (self.chunks as usize).saturating_sub(self.available() + self.lent())
     }
 
     /// Bytes of payload that one chunk holds behind the usual headroom.
@@ -267,8 +359,15 @@ fn describe(region: Region, id: u32, count: u32) -> NonNull<Descriptor> {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        let all = self.free.len();
+        self.memory.store(&mut self.free, all);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
         // A frame or the kernel may still use a chunk: then the memory stays for good.
-        if self.free.len() != self.chunks as usize {
+        if self.depot().len() != self.chunks as usize {
             return;
         }
         let all = NonNull::slice_from_raw_parts(self.descriptors, self.chunks as usize);
@@ -278,5 +377,35 @@ impl Drop for Pool {
             libc::munmap(self.region.start.as_ptr().cast(), self.region.len);
             drop(Box::from_raw(all.as_ptr()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_pool_frees_another_of_the_same_memory_hands_out() {
+        let mut receives = Pool::new(2048, 3 * AT_HAND).unwrap();
+        let mut sends = receives.sibling();
+        for _ in 0..10 * AT_HAND {
+            let mut frame = receives.alloc().expect("the other side gives back what it has too much of");
+            assert!(frame.fill(b"crosses"));
+            sends.free(frame);
+        }
+        assert!(sends.free.len() <= AT_HAND);
+        assert_eq!(receives.free.len() + sends.available(), 3 * AT_HAND);
+    }
+
+    #[test]
+    fn memory_goes_with_its_last_pool() {
+        let mut one = Pool::new(2048, 64).unwrap();
+        let other = one.sibling();
+        let frame = one.alloc().unwrap();
+        drop(one);
+        let mut other = other;
+        assert_eq!(other.available(), 63);
+        other.free(frame);
+        assert_eq!(Arc::strong_count(&other.memory), 1);
     }
 }

@@ -21,7 +21,7 @@ const MAX_OFPORT: u16 = 0xfeff;
 /// Longest name of a Linux device.
 const MAX_NAME: usize = 15;
 /// Most worker threads.
-const MAX_WORKERS: u64 = 256;
+const MAX_WORKERS: u64 = 64;
 
 /// Reads a configuration; `file` is what errors call it.
 pub fn parse_toml(text: &str, file: &str) -> Result<DesiredState, ConfigError> {
@@ -143,12 +143,13 @@ fn port(table: &Table<'_>) -> Result<Port, ConfigError> {
         mtu: mtu(table)?,
         switching: switching::of_port(table)?,
         policing: switching::policing(table)?,
+        cpu: table.get("cpu").map(|i| i.number16(0, u16::MAX, "a CPU")).transpose()?,
         ..Port::new(port_name, kind)
     })
 }
 
 /// Words that every port has.
-const PORT_WORDS: [&str; 5] = ["name", "kind", "ofport_request", "tag", "mtu"];
+const PORT_WORDS: [&str; 6] = ["name", "kind", "ofport_request", "tag", "mtu", "cpu"];
 
 fn port_kind(table: &Table<'_>, port_name: &str) -> Result<PortKind, ConfigError> {
     let expected = "\"system\", \"internal\", \"patch\", \"vxlan\", \"dpdkvhostuser\" or \"dpdkvhostuserclient\"";

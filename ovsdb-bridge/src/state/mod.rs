@@ -170,6 +170,8 @@ pub struct Port {
     pub policing: Policing,
     /// What leaves first.
     pub qos: Option<Qos>,
+    /// CPU of the worker that is to serve it, if there is one on that CPU; else the switch places it.
+    pub cpu: Option<u16>,
     /// How it takes part in LACP, as a member of a bond.
     pub lacp: LacpPort,
     /// Why this port cannot be as it is wished: it is not opened, and this is told as its error.
@@ -191,6 +193,7 @@ impl Port {
             stands_for: None,
             policing: Policing::default(),
             qos: None,
+            cpu: None,
             lacp: LacpPort::default(),
             refused: None,
         }

@@ -9,6 +9,7 @@ mod support;
 mod traffic;
 mod tunnel;
 mod vhost;
+mod workers;
 
 use std::process::Command;
 

@@ -4,13 +4,13 @@ use super::support::{can_make_namespaces, wait_for, Daemon, Place};
 use super::{ofctl, TWO_PORTS};
 
 /// Two ports whose other ends are machines with addresses 10.0.0.1 and 10.0.0.2.
-struct Machines {
-    place: Place,
+pub struct Machines {
+    pub place: Place,
     names: [String; 2],
 }
 
 impl Machines {
-    fn new() -> Machines {
+    pub fn new() -> Machines {
         let place = Place::new();
         let names = [format!("{}a", place.netns), format!("{}b", place.netns)];
         for (i, name) in names.iter().enumerate() {
@@ -24,7 +24,14 @@ impl Machines {
         Machines { place, names }
     }
 
-    fn ping(&self, options: &str) -> bool {
+    /// Pings a millisecond apart, to be started.
+    pub fn flood(&self, count: u32) -> std::process::Command {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.names[0], "ping", "-q", "-i", "0.001", "-c", &count.to_string(), "10.0.0.2"]);
+        command
+    }
+
+    pub fn ping(&self, options: &str) -> bool {
         let command = format!("ip netns exec {} ping -c 1 -W 1 {options} 10.0.0.2", self.names[0]);
         self.place.try_sh(&command).status.success()
     }

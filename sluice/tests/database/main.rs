@@ -13,6 +13,7 @@ mod support;
 mod taken_back;
 mod thousand;
 mod tunnels;
+mod workers;
 
 use node::Node;
 use support::{can_make_namespaces, wait_for};

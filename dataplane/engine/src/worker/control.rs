@@ -63,9 +63,10 @@ impl Worker {
         self.views.refresh(&self.program, self.ports.len());
     }
 
-    /// Shares a table of connections with other workers and the control side.
-    pub fn set_tracker(&mut self, tracker: Arc<Tracker>) {
-        self.tracked_as = tracker.register().unwrap_or(usize::MAX);
+    /// Shares a table of connections with other workers and the control side; the table knows the worker by
+    /// this place ([`Tracker::register`]).
+    pub fn set_tracker(&mut self, tracker: Arc<Tracker>, place: Option<usize>) {
+        self.tracked_as = place.unwrap_or(usize::MAX);
         self.tracker = tracker;
     }
 
@@ -98,7 +99,9 @@ impl Worker {
         let at = device as usize;
         while self.ports.len() <= at {
             self.ports.push(None);
-            self.exits.queues.push(Vec::with_capacity(2 * BATCH));
+        }
+        if self.exits.queues.len() < self.ports.len() {
+            self.exits.queues.resize_with(self.ports.len(), || Vec::with_capacity(2 * BATCH));
         }
         self.remove_port(device);
         if let Some(place) = self.ports.get_mut(at) {
@@ -109,7 +112,8 @@ impl Worker {
 
     /// Prepares to sleep until a port's descriptor wakes the thread: false when frames wait already.
     pub fn arm(&mut self) -> bool {
-        self.ports.iter_mut().flatten().fold(true, |quiet, slot| slot.port.arm() && quiet)
+        let quiet = !self.exchange.has_waiting();
+        self.ports.iter_mut().flatten().fold(quiet, |quiet, slot| slot.port.arm() && quiet)
     }
 
     /// Sets what a device may hand in.

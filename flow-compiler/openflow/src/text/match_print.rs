@@ -379,8 +379,14 @@ impl Printer<'_> {
             self.push(format_args!("nsh_spi=0x{spi:x}"));
         }
         self.decimal("nsh_si", Field::NSH_SI);
-        for n in 0..4 {
-            self.hex(Field::NSH_C1.plus(n));
+        for field in (0..4).map(|n| Field::NSH_C1.plus(n)) {
+            let (context, mask) = self.m.field(field);
+            let name = field.info().name;
+            if mask == field.ones() {
+                self.push(format_args!("{name}=0x{context:x}"));
+            } else if mask != 0 {
+                self.push(format_args!("{name}=0x{context:x}/0x{mask:x}"));
+            }
         }
     }
 

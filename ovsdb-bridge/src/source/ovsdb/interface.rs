@@ -56,6 +56,7 @@ impl Reader<'_> {
             mtu: row.integer("mtu_request").and_then(|n| u16::try_from(n).ok()).filter(|n| *n >= 68),
             mac: self.address(&name, row),
             policing: policing(row),
+            cpu: self.cpu(&name, row),
             lacp: lacp(row),
             refused,
             ..Port::new(name, kind)
@@ -70,6 +71,21 @@ impl Reader<'_> {
             self.complain(name, format!("mac \"{text}\" is not a unicast MAC address; it is ignored"));
         }
         mac
+    }
+
+    /// One worker serves all queues of a port: the CPU of the first one counts.
+    fn cpu(&mut self, name: &str, row: &Row) -> Option<u16> {
+        let text = row.entry("other_config", "pmd-rxq-affinity")?;
+        let pair = |pair: &str| {
+            let (queue, cpu) = pair.trim().split_once(':')?;
+            Some((queue.trim().parse::<u16>().ok()?, cpu.trim().parse::<u16>().ok()?))
+        };
+        let pairs: Option<Vec<(u16, u16)>> = text.split(',').map(pair).collect();
+        let first = pairs.and_then(|p| p.into_iter().min());
+        if first.is_none() {
+            self.complain(name, format!("other_config:pmd-rxq-affinity=\"{text}\" is not a list of QUEUE:CPU; it is ignored"));
+        }
+        first.map(|(_, cpu)| cpu)
     }
 
     /// What no single row can see: two ports of one name, patches without a pair.

@@ -23,8 +23,10 @@ pub use refusals::{Refusals, Subject};
 
 use crate::database::{Atom, Row, Tables, Uuid};
 use crate::source::addresses::manager;
-use crate::state::{DesiredState, Node, Tls, Zone};
+use crate::state::{DesiredState, Node, Tls, Workers, Zone};
 
+/// Most workers.
+const WORKERS_MAX: usize = 64;
 /// Highest number of a VLAN.
 const LAST_VLAN: i64 = 4095;
 
@@ -95,6 +97,7 @@ impl<'a> Reader<'a> {
 
     fn root(&mut self, root: &Row) {
         self.reading.state.node = self.node(root);
+        self.reading.state.workers = self.workers(root);
         self.reading.state.tls = self.tls(root);
         self.reading.state.zones = self.zones(root);
         let bridges = self.referred("Bridge", root, "bridges");
@@ -102,6 +105,27 @@ impl<'a> Reader<'a> {
             self.bridge(*id, row);
         }
         self.pair_patches();
+    }
+
+    /// One worker for each bit of the mask; one that runs anywhere without a mask.
+    fn workers(&mut self, root: &Row) -> Workers {
+        let Some(text) = root.entry("other_config", "pmd-cpu-mask") else { return Workers::default() };
+        let digits = text.trim().trim_start_matches("0x").trim_start_matches("0X");
+        let nibbles: Option<Vec<u32>> = digits.chars().rev().map(|c| c.to_digit(16)).collect();
+        let cpus = |nibbles: Vec<u32>| -> Vec<u16> {
+            let bits = nibbles.iter().enumerate().flat_map(|(i, n)| (0..4).filter(move |b| n >> b & 1 == 1).map(move |b| 4 * i + b));
+            bits.filter_map(|cpu| u16::try_from(cpu).ok()).collect()
+        };
+        match nibbles.map(cpus) {
+            Some(cpus) if !cpus.is_empty() && cpus.len() <= WORKERS_MAX => {
+                Workers { count: cpus.len() as u16, cpus, ..Workers::default() }
+            }
+            _ => {
+                let what = format!("other_config:pmd-cpu-mask={text} is not a hexadecimal mask of 1 to {WORKERS_MAX} CPUs; one worker runs anywhere");
+                self.complain("Open_vSwitch", what);
+                Workers::default()
+            }
+        }
     }
 
     fn node(&mut self, root: &Row) -> Node {

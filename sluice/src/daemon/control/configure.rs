@@ -29,9 +29,6 @@ pub(super) fn read(path: &Path) -> Result<DesiredState, String> {
 
 /// What this version cannot do.
 pub(super) fn check(state: &DesiredState) -> Result<(), String> {
-    if state.workers.count > 1 {
-        return Err(format!("{} workers are asked for, but this version has one; set count = 1 in [workers]", state.workers.count));
-    }
     let mut ports: Vec<u16> = state.bridges.iter().flat_map(|b| &b.ports).filter_map(tunnel_port).collect();
     ports.dedup();
     if let (Some(underlay), [first, other, ..]) = (state.underlays.first(), &ports[..]) {
@@ -62,6 +59,22 @@ fn random() -> u64 {
 /// How the worker is made.
 pub(super) fn worker_settings(workers: &Workers, seeds: Seeds, versions: Arc<Versions>) -> Settings {
     Settings { flows: workers.cache_entries as usize, seeds, versions }
+}
+
+/// Where workers sit: one seat each, with the CPU that it is pinned to. CPUs that are not there are left out.
+pub(super) fn seats(workers: &Workers) -> Vec<Option<u16>> {
+    if workers.cpus.is_empty() {
+        return vec![None; usize::from(workers.count.max(1))];
+    }
+    let there = |cpu: &u16| std::path::Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}")).exists();
+    let (present, absent): (Vec<u16>, Vec<u16>) = workers.cpus.iter().copied().partition(there);
+    if !absent.is_empty() {
+        crate::log!(Warn, "sluiced", "no worker is started on CPUs {absent:?}, which this host does not have");
+    }
+    match present.is_empty() {
+        true => vec![None],
+        false => present.into_iter().map(Some).collect(),
+    }
 }
 
 impl Control {
@@ -110,7 +123,7 @@ impl Control {
                 }
             }
             Step::RemoveUnderlay { device } => self.switch.remove_underlay(&device),
-            Step::SetWorkers(_) => crate::log!(Warn, "sluiced", "[workers] takes effect when the daemon is started again"),
+            Step::SetWorkers(workers) => self.switch.resize_team(&seats(&workers)),
             Step::SetTls(tls) => self.set_keys(tls),
             // The rest is read where it is needed, at the next report.
             Step::SetNode(node) => self.switch.set_managers(node.managers),

@@ -34,14 +34,14 @@ use super::rundir::RunDirectory;
 use super::signals::Signals;
 use super::switch::{Notice, Switch};
 use super::unixctl;
-use super::worker::Worker;
+use super::worker::{Kit, Team};
 use crate::stream::keys::Keys;
 
 const WAKE: Token = Token(0);
 const STOP: Token = Token(1);
 const RELOAD: Token = Token(2);
 const HOST: Token = Token(3);
-/// Buffers of the worker.
+/// Buffers for each worker that there is at the beginning.
 const BUFFERS: usize = 1 << 15;
 
 /// The daemon.
@@ -105,12 +105,13 @@ impl Control {
         let mut switch = Switch::new(seeds);
         let settings = configure::worker_settings(&state.workers, seeds, switch.versions());
         let unixctl = listen_for_commands(registry, &args)?;
-        let cpu = state.workers.cpus.first().copied();
-        let worker = Worker::start(settings, switch.tracker().clone(), BUFFERS, cpu, clock, waker).map_err(cannot("start the worker"))?;
+        let buffers = BUFFERS * usize::from(state.workers.count.max(1));
+        let kit = Kit { settings, tracker: switch.tracker().clone(), buffers, clock, control: waker };
+        let team = Team::start(kit, &configure::seats(&state.workers)).map_err(cannot("start the workers"))?;
         let mark = leftover::mark(rundir.path());
         switch.set_lost(leftover::taps_elsewhere(&mark));
         switch.set_mark(mark);
-        switch.employ(worker);
+        switch.employ(team);
         Ok(Control {
             args,
             rundir,
@@ -196,8 +197,8 @@ impl Control {
     /// Everything that is due; true when there is more to do at once.
     fn work(&mut self, now_ms: u64) -> Result<bool, String> {
         let news = self.switch.take_news(now_ms);
-        if self.switch.has_lost_its_worker() {
-            return Err("the worker thread ended unexpectedly; see above for why".to_string());
+        if self.switch.has_lost_a_worker() {
+            return Err("a worker thread ended unexpectedly; see above for why".to_string());
         }
         self.grant_wishes(now_ms);
         self.do_timers(now_ms);

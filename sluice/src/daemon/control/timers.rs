@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Control;
 use crate::daemon::switch::SAMPLE_SECONDS;
 
-/// How often learned addresses are looked through, and counters remembered.
+/// How often learned addresses are looked through, counters remembered and loads of workers compared.
 const AGEING_MS: u64 = SAMPLE_SECONDS * 1000;
 /// Programs that wait for the worker, and the like: soon, but not at once.
 const SOON_MS: u64 = 1;
@@ -41,6 +41,7 @@ impl Control {
         self.switch.run_bonds(now_ms);
         if now_ms >= self.timers.ageing_ms {
             self.timers.ageing_ms = now_ms + AGEING_MS;
+            self.switch.balance();
             self.switch.bridges().for_each(|b| {
                 b.fdb.expire(now_ms);
                 b.mdb.iter().for_each(|m| m.expire(now_ms));

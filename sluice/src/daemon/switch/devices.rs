@@ -15,7 +15,7 @@ use sluice_ovsdb_bridge as desired;
 
 use super::bridge::{Attachment, Bridge, PortState};
 use super::link::LinkFacts;
-use super::{Command, Switch};
+use super::Switch;
 use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
 
 /// How long to wait before a device is tried again.
@@ -69,14 +69,14 @@ impl Switch {
             port.retry_ms = None;
             port.opening = true;
         }
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Open { device, spec });
+        if let Some(team) = &mut self.team {
+            team.open(device, spec);
         }
     }
 
     pub(super) fn close_device(&mut self, device: PortIdx, delete: bool) {
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Close { device, delete });
+        if let Some(team) = &mut self.team {
+            team.close(device, delete);
         }
         self.devices.free(device);
         self.reports.forget_device(device);
@@ -107,6 +107,7 @@ impl Switch {
         self.refresh_address(index);
         self.police(index, number);
         self.shape(index, number);
+        self.seat(index, number);
         self.run_bonds(self.now_of_last_report());
     }
 
@@ -194,6 +195,31 @@ impl Switch {
         }
     }
 
+    /// Tells where a port is wished to be served.
+    pub(super) fn seat(&mut self, index: BridgeIdx, number: PortNo) {
+        let Some(device) = self.device_of(index, number) else { return };
+        let cpu = self.bridge(index).and_then(|b| b.ports.get(&number)?.wanted.as_ref()?.cpu);
+        if let Some(team) = &mut self.team {
+            team.set_affinity(device, cpu);
+        }
+    }
+
+    /// The device of a port, if it is open.
+    pub fn device_of(&self, bridge: BridgeIdx, port: PortNo) -> Option<PortIdx> {
+        match self.bridge(bridge)?.ports.get(&port)?.attachment {
+            Attachment::Device { device, open: true } => Some(device),
+            _ => None,
+        }
+    }
+
+    /// Name of the port, or of the host's device, at a place.
+    pub fn device_name(&self, place: PortIdx) -> Option<&str> {
+        match self.devices.owner(place)? {
+            Owner::Port(bridge, port) => Some(&self.bridge(*bridge)?.ports.get(port)?.name),
+            Owner::Underlay(name) => Some(name),
+        }
+    }
+
     /// Whether some port has this device.
     pub fn has_device(&self, name: &str) -> bool {
         self.bridges.values().any(|b| b.ports.values().any(|p| p.device_name() == Some(name)))
@@ -201,7 +227,7 @@ impl Switch {
 
     /// Whether a device is being opened and may still turn out well or badly.
     pub fn is_opening(&self) -> bool {
-        self.worker.is_some() && self.bridges.values().any(|b| b.ports.values().any(|p| p.opening))
+        self.team.is_some() && self.bridges.values().any(|b| b.ports.values().any(|p| p.opening))
     }
 
     /// When devices have to be tried again, if any.

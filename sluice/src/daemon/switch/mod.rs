@@ -43,12 +43,12 @@ use sluice_openflow::{PortNo, VersionSet};
 use sluice_ovsdb_bridge as desired;
 
 use super::publisher::Publisher;
-use super::worker::{Command, Elsewhere, Injection, News, Worker};
+use super::worker::{Command, Elsewhere, Injection, News, Team};
 use bridge::Bridge;
 
 pub use news::RuleChange;
 pub use rates::SAMPLE_SECONDS;
-pub use reports::DeviceCount;
+pub use reports::{DeviceCount, WorkerReport};
 
 /// Something that connections must hear of.
 #[derive(Clone, Debug)]
@@ -72,8 +72,8 @@ pub struct Switch {
     pub rules: RuleSet,
     bridges: BTreeMap<BridgeIdx, Bridge>,
     publisher: Publisher,
-    worker: Option<Worker>,
-    /// Epoch that the worker runs.
+    team: Option<Team>,
+    /// Epoch that all workers run.
     adopted: u64,
     versions: Arc<Versions>,
     tracker: Arc<Tracker>,
@@ -126,7 +126,7 @@ impl Switch {
             rules: RuleSet::new(),
             bridges: BTreeMap::new(),
             publisher: Publisher::default(),
-            worker: None,
+            team: None,
             adopted: 0,
             versions: Versions::new(seeds),
             tracker: Arc::new(Tracker::new(sluice_conntrack::Settings { seed: seeds.hash(&[1]), ..Default::default() })),
@@ -181,21 +181,34 @@ impl Switch {
         std::mem::take(&mut self.lost)
     }
 
-    /// From now on this worker runs the programs.
-    pub fn employ(&mut self, worker: Worker) {
-        self.worker = Some(worker);
+    /// From now on these workers run the programs.
+    pub fn employ(&mut self, team: Team) {
+        self.team = Some(team);
     }
 
-    /// Ends the worker.
+    /// Ends the workers.
     pub fn dismiss(&mut self) {
-        if let Some(mut worker) = self.worker.take() {
-            worker.stop();
+        if let Some(mut team) = self.team.take() {
+            team.stop();
         }
     }
 
-    /// Whether the worker has ended by itself, which it never should.
-    pub fn has_lost_its_worker(&self) -> bool {
-        self.worker.as_ref().is_some_and(Worker::has_died)
+    /// Whether a worker has ended by itself, which none ever should.
+    pub fn has_lost_a_worker(&self) -> bool {
+        self.team.as_ref().is_some_and(Team::has_died)
+    }
+
+    /// The workers.
+    pub fn team(&self) -> Option<&Team> {
+        self.team.as_ref()
+    }
+
+    /// From now on there are workers on these CPUs, and no others; `None` is not pinned.
+    pub fn resize_team(&mut self, cpus: &[Option<u16>]) {
+        let Some(team) = &mut self.team else { return };
+        if let Err(e) = team.resize(cpus, self.publisher.current()) {
+            crate::log!(Error, "sluiced", "cannot start a worker: {e}; going on with those that there are");
+        }
     }
 
     /// A bridge.
@@ -302,17 +315,19 @@ impl Switch {
     /// before.
     pub fn publish(&mut self) {
         if let Some(program) = self.publisher.publish() {
-            let epoch = program.epoch();
-            match &mut self.worker {
-                Some(worker) => {
-                    if worker.adopt(program) {
-                        self.adopted = epoch;
-                    }
-                }
-                None => self.adopted = epoch,
+            match &mut self.team {
+                Some(team) => team.adopt(&program),
+                None => self.adopted = program.epoch(),
             }
         }
+        self.note_adopted();
         self.settle();
+    }
+
+    fn note_adopted(&mut self) {
+        if let Some(team) = &self.team {
+            self.adopted = self.adopted.max(team.adopted().min(self.publisher.current().epoch()));
+        }
     }
 
     /// As [`Switch::publish`], but while a peer's messages are being read, what it sends in one go is handed over
@@ -359,21 +374,24 @@ impl Switch {
     /// Takes in what the worker tells; true when something came.
     pub fn take_news(&mut self, now_ms: u64) -> bool {
         let mut any = false;
-        while let Some(news) = self.worker.as_mut().and_then(Worker::next_news) {
+        while let Some((worker, news)) = self.team.as_mut().and_then(Team::next_news) {
             any = true;
-            self.take_one(news, now_ms);
+            self.take_one(worker, news, now_ms);
+        }
+        if any {
+            self.note_answers();
         }
         any
     }
 
-    fn take_one(&mut self, news: News, now_ms: u64) {
+    fn take_one(&mut self, worker: usize, news: News, now_ms: u64) {
         match news {
-            News::Adopted(epoch) => {
-                self.adopted = self.adopted.max(epoch);
+            News::Adopted(_) => {
+                self.note_adopted();
                 self.settle();
             }
-            News::Report { ticket, report, time } => self.take_report(ticket, &report, time),
-            News::Flows { ticket, flows } => self.reports.take_flows(ticket, flows),
+            News::Report { report, time, .. } => self.take_report(worker, &report, time),
+            News::Flows { flows, .. } => self.reports.take_flows(worker, flows),
             News::Events(events) => self.wishes.extend(events),
             News::Protocols(all) => self.take_protocols(all, now_ms),
             News::Punts(punts) => {
@@ -385,7 +403,9 @@ impl Switch {
             News::NotOpened { device, why } => self.device_failed(device, &why, now_ms),
             News::Trouble { device, gone, why } => self.device_trouble(device, gone, &why, now_ms),
             News::Front { device, name, event } => self.front_did(device, &name, &event),
-            News::Stopped => {}
+            News::Stopped => self.reports.forget_worker(worker),
+            // The team keeps these for itself.
+            News::Settled { .. } | News::GivenUp { .. } => {}
         }
     }
 
@@ -423,7 +443,8 @@ impl Switch {
     /// Executes actions on a controller's packet; false when too many wait.
     pub fn inject(&mut self, injection: Injection) -> bool {
         self.publish();
-        self.worker.as_mut().is_none_or(|w| w.inject(injection))
+        let from = self.device_of(injection.bridge, PortNo(injection.in_port));
+        self.team.as_mut().is_none_or(|t| t.inject(from, injection))
     }
 
     /// Frames by fate, as of the last report.
@@ -431,8 +452,8 @@ impl Switch {
         self.reports.counters()
     }
 
-    /// What the worker has cached, as of the last time that it was asked.
-    pub fn cached_flows(&self) -> &[sluice_engine::worker::flows::CachedFlows] {
+    /// What workers have cached, as of the last time that they were asked.
+    pub fn cached_flows(&self) -> impl Iterator<Item = &sluice_engine::worker::flows::CachedFlows> {
         self.reports.flows()
     }
 

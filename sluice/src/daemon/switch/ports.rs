@@ -182,6 +182,7 @@ impl Switch {
         port.wanted = Some(wanted);
         self.police(index, number);
         self.shape(index, number);
+        self.seat(index, number);
         self.submit_port(index, number);
         self.refresh_patches();
         self.refresh_normal(index);
@@ -225,8 +226,8 @@ impl Switch {
         let Attachment::Device { device, open: true } = port.attachment else { return };
         let p = port.wanted.as_ref().map(|w| w.policing).unwrap_or_default();
         let rates = Rates { kbps: p.rate_kbps, burst_kbits: p.burst_kbits, kpps: p.rate_kpps, burst_kpackets: p.burst_kpackets };
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Police { device, rates });
+        if let Some(team) = &mut self.team {
+            team.tell(device, Command::Police { device, rates });
         }
     }
 

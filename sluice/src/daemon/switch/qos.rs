@@ -77,8 +77,8 @@ impl Switch {
         let kept = std::mem::take(&mut port.shape.since);
         port.shape.plan = plan.clone();
         port.shape.since = port.queues().map(|q| (q, kept.get(&q).copied().unwrap_or(now_ms))).collect();
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Shape { device, plan: Box::new(plan) });
+        if let Some(team) = &mut self.team {
+            team.tell(device, Command::Shape { device, plan: Box::new(plan) });
         }
     }
 }

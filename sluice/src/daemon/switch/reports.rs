@@ -5,7 +5,7 @@
 //! counts are totals and replaced.
 //! Deliberately does not know: who wants to see them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sluice_engine::egress::QueueCount;
 use sluice_engine::worker::flows::CachedFlows;
@@ -18,23 +18,36 @@ use sluice_flow::DropReason;
 use super::bridge::Count;
 use super::rates::{Rate, Rates};
 use super::{Command, Switch};
-use crate::daemon::worker::Time;
+use crate::daemon::worker::{Team, Time};
 
 /// Frames of one device.
 pub type DeviceCount = PortCounters;
 
-/// Reports asked for, and the totals of the last one.
+/// The totals of one worker's last report.
+#[derive(Default)]
+pub struct WorkerReport {
+    /// Frames by fate.
+    pub counters: Counters,
+    /// How it spent its time.
+    pub time: Time,
+    cached: (usize, usize),
+    flows: Vec<CachedFlows>,
+}
+
+/// Reports asked for, and the totals of the last ones.
 #[derive(Default)]
 pub(super) struct Reports {
+    /// The last ticket given out where there are no workers, and the last one that all have answered.
     asked: u64,
     answered: u64,
+    workers: BTreeMap<usize, WorkerReport>,
+    /// Of workers that have ended.
+    past: Counters,
+    /// Of all.
     counters: Counters,
     devices: HashMap<PortIdx, PortCounters>,
     queues: HashMap<PortIdx, Vec<(u32, QueueCount)>>,
     folded_ms: u64,
-    time: Time,
-    cached: (usize, usize),
-    flows: Vec<CachedFlows>,
     rates: Rates,
 }
 
@@ -43,17 +56,29 @@ impl Reports {
         &self.counters
     }
 
-    pub(super) fn flows(&self) -> &[CachedFlows] {
-        &self.flows
+    pub(super) fn flows(&self) -> impl Iterator<Item = &CachedFlows> {
+        self.workers.values().flat_map(|w| &w.flows)
     }
 
-    pub(super) fn take_flows(&mut self, ticket: u64, flows: Vec<CachedFlows>) {
-        self.flows = flows;
-        self.answered = self.answered.max(ticket);
+    pub(super) fn take_flows(&mut self, worker: usize, flows: Vec<CachedFlows>) {
+        self.workers.entry(worker).or_default().flows = flows;
     }
 
     pub(super) fn cached(&self) -> (usize, usize) {
-        self.cached
+        self.workers.values().fold((0, 0), |sum, w| (sum.0 + w.cached.0, sum.1 + w.cached.1))
+    }
+
+    /// A worker has ended: what it counted stays.
+    pub(super) fn forget_worker(&mut self, worker: usize) {
+        if let Some(last) = self.workers.remove(&worker) {
+            self.past.add(&last.counters);
+        }
+        self.sum_up();
+    }
+
+    fn sum_up(&mut self) {
+        self.counters = self.past.clone();
+        self.workers.values().for_each(|w| self.counters.add(&w.counters));
     }
 
     pub(super) fn device(&self, device: PortIdx) -> DeviceCount {
@@ -74,24 +99,34 @@ impl Reports {
 impl Switch {
     /// Asks the worker what it counted. The ticket tells when the answer has come.
     pub fn request_report(&mut self) -> u64 {
-        self.reports.asked += 1;
-        let ticket = self.reports.asked;
-        match &mut self.worker {
-            Some(worker) => worker.tell(Command::Report { ticket }),
-            None => self.reports.answered = ticket,
+        self.ask(|ticket| Command::Report { ticket })
+    }
+
+    fn ask(&mut self, question: impl Fn(u64) -> Command) -> u64 {
+        let ticket = match &mut self.team {
+            Some(team) => team.ask(question),
+            None => self.reports.asked + 1,
+        };
+        self.reports.asked = ticket;
+        if self.team.is_none() {
+            self.reports.answered = ticket;
         }
         ticket
     }
 
     /// Asks the worker what it has cached. The ticket tells when the answer has come.
     pub fn request_flows(&mut self) -> u64 {
-        self.reports.asked += 1;
-        let ticket = self.reports.asked;
-        match &mut self.worker {
-            Some(worker) => worker.tell(Command::Flows { ticket }),
-            None => self.reports.answered = ticket,
+        self.ask(|ticket| Command::Flows { ticket })
+    }
+
+    /// Looks how far workers have answered, and does what had to wait for that.
+    pub(super) fn note_answers(&mut self) {
+        let Some(team) = &self.team else { return };
+        let answered = team.answered().min(self.reports.asked);
+        if answered > self.reports.answered {
+            self.reports.answered = answered;
+            self.bury(answered, self.reports.folded_ms);
         }
-        ticket
     }
 
     /// Whether a report that was asked for has come.
@@ -114,6 +149,8 @@ impl Switch {
             ("copied", c.copied),
             ("sent", c.sent),
             ("punted", c.punted),
+            ("handed", c.handed),
+            ("taken", c.taken),
             ("cache_hit", c.hits),
             ("cache_miss", c.misses),
         ]
@@ -138,9 +175,21 @@ impl Switch {
         self.reports.rates.of(place)
     }
 
-    /// How the worker spent its time, as of the last report.
-    pub fn worker_time(&self) -> Time {
-        self.reports.time
+    /// What each worker counted and how it spent its time, as of its last report.
+    pub fn worker_reports(&self) -> impl Iterator<Item = (usize, &WorkerReport)> {
+        self.reports.workers.iter().map(|(n, r)| (*n, r))
+    }
+
+    /// Places all devices anew, by what they were measured to ask for.
+    pub fn spread(&mut self) {
+        self.team.iter_mut().for_each(Team::plan_moves);
+    }
+
+    /// Moves a device to another worker where that evens out what they have to do.
+    pub fn balance(&mut self) {
+        if self.team.as_mut().is_some_and(Team::balance) {
+            crate::log!(Info, "sluiced", "a device moves to a worker that has less to do");
+        }
     }
 
     pub(super) fn now_of_last_report(&self) -> u64 {
@@ -152,8 +201,10 @@ impl Switch {
         self.reports.folded_ms = now_ms;
     }
 
-    pub(super) fn take_report(&mut self, ticket: u64, report: &Report, time: Time) {
-        self.reports.time = time;
+    pub(super) fn take_report(&mut self, worker: usize, report: &Report, time: Time) {
+        if let Some(team) = &mut self.team {
+            team.measure(worker, time, report.ports.iter().map(|(d, c)| (*d, c.rx_packets)));
+        }
         for (&id, used) in &report.rules {
             self.rules.fold(id, used.packets, used.bytes, used.last_ms);
             if !self.retiring.is_empty() {
@@ -189,11 +240,13 @@ impl Switch {
                 count.add(used.packets, used.bytes);
             }
         }
-        self.reports.counters = report.counters.clone();
-        self.reports.cached = (report.flows, report.verdicts);
+        let of = self.reports.workers.entry(worker).or_default();
+        of.counters.clone_from(&report.counters);
+        of.time = time;
+        of.cached = (report.flows, report.verdicts);
+        self.reports.sum_up();
         self.reports.devices.extend(report.ports.iter().map(|(d, c)| (*d, *c)));
-        self.reports.queues.clone_from(&report.queues);
-        self.reports.answered = self.reports.answered.max(ticket);
-        self.bury(ticket, self.reports.folded_ms);
+        self.reports.queues.retain(|d, _| !report.ports.contains_key(d));
+        self.reports.queues.extend(report.queues.iter().map(|(d, q)| (*d, q.clone())));
     }
 }

@@ -13,7 +13,7 @@ use sluice_flow::{Change, PortIdx};
 use sluice_ovsdb_bridge as desired;
 
 use super::devices::Owner;
-use super::{Command, Switch};
+use super::Switch;
 use crate::daemon::host::ipv4;
 use crate::daemon::worker::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
 
@@ -44,8 +44,8 @@ impl Switch {
         let Some(at) = self.carriers.iter().position(|c| c.wanted.device == name) else { return };
         let carrier = self.carriers.remove(at);
         self.publisher.submit([Change::SetIngress { device: carrier.device, to: None }]);
-        if let Some(worker) = &mut self.worker {
-            worker.tell(Command::Close { device: carrier.device, delete: false });
+        if let Some(team) = &mut self.team {
+            team.close(carrier.device, false);
         }
         self.devices.free(carrier.device);
     }
@@ -60,11 +60,11 @@ impl Switch {
             }
             let replaced = carrier.taking.replace(wanted.clone()).is_some();
             let device = carrier.device;
-            let Some(worker) = &mut self.worker else { continue };
+            let Some(team) = &mut self.team else { continue };
             if replaced {
-                worker.tell(Command::Close { device, delete: false });
+                team.close(device, false);
             }
-            worker.tell(Command::Open { device, spec: spec_of(&carrier.wanted, &wanted) });
+            team.open(device, spec_of(&carrier.wanted, &wanted));
         }
     }
 

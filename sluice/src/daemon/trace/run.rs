@@ -221,6 +221,13 @@ fn mask_headers(packet: &Packet, mask: &mut Packet) {
                 mask.mark_all(place);
             }
         }
+        0x894f => {
+            for place in [slot::NSH_FLAGS, slot::NSH_TTL, slot::NSH_MDTYPE, slot::NSH_NP, slot::NSH_SPI, slot::NSH_SI] {
+                mask.mark_all(place);
+            }
+            (1..=4).for_each(|n| mask.mark_all(slot::nsh_c(n)));
+            ip(mask);
+        }
         _ => {}
     }
 }

@@ -1,12 +1,15 @@
-//! The worker thread and how the control thread talks to it.
+//! Worker threads and how the control thread talks to them.
 //!
 //! Purpose: commands go in by one bounded ring, news come back by another; both sides wake the other.
 //! Invariant: the control thread never waits for the worker. What a full ring does not take stays in
 //! a queue of the sender that is bounded by what was asked for.
 //! Deliberately does not know: OpenFlow, rules.
 
+mod bells;
 mod berth;
 mod open;
+mod placement;
+mod team;
 mod thread;
 
 use std::collections::VecDeque;
@@ -16,19 +19,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::Waker;
-use sluice_conntrack::Tracker;
+use sluice_engine::exchange::Link;
+use sluice_engine::worker::crossing::Moving;
 use sluice_engine::worker::flows::CachedFlows;
-use sluice_engine::{Punted, Received, Report, Settings};
+use sluice_engine::{Punted, Received, Report};
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
 use sluice_flow::key::{slot, Key};
 use sluice_flow::{BridgeIdx, Event, PortIdx, Program};
+use sluice_frame::Pool;
 use sluice_port::vhost::Observer;
 
 pub use open::{alias_of, DeviceKind, DeviceSpec, Elsewhere, OnlyOurs, Opened};
 pub use sluice_port::vhost::Event as FrontEvent;
-
-use super::clock::Clock;
+pub use team::{Kit, Team};
 
 /// Commands or news that a ring holds.
 const RING: usize = 1024;
@@ -85,6 +89,40 @@ pub enum Command {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Exchange frames with another worker.
+    Meet {
+        /// The other one.
+        other: usize,
+        /// How.
+        link: Box<Link>,
+    },
+    /// Another worker has ended.
+    Part {
+        /// That one.
+        other: usize,
+    },
+    /// Keep frames for a device that is about to come.
+    Expect {
+        /// The device.
+        device: PortIdx,
+    },
+    /// Send all that others have handed over, and say so.
+    Settle {
+        /// Comes back with the answer.
+        ticket: u64,
+    },
+    /// Give up a device that another worker is going to serve.
+    GiveUp {
+        /// The device.
+        device: PortIdx,
+    },
+    /// Serve a device that another worker gave up; `None` where it had none.
+    TakeOver {
+        /// The device.
+        device: PortIdx,
+        /// All that belongs to it.
+        parcel: Option<Box<Parcel>>,
+    },
     /// Say what is cached.
     Flows {
         /// Comes back with the answer.
@@ -122,6 +160,12 @@ impl Injection {
         key.set(slot::IN_PORT, u64::from(self.in_port));
         key
     }
+}
+
+/// A device between two workers, and what its opening made.
+pub struct Parcel {
+    moving: Moving,
+    origin: thread::Origin,
 }
 
 /// What the worker tells.
@@ -182,6 +226,18 @@ pub enum News {
         /// What it did.
         event: FrontEvent,
     },
+    /// All that others had handed over is sent.
+    Settled {
+        /// As given.
+        ticket: u64,
+    },
+    /// A device is given up.
+    GivenUp {
+        /// Its place.
+        device: PortIdx,
+        /// All that belongs to it, if it was here.
+        parcel: Option<Box<Parcel>>,
+    },
     /// The thread ends.
     Stopped,
 }
@@ -219,21 +275,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread, pinned to `cpu` where given. `control` is woken by news.
-    pub fn start(
-        settings: Settings,
-        tracker: Arc<Tracker>,
-        buffers: usize,
-        cpu: Option<u16>,
-        clock: Clock,
-        control: Arc<Waker>,
-    ) -> io::Result<Worker> {
+    /// Starts the thread of this number, pinned to `cpu` where given.
+    fn start(commons: &team::Commons, number: usize, pool: Pool, place: Option<usize>, cpu: Option<u16>) -> io::Result<Worker> {
         let (commands, inbox) = rtrb::RingBuffer::new(RING);
         let (outbox, news) = rtrb::RingBuffer::new(RING);
         let (tell_fronts, fronts) = std::sync::mpsc::sync_channel(RING);
-        let fronts_end = Fronts { news: tell_fronts, control: control.clone() };
+        let fronts_end = Fronts { news: tell_fronts, control: commons.control.clone() };
         let berth = berth::Berth::default();
-        let (thread, waker) = thread::spawn(settings, tracker, buffers, cpu, clock, inbox, outbox, control, fronts_end, berth.clone())?;
+        let seat = thread::Seat { number, pool, place, cpu, inbox, outbox, fronts: fronts_end, berth: berth.clone() };
+        let (thread, waker) = thread::spawn(commons, seat)?;
         Ok(Worker { berth, commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
     }
 

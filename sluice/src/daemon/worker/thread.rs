@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use sluice_conntrack::Tracker;
-use sluice_engine::{Settings, Work, Worker};
+use sluice_engine::{Work, Worker};
 use sluice_flow::PortIdx;
 use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
+use super::bells::Bells;
 use super::berth::Berth;
 use super::open;
-use super::{Command, Fronts, News, Time, RING};
+use super::team::Commons;
+use super::{Command, Fronts, News, Parcel, Time, RING};
 use crate::daemon::clock::Clock;
 
 /// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
@@ -34,37 +35,39 @@ const PENDING: usize = 4;
 /// How long packets may wait while devices are opened and closed.
 const PATIENCE_MS: u64 = 5;
 const WAKE: Token = Token(usize::MAX);
-/// Bytes of one buffer, headroom included.
-const CHUNK: usize = 2048;
+/// What one worker has for itself.
+pub struct Seat {
+    pub number: usize,
+    pub pool: Pool,
+    /// Where the tracker knows it by.
+    pub place: Option<usize>,
+    pub cpu: Option<u16>,
+    pub inbox: rtrb::Consumer<Command>,
+    pub outbox: rtrb::Producer<News>,
+    pub fronts: Fronts,
+    pub berth: Berth,
+}
 
 /// Starts the thread.
-pub fn spawn(
-    settings: Settings,
-    tracker: Arc<Tracker>,
-    buffers: usize,
-    cpu: Option<u16>,
-    clock: Clock,
-    inbox: rtrb::Consumer<Command>,
-    outbox: rtrb::Producer<News>,
-    control: Arc<Waker>,
-    fronts: Fronts,
-    berth: Berth,
-) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
+pub fn spawn(commons: &Commons, seat: Seat) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-    let pool = Pool::new(CHUNK, buffers).map_err(|e| io::Error::other(e.to_string()))?;
-    let umem = Umem::new(&pool);
-    let mut worker = Worker::new(pool, settings);
-    worker.set_tracker(tracker);
+    let Seat { number, pool, place, cpu, inbox, outbox, fronts, berth } = seat;
+    let mut worker = Worker::new(pool, commons.settings.clone());
+    worker.set_tracker(commons.tracker.clone(), place);
+    worker.enrol(commons.owners.clone(), commons.meters.clone());
+    commons.bells.hang(number, Some(waker.clone()));
     let mut body = Body {
         worker,
-        umem,
+        number,
+        bells: commons.bells.clone(),
+        umem: commons.umem.clone(),
         poll,
-        clock,
+        clock: commons.clock,
         inbox,
         outbox,
         kept: VecDeque::new(),
-        control,
+        control: commons.control.clone(),
         fronts,
         descriptors: HashMap::new(),
         origins: HashMap::new(),
@@ -72,7 +75,7 @@ pub fn spawn(
         time: Time::default(),
         berth,
     };
-    let thread = std::thread::Builder::new().name("worker".to_string()).spawn(move || {
+    let thread = std::thread::Builder::new().name(format!("worker{number}")).spawn(move || {
         if let Some(cpu) = cpu {
             open::pin(cpu);
         }
@@ -82,10 +85,12 @@ pub fn spawn(
 }
 
 /// What opening made.
-type Origin = Option<sluice_port::tap::TapKeeper>;
+pub(super) type Origin = Option<sluice_port::tap::TapKeeper>;
 
 struct Body {
     worker: Worker,
+    number: usize,
+    bells: Bells,
     umem: Arc<Umem>,
     poll: Poll,
     clock: Clock,
@@ -124,6 +129,7 @@ impl Body {
             }
             turn_ms = self.clock.now_ms();
             let work = self.worker.turn(turn_ms);
+            self.bells.ring(self.worker.take_called());
             self.tell();
             let now = sluice_port::ticks();
             let spent = now.wrapping_sub(since);
@@ -137,16 +143,7 @@ impl Body {
             }
             if idle > IDLE_TURNS {
                 idle = 0;
-                if !self.worker.arm() {
-                    continue;
-                }
-                let timeout = self.patience();
-                self.berth.leave(self.worker.release_program());
-                let woken = self.poll.poll(&mut events, timeout);
-                if let Some(program) = self.berth.take() {
-                    self.worker.take_program_back(program);
-                }
-                if let Err(e) = woken {
+                if let Err(e) = self.sleep(&mut events) {
                     if e.kind() != io::ErrorKind::Interrupted {
                         return self.end();
                     }
@@ -154,6 +151,25 @@ impl Body {
                 since = sluice_port::ticks();
             }
         }
+    }
+
+    /// Sleeps until a device, another worker or the control side wakes us, unless frames wait already.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        self.bells.falls_asleep(self.number);
+        let woken = match self.worker.arm() {
+            true => {
+                let timeout = self.patience();
+                self.berth.leave(self.worker.release_program());
+                let woken = self.poll.poll(events, timeout);
+                if let Some(program) = self.berth.take() {
+                    self.worker.take_program_back(program);
+                }
+                woken
+            }
+            false => Ok(()),
+        };
+        self.bells.is_awake(self.number);
+        woken
     }
 
     /// How long it may sleep: frames that wait in queues have their time; news that found no room are
@@ -190,6 +206,15 @@ impl Body {
             Command::Police { device, rates } => self.worker.police(device, rates),
             Command::Shape { device, plan } => self.worker.shape(device, &plan),
             Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
+            Command::Meet { other, link } => self.worker.meet(other, *link),
+            Command::Part { other } => self.worker.part(other),
+            Command::Expect { device } => self.worker.expect(device),
+            Command::Settle { ticket } => {
+                self.worker.take_all_crossings();
+                self.give(News::Settled { ticket });
+            }
+            Command::GiveUp { device } => self.give_up(device),
+            Command::TakeOver { device, parcel } => self.take_over(device, parcel),
             Command::Flows { ticket } => {
                 let flows = self.worker.cached_flows();
                 self.give(News::Flows { ticket, flows });
@@ -222,6 +247,29 @@ impl Body {
         }
     }
 
+    fn give_up(&mut self, device: PortIdx) {
+        self.ignore(device);
+        let origin = self.origins.remove(&device).flatten();
+        let parcel = self.worker.give_up(device).map(|moving| Box::new(Parcel { moving, origin }));
+        self.give(News::GivenUp { device, parcel });
+    }
+
+    fn take_over(&mut self, device: PortIdx, parcel: Option<Box<Parcel>>) {
+        let Some(parcel) = parcel else { return self.worker.expect_no_more() };
+        let Parcel { moving, origin } = *parcel;
+        self.worker.take_over(device, moving);
+        if let Some(descriptor) = self.worker.port(device).and_then(|p| p.poll_fd()) {
+            self.watch(device, descriptor);
+        }
+        self.origins.insert(device, origin);
+    }
+
+    fn ignore(&mut self, device: PortIdx) {
+        if let Some(descriptor) = self.descriptors.remove(&device) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
+        }
+    }
+
     fn watch(&mut self, device: PortIdx, descriptor: RawFd) {
         let token = Token(usize::from(device));
         let readable = Interest::READABLE;
@@ -231,9 +279,7 @@ impl Body {
     }
 
     fn close(&mut self, device: PortIdx, delete: bool) {
-        if let Some(descriptor) = self.descriptors.remove(&device) {
-            let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
-        }
+        self.ignore(device);
         self.worker.remove_port(device);
         let origin = self.origins.remove(&device).flatten().filter(|_| delete);
         if let Some(Err(e)) = origin.map(sluice_port::tap::TapKeeper::delete) {
@@ -286,6 +332,7 @@ impl Body {
         for device in devices {
             self.close(device, false);
         }
+        self.worker.finish();
         self.give(News::Stopped);
         self.tell();
     }

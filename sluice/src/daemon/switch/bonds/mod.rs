@@ -228,8 +228,8 @@ impl Switch {
         if changed {
             self.refresh_normal(index);
         }
-        if let Some(worker) = &mut self.worker {
-            frames.into_iter().for_each(|(device, frame)| worker.tell(Command::Transmit { device, frame }));
+        if let Some(team) = &mut self.team {
+            frames.into_iter().for_each(|(device, frame)| team.tell(device, Command::Transmit { device, frame }));
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn dump_bridge(console: &mut Console<'_>, words: &[&str]) -> Reply {
 
 fn lines(console: &Console<'_>, bridge: Option<BridgeIdx>, names: bool) -> String {
     let wanted = |f: &&CachedFlows| bridge.is_none_or(|b| f.ingress.is_some_and(|(of, _)| of == b));
-    let flows = console.switch.cached_flows().iter().filter(wanted);
+    let flows = console.switch.cached_flows().filter(wanted);
     flows.map(|f| line(console, f, names)).collect()
 }
 

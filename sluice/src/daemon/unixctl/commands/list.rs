@@ -60,6 +60,7 @@ static COMMANDS: &[Command] = &[
     now("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", 2, 3, fragments::set_shortest),
     now("dpctl/list-commands", "", 0, MANY, basic::list_datapath_commands),
     counted("dpctl/show", "[-s] [dp...]", 0, MANY, datapath::show_datapath),
+    counted("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, pmd::rebalance),
     counted("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, pmd::queues_show),
     counted("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", 0, 3, pmd::stats_show),
     now("dpif/dump-dps", "", 0, 0, datapath::list_bridges),

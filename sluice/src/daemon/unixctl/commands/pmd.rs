@@ -1,15 +1,18 @@
-//! Commands about the worker, in the form that Open vSwitch gives for its own.
+//! Commands about workers, in the form that Open vSwitch gives for its own.
 //!
 //! Invariant: a line that Open vSwitch has is left out where nothing here is counted for it; zero is
 //! said only of what cannot happen here.
-//! Deliberately does not know: how the worker counts.
+//! Deliberately does not know: how workers count.
 
 use std::fmt::Write;
 
 use super::{Console, Reply};
+use crate::daemon::switch::WorkerReport;
 
-/// The one worker, as Open vSwitch names its own.
-const HEAD: &str = "pmd thread numa_id 0 core_id 0:\n";
+/// A worker's heading: the CPU that it is pinned to, else its number.
+fn heading(cpu: Option<u16>, worker: usize) -> String {
+    format!("pmd thread numa_id 0 core_id {}:\n", cpu.map_or(worker, usize::from))
+}
 
 /// The value behind an option.
 fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
@@ -19,41 +22,54 @@ fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether the words ask for another core than the worker's.
-fn elsewhere(words: &[&str]) -> bool {
-    option(words, "-pmd").is_some_and(|core| core != "0")
+/// Workers that the words ask for, by number and CPU.
+fn wanted(console: &Console<'_>, words: &[&str]) -> Vec<(usize, Option<u16>)> {
+    let core = option(words, "-pmd");
+    let asked = |n: usize, cpu: Option<u16>| core.is_none_or(|c| c == cpu.map_or(n, usize::from).to_string());
+    console.switch.team().map_or(Vec::new(), |t| t.workers().filter(|(n, cpu)| asked(*n, *cpu)).collect())
 }
 
-/// Which device is polled by whom.
+/// Which device is served by whom.
 pub(super) fn queues_show(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let seconds = option(words, "-secs").and_then(|s| s.parse::<u64>().ok()).map_or(60, |s| s.clamp(5, 60));
     let mut text = format!("Displaying last {seconds} seconds pmd usage %\n");
-    if elsewhere(words) {
-        return Reply::Text(text);
-    }
-    text += HEAD;
-    text += "  isolated : false\n";
-    for port in console.switch.bridges().flat_map(|b| b.ports.values()) {
-        if crate::daemon::trace::ports::datapath_number(port).is_some() {
+    for (worker, cpu) in wanted(console, words) {
+        text += &heading(cpu, worker);
+        text += "  isolated : false\n";
+        let devices = console.switch.team().into_iter().flat_map(|t| t.devices_of(worker));
+        for (name, share) in devices.filter_map(|(device, share)| Some((console.switch.device_name(device)?, share))) {
+            let usage = share.map_or("NOT AVAIL".to_string(), |s| format!("{:>2.0} %", s * 100.0));
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  port: {:<16}  queue-id:  0 (enabled)   pmd usage: NOT AVAIL", port.name);
+            let _ = writeln!(text, "  port: {name:<16}  queue-id:  0 (enabled)   pmd usage: {usage}");
         }
     }
     Reply::Text(text)
 }
 
-/// How the worker spends its time. A packet whose flow is cached is a hit of the exact-match cache; one
+/// Places all devices anew, by what they were measured to ask for.
+pub(super) fn rebalance(console: &mut Console<'_>, _: &[&str]) -> Reply {
+    console.switch.spread();
+    Reply::Text("pmd rxq rebalance requested.\n".to_string())
+}
+
+/// How workers spend their time. A packet whose flow is cached is a hit of the exact-match cache; one
 /// that the tables decide is a miss with an upcall, which is its counterpart there.
 pub(super) fn stats_show(console: &mut Console<'_>, words: &[&str]) -> Reply {
-    if elsewhere(words) {
-        return Reply::Text(String::new());
+    let mut text = String::new();
+    for (worker, cpu) in wanted(console, words) {
+        if let Some((_, report)) = console.switch.worker_reports().find(|(n, _)| *n == worker) {
+            text += &heading(cpu, worker);
+            stats(&mut text, report);
+        }
     }
-    let (counters, time) = (console.switch.counters(), console.switch.worker_time());
+    Reply::Text(text)
+}
+
+fn stats(text: &mut String, WorkerReport { counters, time, .. }: &WorkerReport) {
     let all = time.busy + time.idle;
     let packets = counters.received;
     let passes = if packets > 0 { 1.0 } else { 0.0 };
     let share = |cycles: u64| 100.0 * cycles as f64 / all.max(1) as f64;
-    let mut text = HEAD.to_string();
     let lines = [
         format!("packets received: {packets}"),
         "packet recirculations: 0".to_string(),
@@ -75,5 +91,4 @@ pub(super) fn stats_show(console: &mut Console<'_>, words: &[&str]) -> Reply {
         let _ = writeln!(text, "  avg cycles per packet: {:.2} ({all}/{packets})", all as f64 / packets as f64);
         let _ = writeln!(text, "  avg processing cycles per packet: {:.2} ({}/{packets})", time.busy as f64 / packets as f64, time.busy);
     }
-    Reply::Text(text)
 }

@@ -1,0 +1,515 @@
+//! All workers of the switch, as the control side has them.
+//!
+//! Purpose: start and end workers, say which of them serves a device, carry requests to the right one
+//! and gather answers of all.
+//! Invariant: what is asked of everybody is answered once everybody has; a device that is moved loses
+//! no frame and keeps their order (see `placement`).
+//! Deliberately does not know: OpenFlow, rules, what devices are for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use mio::Waker;
+use sluice_conntrack::Tracker;
+use sluice_engine::exchange::{link, Owners, WORKERS_MAX};
+use sluice_engine::meter::SharedMeters;
+use sluice_engine::Settings;
+use sluice_flow::{PortIdx, Program};
+use sluice_frame::Pool;
+use sluice_port::afxdp::Umem;
+
+use super::bells::Bells;
+use super::placement::{best_move, least_loaded, spread, Load, Loads};
+use super::{Command, DeviceSpec, Injection, News, Parcel, Time, Worker};
+use crate::daemon::clock::Clock;
+
+/// Bytes of one buffer, headroom included.
+const CHUNK: usize = 2048;
+
+/// What workers are made of.
+pub struct Kit {
+    /// Sizes and seeds.
+    pub settings: Settings,
+    /// Connections, which they share.
+    pub tracker: Arc<Tracker>,
+    /// Buffers of all of them together.
+    pub buffers: usize,
+    /// Time.
+    pub clock: Clock,
+    /// Woken by their news.
+    pub control: Arc<Waker>,
+}
+
+/// What all workers share.
+pub(super) struct Commons {
+    pub settings: Settings,
+    pub tracker: Arc<Tracker>,
+    pub clock: Clock,
+    pub control: Arc<Waker>,
+    pub umem: Arc<Umem>,
+    pub owners: Owners,
+    pub meters: SharedMeters,
+    pub bells: Bells,
+}
+
+/// One of them.
+struct Member {
+    worker: Worker,
+    /// CPU that it is pinned to.
+    cpu: Option<u16>,
+    /// Epoch that it runs.
+    adopted: u64,
+    /// The last ticket that it answered.
+    answered: u64,
+    /// It is to end once it serves no device.
+    leaving: bool,
+    stopped: bool,
+    before: Measured,
+}
+
+/// Totals at the last time that loads were looked at.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    time: Time,
+    received: BTreeMap<PortIdx, u64>,
+    at: u64,
+}
+
+/// How far a move has come; each step waits for the ticket to be answered by everybody.
+enum Step {
+    /// The new worker keeps frames for the device.
+    Expect,
+    /// Everybody sends frames for the device to the new worker.
+    Turn { from: usize },
+    /// The old worker gives the device up.
+    GiveUp,
+    /// What the old worker handed over before has arrived.
+    Arrive(Option<Box<Parcel>>),
+}
+
+/// What a device that moves is to do when it has arrived.
+enum Held {
+    Open(DeviceSpec),
+    Close { delete: bool },
+    Other(Command),
+}
+
+struct Move {
+    device: PortIdx,
+    to: usize,
+    step: Step,
+    ticket: u64,
+}
+
+/// The workers.
+pub struct Team {
+    commons: Commons,
+    /// Memory that they share.
+    pool: Pool,
+    members: Vec<Option<Member>>,
+    /// Where the tracker knows them by.
+    places: Vec<Option<usize>>,
+    moves: VecDeque<(PortIdx, usize)>,
+    moving: Option<Move>,
+    held: VecDeque<Held>,
+    /// CPUs that devices are to be served on.
+    affinity: BTreeMap<PortIdx, u16>,
+    loads: Loads,
+    asked: u64,
+}
+
+impl Team {
+    /// Starts workers on these CPUs; `None` is not pinned.
+    pub fn start(kit: Kit, cpus: &[Option<u16>]) -> io::Result<Team> {
+        let pool = Pool::new(CHUNK, kit.buffers).map_err(|e| io::Error::other(e.to_string()))?;
+        let Kit { settings, tracker, clock, control, .. } = kit;
+        let commons = Commons {
+            umem: Umem::new(&pool),
+            settings,
+            tracker,
+            clock,
+            control,
+            owners: Owners::default(),
+            meters: SharedMeters::default(),
+            bells: Bells::default(),
+        };
+        let mut team = Team {
+            commons,
+            pool,
+            members: Vec::new(),
+            places: Vec::new(),
+            moves: VecDeque::new(),
+            moving: None,
+            held: VecDeque::new(),
+            affinity: BTreeMap::new(),
+            loads: Loads::new(),
+            asked: 0,
+        };
+        for cpu in cpus {
+            team.hire(*cpu, None)?;
+        }
+        Ok(team)
+    }
+
+    fn living(&self) -> impl Iterator<Item = (usize, &Member)> {
+        self.members.iter().enumerate().filter_map(|(n, m)| Some((n, m.as_ref()?)))
+    }
+
+    fn get(&mut self, number: usize) -> Option<&mut Member> {
+        self.members.get_mut(number)?.as_mut()
+    }
+
+    /// Workers that may get devices.
+    fn staying(&self) -> Vec<usize> {
+        self.living().filter(|(_, m)| !m.leaving).map(|(n, _)| n).collect()
+    }
+
+    fn hire(&mut self, cpu: Option<u16>, program: Option<&Arc<Program>>) -> io::Result<()> {
+        let number = self.members.iter().position(Option::is_none).unwrap_or(self.members.len());
+        if number >= WORKERS_MAX {
+            return Err(io::Error::other(format!("there can be {WORKERS_MAX} workers")));
+        }
+        if self.members.len() <= number {
+            self.members.push(None);
+            self.places.push(self.commons.tracker.register());
+        }
+        let place = self.places.get(number).copied().flatten();
+        let mut worker = Worker::start(&self.commons, number, self.pool.sibling(), place, cpu)?;
+        for (other, member) in self.members.iter_mut().enumerate().filter_map(|(n, m)| Some((n, m.as_mut()?))) {
+            let (mine, theirs) = link();
+            worker.tell(Command::Meet { other, link: Box::new(mine) });
+            member.worker.tell(Command::Meet { other: number, link: Box::new(theirs) });
+        }
+        let mut adopted = 0;
+        if let Some(program) = program {
+            // It gets no device before it runs this.
+            worker.tell(Command::Adopt(program.clone()));
+            adopted = program.epoch();
+        }
+        let member =
+            Member { worker, cpu, adopted, answered: self.asked, leaving: false, stopped: false, before: Measured::default() };
+        if let Some(place) = self.members.get_mut(number) {
+            *place = Some(member);
+        }
+        Ok(())
+    }
+
+    /// From now on there are workers on these CPUs and no others. Those that are to end do so when their
+    /// devices have moved.
+    pub fn resize(&mut self, cpus: &[Option<u16>], program: &Arc<Program>) -> io::Result<()> {
+        let mut wanted = cpus.to_vec();
+        for member in self.members.iter_mut().flatten() {
+            let kept = wanted.iter().position(|c| *c == member.cpu);
+            member.leaving = kept.is_none();
+            if let Some(at) = kept {
+                wanted.remove(at);
+            }
+        }
+        let hired = wanted.into_iter().try_for_each(|cpu| self.hire(cpu, Some(program)));
+        let wished: Vec<(PortIdx, usize)> = self.affinity.keys().filter_map(|d| Some((*d, self.wished(*d)?))).collect();
+        wished.into_iter().for_each(|(device, to)| self.plan_move(device, to));
+        self.plan_moves();
+        hired
+    }
+
+    /// Devices of workers that are to end go elsewhere; new workers get their part.
+    pub fn plan_moves(&mut self) {
+        self.mark_fixed();
+        for (device, to) in spread(&self.loads, &self.staying()) {
+            self.plan_move(device, to);
+        }
+        self.dismiss_idle();
+    }
+
+    /// Devices that are wished on a CPU stay there as long as there is a worker on it.
+    fn mark_fixed(&mut self) {
+        let wished: BTreeMap<PortIdx, usize> = self.loads.keys().filter_map(|d| Some((*d, self.wished(*d)?))).collect();
+        for (device, load) in &mut self.loads {
+            load.fixed = wished.get(device) == Some(&load.worker);
+        }
+    }
+
+    fn plan_move(&mut self, device: PortIdx, to: usize) {
+        if self.commons.owners.get(device) == Some(to) {
+            return;
+        }
+        self.loads.entry(device).or_default().worker = to;
+        self.moves.retain(|(d, _)| *d != device);
+        self.moves.push_back((device, to));
+        self.begin_move();
+    }
+
+    /// The worker on the CPU that a device is wished on.
+    fn wished(&self, device: PortIdx) -> Option<usize> {
+        let cpu = self.affinity.get(&device)?;
+        self.living().find(|(_, m)| m.cpu == Some(*cpu) && !m.leaving).map(|(n, _)| n)
+    }
+
+    /// Says on which CPU a device is to be served.
+    pub fn set_affinity(&mut self, device: PortIdx, cpu: Option<u16>) {
+        match cpu {
+            Some(cpu) => self.affinity.insert(device, cpu),
+            None => self.affinity.remove(&device),
+        };
+        if let Some(to) = self.wished(device) {
+            self.plan_move(device, to);
+        }
+    }
+
+    fn dismiss_idle(&mut self) {
+        if self.moving.is_some() || !self.moves.is_empty() {
+            return;
+        }
+        let busy: Vec<usize> = self.loads.keys().filter_map(|d| self.commons.owners.get(*d)).collect();
+        for (number, member) in self.members.iter_mut().enumerate() {
+            let Some(member) = member.as_mut().filter(|m| m.leaving && !m.stopped && !busy.contains(&number)) else { continue };
+            member.stopped = true;
+            // Its last counts come before its end.
+            member.worker.tell(Command::Report { ticket: self.asked });
+            member.worker.tell(Command::Stop);
+        }
+    }
+
+    /// Hands a program to all; what [`Team::adopted`] says may change at once.
+    pub fn adopt(&mut self, program: &Arc<Program>) {
+        for member in self.members.iter_mut().flatten().filter(|m| !m.stopped) {
+            if member.worker.adopt(program.clone()) {
+                member.adopted = program.epoch();
+            }
+        }
+    }
+
+    /// The epoch that all of them run, or a later one.
+    pub fn adopted(&self) -> u64 {
+        self.living().filter(|(_, m)| !m.stopped).map(|(_, m)| m.adopted).min().unwrap_or(u64::MAX)
+    }
+
+    /// Asks all of them; the ticket tells when all have answered.
+    pub fn ask(&mut self, question: impl Fn(u64) -> Command) -> u64 {
+        self.asked += 1;
+        for member in self.members.iter_mut().flatten().filter(|m| !m.stopped) {
+            member.worker.tell(question(self.asked));
+        }
+        self.asked
+    }
+
+    /// The last ticket that all have answered.
+    pub fn answered(&self) -> u64 {
+        self.living().filter(|(_, m)| !m.stopped).map(|(_, m)| m.answered).min().unwrap_or(u64::MAX)
+    }
+
+    /// Opens a device at a worker with little to do.
+    pub fn open(&mut self, device: PortIdx, spec: DeviceSpec) {
+        if self.is_moving(device) {
+            return self.held.push_back(Held::Open(spec));
+        }
+        let owner = self.commons.owners.get(device);
+        let owner = owner.or_else(|| self.wished(device)).or_else(|| least_loaded(&self.loads, &self.staying())).unwrap_or(0);
+        self.loads.insert(device, Load { worker: owner, ..Load::default() });
+        self.commons.owners.set(device, Some(owner));
+        self.tell(device, Command::Open { device, spec });
+    }
+
+    /// Closes a device.
+    pub fn close(&mut self, device: PortIdx, delete: bool) {
+        if self.is_moving(device) {
+            return self.held.push_back(Held::Close { delete });
+        }
+        self.moves.retain(|(d, _)| *d != device);
+        self.tell(device, Command::Close { device, delete });
+        self.affinity.remove(&device);
+        self.commons.owners.set(device, None);
+        self.loads.remove(&device);
+        self.dismiss_idle();
+    }
+
+    /// Tells the worker that serves a device.
+    pub fn tell(&mut self, device: PortIdx, command: Command) {
+        if self.is_moving(device) {
+            return self.held.push_back(Held::Other(command));
+        }
+        let owner = self.commons.owners.get(device).unwrap_or(0);
+        if let Some(member) = self.get(owner) {
+            member.worker.tell(command);
+        }
+    }
+
+    /// Hands over a controller's packet, to the worker that serves the port which it is said to have come
+    /// in by; false when too many wait already.
+    pub fn inject(&mut self, from: Option<PortIdx>, injection: Injection) -> bool {
+        let owner = from.and_then(|d| self.commons.owners.get(d)).or_else(|| self.staying().first().copied());
+        owner.and_then(|n| self.get(n)).is_none_or(|m| m.worker.inject(injection))
+    }
+
+    fn is_moving(&self, device: PortIdx) -> bool {
+        self.moving.as_ref().is_some_and(|m| m.device == device)
+    }
+
+    fn begin_move(&mut self) {
+        if self.moving.is_some() {
+            return;
+        }
+        let Some((device, to)) = self.moves.pop_front() else { return };
+        self.get(to).into_iter().for_each(|m| m.worker.tell(Command::Expect { device }));
+        let ticket = self.ask(|ticket| Command::Settle { ticket });
+        self.moving = Some(Move { device, to, step: Step::Expect, ticket });
+    }
+
+    /// Takes the move that is under way as far as answers allow.
+    fn advance(&mut self) {
+        if self.moving.as_ref().is_none_or(|m| m.ticket > self.answered()) {
+            return;
+        }
+        let Some(Move { device, to, step, .. }) = self.moving.take() else { return };
+        match step {
+            Step::Expect => {
+                let from = self.commons.owners.get(device);
+                self.commons.owners.set(device, Some(to));
+                let ticket = self.ask(|ticket| Command::Settle { ticket });
+                self.moving = Some(Move { device, to, step: Step::Turn { from: from.unwrap_or(to) }, ticket });
+            }
+            Step::Turn { from } => {
+                self.get(from).into_iter().for_each(|m| m.worker.tell(Command::GiveUp { device }));
+                self.moving = Some(Move { device, to, step: Step::GiveUp, ticket: u64::MAX });
+            }
+            Step::GiveUp => {}
+            Step::Arrive(parcel) => {
+                if let Some(member) = self.get(to) {
+                    member.worker.tell(Command::TakeOver { device, parcel });
+                }
+                self.end_move(device);
+            }
+        }
+    }
+
+    fn given_up(&mut self, device: PortIdx, parcel: Option<Box<Parcel>>) {
+        if !self.is_moving(device) {
+            return;
+        }
+        let ticket = self.ask(|ticket| Command::Settle { ticket });
+        if let Some(moving) = &mut self.moving {
+            (moving.step, moving.ticket) = (Step::Arrive(parcel), ticket);
+        }
+    }
+
+    fn end_move(&mut self, device: PortIdx) {
+        for held in std::mem::take(&mut self.held) {
+            match held {
+                Held::Open(spec) => self.open(device, spec),
+                Held::Close { delete } => self.close(device, delete),
+                Held::Other(command) => self.tell(device, command),
+            }
+        }
+        self.begin_move();
+        self.dismiss_idle();
+    }
+
+    /// The next news, if any, and whose.
+    pub fn next_news(&mut self) -> Option<(usize, News)> {
+        for number in 0..self.members.len() {
+            while let Some(news) = self.get(number).and_then(|m| m.worker.next_news()) {
+                if let Some(news) = self.look_at(number, news) {
+                    return Some((number, news));
+                }
+            }
+        }
+        None
+    }
+
+    /// Sees to what is the team's own business; gives back the rest.
+    fn look_at(&mut self, number: usize, news: News) -> Option<News> {
+        match &news {
+            News::Report { ticket, .. } | News::Flows { ticket, .. } | News::Settled { ticket } => {
+                let ticket = *ticket;
+                self.get(number).into_iter().for_each(|m| m.answered = m.answered.max(ticket));
+                self.advance();
+            }
+            News::Adopted(epoch) => {
+                let epoch = *epoch;
+                self.get(number).into_iter().for_each(|m| m.adopted = m.adopted.max(epoch));
+            }
+            News::Stopped => self.bury(number),
+            News::GivenUp { .. } => {}
+            _ => return Some(news),
+        }
+        match news {
+            News::GivenUp { device, parcel } => {
+                self.given_up(device, parcel);
+                None
+            }
+            News::Settled { .. } => None,
+            news => Some(news),
+        }
+    }
+
+    /// A worker has ended as it was told to.
+    fn bury(&mut self, number: usize) {
+        let told = self.get(number).is_some_and(|m| m.stopped);
+        if !told {
+            return;
+        }
+        if let Some(mut member) = self.members.get_mut(number).and_then(Option::take) {
+            member.worker.stop();
+        }
+        for member in self.members.iter_mut().flatten() {
+            member.worker.tell(Command::Part { other: number });
+        }
+        self.advance();
+    }
+
+    /// Takes in how a worker spent its time and what its devices received.
+    pub fn measure(&mut self, number: usize, time: Time, received: impl Iterator<Item = (PortIdx, u64)>) {
+        let now = sluice_port::ticks();
+        let Some(Some(member)) = self.members.get_mut(number) else { return };
+        let before = &member.before;
+        let passed = now.saturating_sub(before.at);
+        let share = time.busy.saturating_sub(before.time.busy) as f64 / passed.max(1) as f64;
+        let received: BTreeMap<PortIdx, u64> = received.collect();
+        let new = |device: &PortIdx, n: u64| n.saturating_sub(before.received.get(device).copied().unwrap_or(0)) as f64;
+        let all: f64 = received.iter().map(|(d, n)| new(d, *n)).sum();
+        for (device, n) in &received {
+            if let Some(load) = self.loads.get_mut(device).filter(|l| l.worker == number) {
+                load.share = if all > 0.0 { share.min(1.0) * new(device, *n) / all } else { 0.0 };
+            }
+        }
+        member.before = Measured { time, received, at: now };
+    }
+
+    /// Moves a device where that evens out what workers have to do; true when one moves.
+    pub fn balance(&mut self) -> bool {
+        if self.moving.is_some() || self.living().count() < 2 {
+            return false;
+        }
+        self.mark_fixed();
+        let Some((device, to)) = best_move(&self.loads, &self.staying()) else { return false };
+        self.plan_move(device, to);
+        true
+    }
+
+    /// Workers by number, with the CPU that they are pinned to.
+    pub fn workers(&self) -> impl Iterator<Item = (usize, Option<u16>)> + '_ {
+        self.living().map(|(n, m)| (n, m.cpu))
+    }
+
+    /// Devices that a worker serves, with their share of its time where that was measured.
+    pub fn devices_of(&self, worker: usize) -> impl Iterator<Item = (PortIdx, Option<f64>)> + '_ {
+        let measured = self.living().any(|(n, m)| n == worker && m.before.at != 0);
+        self.loads.iter().filter(move |(_, l)| l.worker == worker).map(move |(d, l)| (*d, measured.then_some(l.share)))
+    }
+
+    /// Is a device under way from one worker to another?
+    pub fn is_busy_moving(&self) -> bool {
+        self.moving.is_some() || !self.moves.is_empty()
+    }
+
+    /// Whether a thread has ended although nobody told it to.
+    pub fn has_died(&self) -> bool {
+        self.living().any(|(_, m)| !m.stopped && m.worker.has_died())
+    }
+
+    /// Ends all of them and waits for that.
+    pub fn stop(&mut self) {
+        self.members.iter_mut().flatten().for_each(|m| m.worker.stop());
+    }
+}
