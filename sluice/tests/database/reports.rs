@@ -41,6 +41,36 @@ fn every_column_that_agents_read_is_filled_as_open_vswitch_fills_it() {
 }
 
 #[test]
+fn a_controller_that_stays_keeps_its_connection_when_others_come_and_go() {
+    if !can_make_namespaces("controllers that stay") {
+        return;
+    }
+    let node = Node::start();
+    // Whoever says hello is connected: here the other bridge.
+    node.vsctl("add-br br1 -- set-controller br1 ptcp:6700:127.0.0.1 -- add-br br0 -- set-controller br0 tcp:127.0.0.1:6700");
+    let column = |target: &str, name: &str| {
+        node.vsctl(&format!("--bare --columns={name} find controller target='\"{target}\"'"))
+    };
+    wait_for("the connection", || column("tcp:127.0.0.1:6700", "is_connected") == "true");
+    let local = node.file("monitor");
+    node.place.sh(&format!("ovs-ofctl monitor br0 --detach --no-chdir --pidfile={}.pid >/dev/null 2>&1", local.display()));
+    let lines = |what: &str| node.log().lines().filter(|l| l.contains("closed") && l.contains(what)).count();
+    let before = lines("6700");
+    node.vsctl("-- --id=@c create controller target='\"tcp:127.0.0.1:6701\"' -- add bridge br0 controller @c");
+    let row = column("tcp:127.0.0.1:6700", "_uuid");
+    node.vsctl(&format!("set controller {row} max_backoff=30000 inactivity_probe=20000"));
+    node.vsctl("-- --id=@c create controller target='\"ptcp:6702:127.0.0.1\"' -- add bridge br0 controller @c");
+    wait_for("the refusal of the new one", || column("tcp:127.0.0.1:6701", "status").contains("refused"));
+    assert_eq!((column("tcp:127.0.0.1:6700", "is_connected").as_str(), lines("6700")), ("true", before), "{}", node.log());
+    node.place.sh(&format!("kill -0 $(cat {}.pid)", local.display()));
+    node.place.sh("ovs-ofctl show tcp:127.0.0.1:6702");
+    node.vsctl("set-controller br0 tcp:127.0.0.1:6701");
+    wait_for("the door to be shut", || !node.place.try_sh("ovs-ofctl show tcp:127.0.0.1:6702").status.success());
+    assert!(lines("6700") > before, "{}", node.log());
+    node.place.sh(&format!("kill $(cat {}.pid)", local.display()));
+}
+
+#[test]
 fn a_controllers_row_says_whether_it_is_connected() {
     if !can_make_namespaces("controller rows") {
         return;

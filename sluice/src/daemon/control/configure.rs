@@ -164,10 +164,12 @@ impl Control {
     fn change_bridge(&mut self, bridge: Bridge, now_ms: u64) -> Result<(), String> {
         let Some(old) = self.switch.bridge_by_name(&bridge.name) else { return Ok(()) };
         let index = old.index;
-        let same = old.wanted.controllers == bridge.controllers && old.wanted.protocols == bridge.protocols;
+        let same_controllers = old.wanted.controllers == bridge.controllers;
+        let same_protocols = old.wanted.protocols == bridge.protocols;
         self.switch.change_bridge(bridge.clone(), now_ms);
-        if same {
-            return Ok(());
+        if same_protocols {
+            let versions = self.switch.bridge(index).map(|b| b.versions).filter(|_| !same_controllers);
+            return versions.map_or(Ok(()), |v| self.server.set_controllers(self.poll.registry(), &bridge.controllers, index, v, now_ms));
         }
         self.server.forget_bridge(self.poll.registry(), index);
         self.open_doors(index, &bridge, now_ms)

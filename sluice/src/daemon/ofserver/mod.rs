@@ -6,6 +6,7 @@
 //! Deliberately does not know: what rules do.
 
 mod connection;
+mod controllers;
 mod limiter;
 mod news;
 mod outgoing;
@@ -55,6 +56,8 @@ struct Listening {
     controller: Controller,
     /// Those who come hear what the bridge's controllers say and are told.
     snoop: bool,
+    /// One of the bridge's own sockets, which no configuration names.
+    own: bool,
 }
 
 struct Talking {
@@ -63,6 +66,8 @@ struct Talking {
     name: String,
     /// The connection that we made, to be made again.
     outgoing: Option<usize>,
+    /// Where it came in.
+    door: Option<Token>,
     /// When the peer was last heard.
     heard_ms: u64,
     /// It was asked since then whether it is still there.
@@ -113,7 +118,7 @@ impl Server {
         RunDirectory::restrict(&path).map_err(|e| e.to_string())?;
         let snoop = path.extension().is_some_and(|e| e == "snoop");
         let controller = Controller { inactivity_probe_ms: 0, ..Controller::new(ControllerTarget::PassiveUnix(path.display().to_string())) };
-        let new = Listening { listener, bridge, versions, controller, snoop };
+        let new = Listening { listener, bridge, versions, controller, snoop, own: true };
         self.listen(registry, new).map_err(|e| format!("{}: cannot listen: {e}", path.display()))
     }
 
@@ -137,11 +142,15 @@ impl Server {
             ControllerTarget::PassiveTcp(address) => Listener::tcp(*address).map_err(cannot)?,
             ControllerTarget::PassiveSsl(address) => Listener::tls(*address).map_err(cannot)?,
             _ => {
-                self.outgoing.push(Outgoing::new(controller.clone(), bridge, versions, now_ms));
+                let new = Outgoing::new(controller.clone(), bridge, versions, now_ms);
+                match self.outgoing.iter_mut().find(|o| o.is_given_up()) {
+                    Some(free) => *free = new,
+                    None => self.outgoing.push(new),
+                }
                 return Ok(());
             }
         };
-        let new = Listening { listener, bridge, versions, controller: controller.clone(), snoop: false };
+        let new = Listening { listener, bridge, versions, controller: controller.clone(), snoop: false, own: false };
         self.listen(registry, new).map_err(cannot)
     }
 
@@ -188,7 +197,9 @@ impl Server {
             match listening.listener.accept(self.keys.as_ref()) {
                 Ok((stream, name)) => {
                     let new = self.welcome(registry, stream, name, bridge, versions, &controller, None, now_ms);
-                    if let Some(talking) = new.and_then(|t| self.talking.get_mut(&t)).filter(|_| snoop) {
+                    let Some(talking) = new.and_then(|t| self.talking.get_mut(&t)) else { continue };
+                    talking.door = Some(token);
+                    if snoop {
                         talking.snoops = true;
                         talking.session.mute();
                     }
@@ -222,7 +233,7 @@ impl Server {
         }
         let limiter = controller.rate_limit.map(|rate| Limiter::new(rate, controller.burst_limit, now_ms));
         let probe_ms = u64::from(controller.inactivity_probe_ms);
-        let talking = Talking { connection, session, name, outgoing, heard_ms: now_ms, probed: false, probe_ms, limiter, snoops: false };
+        let talking = Talking { connection, session, name, outgoing, door: None, heard_ms: now_ms, probed: false, probe_ms, limiter, snoops: false };
         self.talking.insert(token, talking);
         Some(token)
     }

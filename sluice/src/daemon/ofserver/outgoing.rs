@@ -70,6 +70,25 @@ impl Outgoing {
         self.due_ms = None;
     }
 
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// Whether it is for this bridge, still.
+    pub(super) fn serves(&self, bridge: BridgeIdx) -> bool {
+        self.bridge == bridge && !self.given_up
+    }
+
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// Another pace for the same target.
+    pub(super) fn set_controller(&mut self, controller: Controller) {
+        self.controller = controller;
+        self.wait_ms = self.wait_ms.min(self.longest_ms());
+    }
+
     fn longest_ms(&self) -> u64 {
         u64::from(self.controller.max_backoff_ms).max(FIRST_MS)
     }
