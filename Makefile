@@ -14,6 +14,7 @@ help:
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
 	@echo "make bench-peers the same, then ClassBench rule sets of 10,000 rules (SHORT=1: fewer windows) (root)"
 	@echo "make bench-attack what victims keep while a neighbour attacks"
+	@echo "make bench-scale two workers beside two processes of one"
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
@@ -107,3 +108,10 @@ test-systemd:
 # 10^8 connections come and go: the table's memory stays flat. Some minutes.
 soak-conntrack:
 	SLUICE_BIRTHS=100000000 $(CARGO) test --release --locked -p sluice-conntrack --test table memory_is_flat -- --nocapture
+
+# Two workers of one switch beside two switches of one worker.
+.PHONY: bench-scale
+bench-scale:
+	$(CARGO) build --release --locked -p sluice-benches --bin scale
+	@for rules in l2 neutron; do $${CARGO_TARGET_DIR:-target}/release/scale benches/rules/$$rules.flows 10000; done
+	@$${CARGO_TARGET_DIR:-target}/release/scale benches/rules/neutron.flows 10000 crossing

@@ -15,17 +15,22 @@ const AWAY: u64 = u64::MAX;
 /// Older than every turn: of what never belonged to a connection.
 pub(crate) const LONG_AGO: u64 = 0;
 
+/// Where one worker is, in a memory line of its own: each turn writes it.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Turn(AtomicU64);
+
 /// Epochs of removals, and where workers are in them.
 #[derive(Debug)]
 pub(crate) struct Grace {
     epoch: AtomicU64,
-    workers: [AtomicU64; WORKERS_MAX],
+    workers: [Turn; WORKERS_MAX],
     known: AtomicUsize,
 }
 
 impl Default for Grace {
     fn default() -> Self {
-        Grace { epoch: AtomicU64::new(LONG_AGO + 1), workers: std::array::from_fn(|_| AtomicU64::new(AWAY)), known: AtomicUsize::new(0) }
+        Grace { epoch: AtomicU64::new(LONG_AGO + 1), workers: std::array::from_fn(|_| Turn(AtomicU64::new(AWAY))), known: AtomicUsize::new(0) }
     }
 }
 
@@ -39,7 +44,7 @@ impl Grace {
     /// A worker begins a turn.
     pub fn enter(&self, place: usize) {
         if let Some(w) = self.workers.get(place) {
-            w.store(self.epoch.load(Relaxed), Relaxed);
+            w.0.store(self.epoch.load(Relaxed), Relaxed);
             // What it reads from here on, it reads after showing that it does.
             fence(SeqCst);
         }
@@ -48,7 +53,7 @@ impl Grace {
     /// A worker ended its turn: it holds nothing.
     pub fn leave(&self, place: usize) {
         if let Some(w) = self.workers.get(place) {
-            w.store(AWAY, Release);
+            w.0.store(AWAY, Release);
         }
     }
 
@@ -61,7 +66,7 @@ impl Grace {
     pub fn is_over(&self, epoch: u64) -> bool {
         fence(SeqCst);
         let known = self.known.load(Relaxed).min(WORKERS_MAX);
-        self.workers.iter().take(known).all(|w| w.load(Acquire) > epoch)
+        self.workers.iter().take(known).all(|w| w.0.load(Acquire) > epoch)
     }
 }
 

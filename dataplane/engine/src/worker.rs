@@ -93,7 +93,9 @@ struct Slot {
 
 /// One worker.
 pub struct Worker {
-    program: Arc<Program>,
+    /// Counted twice: what a turn clones is this worker's own, so workers that share a program write to no
+    /// memory that another one reads.
+    program: Arc<Arc<Program>>,
     /// Epoch that the cache was last made to agree with.
     epoch: u64,
     ports: Vec<Option<Slot>>,
@@ -133,7 +135,7 @@ impl Worker {
         Worker {
             tracked_as: tracker.register().unwrap_or(usize::MAX),
             tracker,
-            program: Arc::new(Program::new()),
+            program: Arc::default(),
             epoch: 0,
             ports: Vec::new(),
             exits: Exits::new(pool),

@@ -54,7 +54,7 @@ impl Worker {
         } else {
             self.store.touch(&program, old);
         }
-        self.program = program;
+        self.program = Arc::new(program);
         self.epoch = new;
         if self.views.is_outdated(&self.program) {
             self.forget_all();
@@ -78,7 +78,7 @@ impl Worker {
     /// Goes on with a program that was let go of, or with a newer one.
     pub fn take_program_back(&mut self, program: Arc<Program>) {
         if program.epoch() == self.epoch {
-            self.program = program;
+            self.program = Arc::new(program);
         } else {
             self.adopt(program);
         }
@@ -91,7 +91,7 @@ impl Worker {
 
     /// Lets go of the program, so that the control side may change it; adopt one before the next turn.
     pub fn release_program(&mut self) -> Arc<Program> {
-        std::mem::take(&mut self.program)
+        Arc::unwrap_or_clone(std::mem::take(&mut self.program))
     }
 
     /// Puts a port at a device's place.
