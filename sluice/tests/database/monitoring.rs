@@ -54,3 +54,25 @@ fn a_tunnels_line_says_each_of_its_settings() {
     let shown = node.appctl("dpif/show");
     assert!(shown.contains("(vxlan: csum=true, df_default=false, egress_pkt_mark=3, key=7, local_ip=10.0.0.1, remote_ip=10.0.0.9, tos=inherit, ttl=5)"), "{shown}");
 }
+
+#[test]
+fn cached_flows_are_filtered_by_what_an_operator_knows_of_them() {
+    if !can_make_namespaces("dpctl/dump-flows filter=") {
+        return;
+    }
+    let node = Node::start();
+    node.vsctl("add-br br0 -- add-port br0 vm0 -- set interface vm0 type=internal -- add-port br0 vm1 -- set interface vm1 type=internal");
+    node.ofctl("add-flow br0 table=0,priority=5,ip,nw_dst=10.7.0.0/24,actions=normal");
+    let (near, far) = (node.guest("vm0", "10.7.0.1/24"), node.guest("vm1", "10.7.0.2/24"));
+    wait_for("a ping", || node.pings(&near.0, "10.7.0.2", 1) == 1);
+    drop(far);
+    let socket = node.file("switch.ctl");
+    let dump = |filter: &str| node.appctl(&format!("dpctl/dump-flows --names {filter}"));
+    let flows = |filter: &str| dump(filter).lines().filter(|l| l.contains("in_port(")).map(str::to_string).collect::<Vec<_>>();
+    let all = flows("");
+    let pings = flows("filter=icmp,in_port=vm0");
+    assert!(!pings.is_empty() && pings.len() < all.len(), "{pings:?} of {all:?}");
+    assert!(pings.iter().all(|l| l.contains("in_port(vm0)") && !l.contains("eth_type(0x0806)")), "{pings:?}");
+    assert!(flows("filter=ip,nw_dst=192.0.2.1").is_empty(), "{:?}", flows("filter=ip,nw_dst=192.0.2.1"));
+    assert!(node.place.try_sh(&format!("ovs-appctl -t {} dpctl/dump-flows filter=nonsense=1", socket.display())).status.code() != Some(0));
+}

@@ -9,7 +9,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sluice_engine::worker::flows::CachedFlows;
 use sluice_flow::key::slot;
-use sluice_flow::{BridgeIdx, Op, Slot};
+use sluice_flow::{Op, Slot};
+use sluice_openflow::text::{parse_match, Names};
+use sluice_openflow::{Match, PortNo};
 
 use super::datapath::names_us;
 use super::switching::mac;
@@ -17,29 +19,56 @@ use super::{Console, Reply};
 use crate::daemon::trace::ports::{datapath_names, datapath_number};
 
 pub(super) fn dump(console: &mut Console<'_>, words: &[&str]) -> Reply {
-    if let Some(word) = words.iter().find(|w| w.starts_with("filter=")) {
-        return Reply::Error(format!("{word}: flows are not filtered; use grep"));
-    }
+    let filter = match words.iter().find_map(|w| w.strip_prefix("filter=")).map(|text| Filter::read(console, text)).transpose() {
+        Ok(filter) => filter,
+        Err(e) => return Reply::Error(format!("Failed to parse filter ({e})")),
+    };
     if let Err(e) = names_us(words) {
         return Reply::Error(e);
     }
     let names = words.iter().any(|w| matches!(*w, "--names" | "-m" | "--more"));
     let mut out = "flow-dump from the worker:\n".to_string();
-    out += &lines(console, None, names);
+    out += &lines(console, names, |f| filter.as_ref().is_none_or(|wanted| wanted.admits(console, f)));
     Reply::Text(out)
+}
+
+/// A match in OpenFlow's words; `in_port` is a number or a name of the datapath.
+struct Filter(Match);
+
+impl Filter {
+    fn read(console: &Console<'_>, text: &str) -> Result<Filter, String> {
+        let mut names = Names::new();
+        datapath_names(console.switch).iter().for_each(|(number, name)| names.add_port(PortNo(*number), name));
+        parse_match(text, &names).map(Filter).map_err(|e| e.to_string())
+    }
+
+    /// Nothing that the flows have in common contradicts the filter, as in Open vSwitch.
+    fn admits(&self, console: &Console<'_>, flows: &CachedFlows) -> bool {
+        let Filter(Match { value, mask, .. }) = self;
+        let same_port = || {
+            let (bridge, number) = flows.ingress?;
+            let port = console.switch.bridge(bridge)?.ports.get(&PortNo(number))?;
+            Some(u64::from(datapath_number(port)?) == value.get(slot::IN_PORT))
+        };
+        if mask.get(slot::IN_PORT) != 0 && same_port() != Some(true) {
+            return false;
+        }
+        let mut mask = *mask;
+        mask.set(slot::IN_PORT, 0);
+        let bits = mask.words.iter().zip(&flows.mask.words).zip(value.words.iter().zip(&flows.key.words));
+        bits.into_iter().all(|((mask, known), (wanted, has))| (wanted ^ has) & mask & known == 0)
+    }
 }
 
 pub(super) fn dump_bridge(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let Some(name) = words.iter().find(|w| !w.starts_with('-')) else { return Reply::Error("missing bridge name".to_string()) };
     let Some(bridge) = console.switch.bridge_by_name(name).map(|b| b.index) else { return Reply::Error("no such bridge".to_string()) };
     let names = words.contains(&"--names");
-    Reply::Text(lines(console, Some(bridge), names))
+    Reply::Text(lines(console, names, |f| f.ingress.is_some_and(|(of, _)| of == bridge)))
 }
 
-fn lines(console: &Console<'_>, bridge: Option<BridgeIdx>, names: bool) -> String {
-    let wanted = |f: &&CachedFlows| bridge.is_none_or(|b| f.ingress.is_some_and(|(of, _)| of == b));
-    let flows = console.switch.cached_flows().filter(wanted);
-    flows.map(|f| line(console, f, names)).collect()
+fn lines(console: &Console<'_>, names: bool, wanted: impl Fn(&CachedFlows) -> bool) -> String {
+    console.switch.cached_flows().filter(|f| wanted(f)).map(|f| line(console, f, names)).collect()
 }
 
 fn line(console: &Console<'_>, flows: &CachedFlows, names: bool) -> String {
@@ -65,7 +94,7 @@ fn line(console: &Console<'_>, flows: &CachedFlows, names: bool) -> String {
 
 fn in_port(console: &Console<'_>, flows: &CachedFlows, names: bool) -> String {
     let Some((bridge, number)) = flows.ingress else { return "underlay".to_string() };
-    let port = console.switch.bridge(bridge).and_then(|b| b.ports.get(&sluice_openflow::PortNo(number)));
+    let port = console.switch.bridge(bridge).and_then(|b| b.ports.get(&PortNo(number)));
     match port {
         Some(port) if names => port.name.clone(),
         Some(port) => datapath_number(port).map_or("none".to_string(), |n| n.to_string()),
