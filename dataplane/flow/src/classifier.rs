@@ -138,6 +138,11 @@ impl Classifier {
         self.masks.looks_at()
     }
 
+    /// Rises whenever [`Classifier::looks_at`] changes.
+    pub fn shape_changes(&self) -> u64 {
+        self.masks.changes()
+    }
+
     /// Every rule, in no particular order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.by_id.values().filter_map(|p| self.entries.rule(p.entry))

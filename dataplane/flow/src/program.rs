@@ -391,11 +391,9 @@ impl Program {
             Change::Add { bridge, table, rule } => return self.add(*bridge, *table, rule, epoch),
             Change::Remove { bridge, table, id } => return self.remove(*bridge, *table, *id, epoch),
             Change::Replace { bridge, table, rule } => {
-                self.remove(*bridge, *table, rule.id, epoch);
-                if let Some(t) = self.table_mut(*bridge, *table) {
-                    t.insert(rule);
-                }
-                return true;
+                let fewer = self.remove(*bridge, *table, rule.id, epoch);
+                let more = self.table_mut(*bridge, *table).is_some_and(|t| t.insert(rule));
+                return fewer || more;
             }
             Change::SetUnderlay(to) => {
                 self.underlay = to.clone();
@@ -465,18 +463,18 @@ impl Program {
 
     fn add(&mut self, bridge: BridgeIdx, table: u8, rule: &Arc<Rule>, epoch: u64) -> bool {
         let Some(t) = self.table_mut(bridge, table) else { return false };
-        let looked_at = *t.rules.looks_at();
+        let changes = t.rules.shape_changes();
         let new_reads = t.insert(rule);
-        let reshaped = new_reads || *t.rules.looks_at() != looked_at;
+        let reshaped = new_reads || t.rules.shape_changes() != changes;
         self.note(epoch, Note::Rule { bridge, table, rule: rule.clone(), added: true });
         reshaped
     }
 
     fn remove(&mut self, bridge: BridgeIdx, table: u8, id: RuleId, epoch: u64) -> bool {
         let Some(t) = self.table_mut(bridge, table) else { return false };
-        let looked_at = *t.rules.looks_at();
+        let changes = t.rules.shape_changes();
         let Some((rule, fewer_reads)) = t.remove(id) else { return false };
-        let reshaped = fewer_reads || *t.rules.looks_at() != looked_at;
+        let reshaped = fewer_reads || t.rules.shape_changes() != changes;
         self.note(epoch, Note::Rule { bridge, table, rule, added: false });
         reshaped
     }

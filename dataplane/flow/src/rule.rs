@@ -81,18 +81,24 @@ impl MaskWords {
     pub fn of(mask: &Key) -> Self {
         const BLOCK: usize = 8;
         let mut all = MaskWords::NONE;
-        for (b, block) in mask.words.chunks(BLOCK).enumerate() {
+        let blocks = mask.words.chunks_exact(BLOCK);
+        let rest = blocks.remainder();
+        for (b, block) in blocks.enumerate() {
             // Most of a mask is zeros.
-            if block.iter().fold(0, |all, bits| all | bits) == 0 {
-                continue;
-            }
-            for (i, bits) in block.iter().enumerate() {
-                if *bits != 0 {
-                    all.push(((b * BLOCK + i) as u8, *bits));
-                }
+            if block.iter().fold(0, |all, bits| all | bits) != 0 {
+                all.push_block(b * BLOCK, block);
             }
         }
+        all.push_block(WORDS - rest.len(), rest);
         all
+    }
+
+    fn push_block(&mut self, first: usize, block: &[u64]) {
+        for (i, bits) in block.iter().enumerate() {
+            if *bits != 0 {
+                self.push(((first + i) as u8, *bits));
+            }
+        }
     }
 
     #[inline]

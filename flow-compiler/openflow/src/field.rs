@@ -8,7 +8,7 @@ use sluice_flow::hash::FoldBuild;
 use sluice_flow::Slot;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use table::FIELDS;
+use table::{FIELDS, SLOTS, WORDS};
 
 mod consts;
 mod prereq;
@@ -147,6 +147,18 @@ impl Field {
         (0..FIELDS.len() as u8).map(Field)
     }
 
+    /// Where it lies in a flow key; as in [`FieldInfo::slot`].
+    #[inline]
+    pub fn slot(self) -> Option<Slot> {
+        SLOTS.get(usize::from(self.0)).copied().flatten()
+    }
+
+    /// The words of a key that it is in, as bits: see [`word_bit`].
+    #[inline]
+    pub(crate) fn words(self) -> u64 {
+        WORDS.get(usize::from(self.0)).copied().unwrap_or(u64::MAX)
+    }
+
     /// The field `n` places further in the table: `Field::REG0.plus(5)` is `reg5`.
     pub const fn plus(self, n: u8) -> Field {
         Field(self.0 + n)
@@ -226,6 +238,11 @@ impl std::fmt::Debug for Field {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.info().name)
     }
+}
+
+/// The bit that stands for a word of a key. The last stands for all further words, which hold tunnel options.
+pub(crate) const fn word_bit(word: usize) -> u64 {
+    1 << if word < 63 { word } else { 63 }
 }
 
 /// The fields by what they may be called.

@@ -4,10 +4,11 @@ mod options;
 
 pub use options::{cut, OptionError, OptionMatch, Places};
 
-use crate::field::Field;
+use crate::field::{word_bit, Field};
 use sluice_flow::key::slot;
 use sluice_flow::options::OptionMap;
 use sluice_flow::{Key, Slot};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A match: every bit that `mask` names must equal `value`'s.
@@ -68,7 +69,7 @@ impl Match {
     /// Ports are given in their 32-bit form, `vlan_vid` with its "a tag is present" bit. Returns
     /// false, and changes nothing, for a field that the flow key does not hold.
     pub fn set_field(&mut self, field: Field, value: u128, mask: u128) -> bool {
-        let Some(place) = field.info().slot else {
+        let Some(place) = field.slot() else {
             return false;
         };
         match field {
@@ -91,16 +92,26 @@ impl Match {
 
     /// What is said of an OpenFlow field: value and mask, right-aligned. The counterpart of
     /// [`Match::set_field`].
+    #[inline]
     pub fn field(&self, field: Field) -> (u128, u128) {
-        let i = field.info();
-        let Some(place) = i.slot else { return (0, 0) };
-        let (value, mask) = (self.value.get_wide(place), self.mask.get_wide(place));
+        let Some(place) = field.slot() else { return (0, 0) };
+        let mask = self.mask.get_wide(place);
+        if mask == 0 {
+            return (0, 0);
+        }
+        let value = self.value.get_wide(place);
         match field {
             Field::NW_TOS => (value & 0xfc, mask & 0xfc),
             Field::ARP_OP if mask != 0 => (value, field.ones()),
             _ if place.width > 16 => (value, mask),
             _ => (value & field.ones(), mask & field.ones()),
         }
+    }
+
+    /// Which words it says anything of.
+    pub(crate) fn asked(&self) -> Asked {
+        let bits = self.mask.words.iter().enumerate().map(|(i, bits)| if *bits == 0 { 0 } else { word_bit(i) });
+        Asked(bits.fold(0, |all, bit| all | bit))
     }
 
     /// OpenFlow 1.0's `dl_vlan`: an id, or 0xffff for "no tag".
@@ -120,18 +131,31 @@ impl Match {
     /// As a rule keeps it: one that wants zeros of the Ethernet header says that there must be one.
     ///
     /// Of a packet without it those fields are zero, so that any other condition on them fails by itself.
-    pub fn kept(&self) -> Match {
-        let mut kept = self.clone();
+    pub fn kept(&self) -> Cow<'_, Match> {
         let wants_zeros = self.mask.words[..2] != [0; 2] && self.value.words[..2] == [0; 2];
-        if wants_zeros && self.mask.get(slot::PACKET_TYPE) == 0 {
-            kept.set_exact(slot::PACKET_TYPE, 0);
+        if !wants_zeros || self.mask.get(slot::PACKET_TYPE) != 0 {
+            return Cow::Borrowed(self);
         }
-        kept
+        let mut kept = self.clone();
+        kept.set_exact(slot::PACKET_TYPE, 0);
+        Cow::Owned(kept)
     }
 
     /// Does a packet with these fields match?
     pub fn matches(&self, key: &Key) -> bool {
         key.matches(&self.value, &self.mask)
+    }
+}
+
+/// The words that a match says anything of: whoever goes through all fields can pass most of them by.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked(u64);
+
+impl Asked {
+    /// Whether it may say something of a field.
+    #[inline]
+    pub(crate) fn has(self, field: Field) -> bool {
+        self.0 & field.words() != 0
     }
 }
 
@@ -173,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_something_is_said_of_is_not_passed_by() {
+        for field in Field::all().filter(|f| f.slot().is_some()) {
+            let mut m = Match::ANY;
+            assert!(!m.asked().has(field), "{field:?}");
+            m.set_field(field, 1, 1);
+            assert!(m.asked().has(field) || m.field(field).1 == 0, "{field:?}");
+            m.set_field(field, 1, field.ones());
+            assert!(m.asked().has(field) || m.field(field).1 == 0, "{field:?}");
+        }
+    }
+
+    #[test]
     fn vlan_conditions_imply_a_tag_and_0xffff_its_absence() {
         let tagged = with(&[(Field::DL_VLAN, 5, 0xffff)]);
         assert_eq!(tagged.field(Field::VLAN_TCI), (0x1005, 0x1fff));
@@ -189,7 +225,7 @@ mod tests {
         assert!(kept.mask.covers(slot::PACKET_TYPE));
         assert_eq!(Match::of_bridge(kept.value, kept.mask, &Arc::default()), zeros);
         for other in [with(&[]), with(&[(Field::ETH_TYPE, 0x0800, 0xffff), (Field::VLAN_TCI, 0, 0x1fff)])] {
-            assert_eq!(other.kept(), other);
+            assert_eq!(*other.kept(), other);
         }
     }
 

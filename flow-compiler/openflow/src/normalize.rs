@@ -73,33 +73,42 @@ impl May {
             _ => plain,
         }
     }
+
+    /// The fields that it may not look at, in groups.
+    fn forbids(&self) -> impl Iterator<Item = &'static Slot> {
+        let unless = |may: bool, slots: &'static [Slot]| if may { &[] } else { slots };
+        let groups = [
+            unless(self.ethernet, &[slot::ETH_SRC, slot::ETH_DST]),
+            unless(self.addresses, &[slot::NW_SRC, slot::NW_DST]),
+            unless(self.ports, &[slot::TP_SRC, slot::TP_DST]),
+            unless(self.protocol, &[slot::NW_PROTO]),
+            unless(self.ip, &[slot::NW_TOS, slot::NW_TTL]),
+            unless(self.arp_sha, &[slot::ARP_SHA]),
+            unless(self.arp_tha, &[slot::ARP_THA]),
+            unless(self.ipv6, &[slot::IPV6_SRC, slot::IPV6_DST, slot::IPV6_LABEL]),
+            unless(self.target, &[slot::ND_TARGET]),
+            unless(self.mpls, &[slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2]),
+        ];
+        groups.into_iter().flatten()
+    }
 }
 
 impl Match {
     /// Without the conditions that no packet of the kind that it asks for can be held to.
     pub fn normalized(&self) -> Match {
-        let may = May::of(self);
         let mut m = self.clone();
-        let mut keep = |kept: bool, slots: &[Slot]| {
-            slots.iter().filter(|_| !kept).for_each(|s| m.clear(*s));
-        };
-        keep(may.ethernet, &[slot::ETH_SRC, slot::ETH_DST]);
-        keep(may.addresses, &[slot::NW_SRC, slot::NW_DST]);
-        keep(may.ports, &[slot::TP_SRC, slot::TP_DST]);
-        keep(may.protocol, &[slot::NW_PROTO]);
-        keep(may.ip, &[slot::NW_TOS, slot::NW_TTL]);
-        keep(may.arp_sha, &[slot::ARP_SHA]);
-        keep(may.arp_tha, &[slot::ARP_THA]);
-        keep(
-            may.ipv6,
-            &[slot::IPV6_SRC, slot::IPV6_DST, slot::IPV6_LABEL],
-        );
-        keep(may.target, &[slot::ND_TARGET]);
-        keep(
-            may.mpls,
-            &[slot::MPLS_LSE0, slot::MPLS_LSE1, slot::MPLS_LSE2],
-        );
+        m.normalize();
         m
+    }
+
+    /// Drops the conditions that no packet of the kind that it asks for can be held to.
+    pub fn normalize(&mut self) {
+        May::of(self).forbids().for_each(|place| self.clear(*place));
+    }
+
+    /// Whether it has no such conditions.
+    pub fn is_normal(&self) -> bool {
+        May::of(self).forbids().all(|place| self.mask.get_wide(*place) == 0)
     }
 }
 
@@ -141,11 +150,11 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let m = parse_match(text, &Names::new())
-                .unwrap_or_default()
-                .normalized();
+            let given = parse_match(text, &Names::new()).unwrap_or_default();
+            let m = given.normalized();
             assert_eq!(format_match(&m, &Names::new()), expected, "{text}");
             assert_eq!(m.normalized(), m);
+            assert_eq!((m.is_normal(), given.is_normal()), (true, given == m), "{text}");
         }
     }
 }

@@ -30,10 +30,12 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// The same in little room.
-    pub fn pack(&mut self, fm: FlowMod) -> PackedFlowMod {
-        let mask = self.share(&fm.matching);
-        fm.map_match(|m| PackedMatch { key: MaskedKey::with_mask(&m.value, mask), places: m.places })
+    /// The same in little room. Its actions are taken along.
+    pub fn pack(&mut self, fm: &mut FlowMod) -> PackedFlowMod {
+        let key = MaskedKey::with_mask(&fm.matching.value, self.share(&fm.matching));
+        let mut packed = FlowMod::around(PackedMatch { key, places: fm.matching.places.clone() });
+        packed.take_rest(fm);
+        packed
     }
 
     fn share(&mut self, matching: &Match) -> Arc<SparseMask> {
@@ -48,31 +50,16 @@ impl Packer {
 }
 
 impl PackedFlowMod {
-    /// The same with its match whole.
-    pub fn unpack(self) -> FlowMod {
-        self.map_match(|m| Match { value: m.key.value_key(), mask: m.key.mask.to_key(), places: m.places })
-    }
-}
-
-impl<M> FlowMod<M> {
-    fn map_match<N>(self, with: impl FnOnce(M) -> N) -> FlowMod<N> {
-        FlowMod {
-            command: self.command,
-            table: self.table,
-            priority: self.priority,
-            matching: with(self.matching),
-            cookie: self.cookie,
-            cookie_mask: self.cookie_mask,
-            new_cookie: self.new_cookie,
-            idle_timeout: self.idle_timeout,
-            hard_timeout: self.hard_timeout,
-            importance: self.importance,
-            buffer_id: self.buffer_id,
-            out_port: self.out_port,
-            out_group: self.out_group,
-            flags: self.flags,
-            actions: self.actions,
+    /// Makes `whole` the same with its match whole; what that said before does not matter.
+    pub fn unpack(mut self, whole: &mut FlowMod) {
+        whole.clear();
+        let MaskedKey { mask, values } = &self.matching.key;
+        for ((word, bits), value) in mask.words.iter().zip(values.iter()) {
+            whole.matching.mask.words[*word as usize] = *bits;
+            whole.matching.value.words[*word as usize] = *value;
         }
+        whole.matching.places = std::mem::take(&mut self.matching.places);
+        whole.take_rest(&mut self);
     }
 }
 
@@ -84,10 +71,12 @@ mod tests {
     #[test]
     fn what_is_unpacked_equals_what_was_packed_and_equal_masks_are_kept_once() {
         let mut packer = Packer::default();
+        let mut whole = FlowMod::around(Match::ANY);
         let texts = ["ip,nw_dst=10.0.0.0/8,actions=drop", "ip,nw_dst=11.0.0.0/8,actions=output:2", "actions=normal", "delete reg3=5/0xff", "tun_metadata3=5/0xff,actions=drop"];
         for text in texts {
             let (fm, _) = parse_flow_line(text, &Names::new()).unwrap();
-            assert_eq!(packer.pack(fm.clone()).unpack(), fm, "{text}");
+            packer.pack(&mut fm.clone()).unpack(&mut whole);
+            assert_eq!(whole, fm, "{text}");
         }
         assert_eq!(packer.masks.len(), 4);
     }

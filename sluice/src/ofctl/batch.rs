@@ -4,7 +4,8 @@
 //! Invariant: what is in it is a sequence of whole messages.
 //! Deliberately does not know: connections.
 
-use sluice_openflow::{Message, Protocol};
+use sluice_openflow::wire::encode_flow_mod;
+use sluice_openflow::{FlowMod, Message, Protocol};
 
 use super::client::next_xid;
 use super::fatal::Fatal;
@@ -31,6 +32,13 @@ impl Batch {
     /// Writes one more message.
     pub fn add(&mut self, message: &Message, protocol: Protocol) -> Result<(), Fatal> {
         self.bytes.extend(message.encode(protocol, 0).map_err(|e| Fatal(e.to_string()))?);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Writes one more change of rules.
+    pub fn add_flow_mod(&mut self, fm: &FlowMod, protocol: Protocol) -> Result<(), Fatal> {
+        self.bytes.extend(encode_flow_mod(protocol, 0, fm).map_err(|e| Fatal(e.to_string()))?);
         self.count += 1;
         Ok(())
     }

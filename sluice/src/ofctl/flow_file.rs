@@ -9,7 +9,7 @@
 use std::io::Read;
 
 use sluice_openflow::text::{parse_flow_formats, parse_flow_line, Formats, Names, TextError};
-use sluice_openflow::{FlowMod, FlowModCommand, Message, Protocol};
+use sluice_openflow::{FlowMod, FlowModCommand, Protocol};
 
 use super::batch::Batch;
 use super::fatal::{reason, Fatal};
@@ -110,11 +110,11 @@ fn write_part(text: &str, command: Option<FlowModCommand>, names: &Names, protoc
     let (mut batch, mut usable) = (Batch::default(), Formats::ANY);
     for (_, line) in lines(text) {
         let (fm, formats) = parse_quietly(line, command, names).ok()?;
-        if fm.matching.normalized() != fm.matching {
+        if !fm.matching.is_normal() {
             return None;
         }
         usable &= formats;
-        batch.add(&Message::flow_mod(fm), protocol).ok()?;
+        batch.add_flow_mod(&fm, protocol).ok()?;
     }
     Some((batch, usable))
 }

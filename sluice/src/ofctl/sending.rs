@@ -6,17 +6,18 @@
 
 use std::collections::VecDeque;
 
-use sluice_openflow::message::{BundleAdd, BundleControl, BundleKind, ErrorMessage};
+use sluice_openflow::message::{BundleControl, BundleKind, ErrorMessage};
 use sluice_openflow::text::Names;
+use sluice_openflow::wire::put_bundle_add;
 use sluice_openflow::Message;
 
-use super::batch::{put_numbered, xid_of, Batch};
+use super::batch::{put_numbered, Batch};
 use super::client::{next_xid, Client, Received, BUNDLE_FLAGS};
 use super::fatal::Fatal;
 use super::run::{Failure, Run};
 
 /// Messages between two barriers.
-const CHUNK: usize = 512;
+const CHUNK: usize = 2048;
 /// So few messages go one by one, so that nothing is changed behind one that is refused.
 const FEW: usize = 64;
 /// Bytes of a bundle's messages that are written at once.
@@ -98,8 +99,7 @@ pub fn bundle(run: &Run, client: &mut Client, mut batch: Batch) -> Result<(), Fa
 fn add_to_bundle(client: &mut Client, batch: &Batch) -> Result<(), Fatal> {
     let mut bytes = Vec::with_capacity(AT_ONCE + 0xffff);
     for message in batch.messages() {
-        let add = Message::BundleAdd(BundleAdd { id: BUNDLE, flags: BUNDLE_FLAGS, message: message.to_vec() });
-        bytes.extend(add.encode(client.protocol, xid_of(message)).map_err(|e| Fatal(e.to_string()))?);
+        put_bundle_add(&mut bytes, client.protocol.version, BUNDLE, BUNDLE_FLAGS, message).map_err(|e| Fatal(e.to_string()))?;
         if bytes.len() >= AT_ONCE {
             client.send_raw(&bytes)?;
             bytes.clear();

@@ -23,6 +23,8 @@ pub(super) struct Masks {
     looks_at: Key,
     /// Masks that went since that was computed.
     gone: usize,
+    /// How often that changed.
+    changes: u64,
 }
 
 impl Masks {
@@ -40,7 +42,9 @@ impl Masks {
         }
         self.all[id as usize] = Some((mask.clone(), 1));
         self.ids.insert(mask.clone(), id);
+        let before = self.looks_at;
         add(&mut self.looks_at, mask);
+        self.changes += u64::from(self.looks_at != before);
         id
     }
 
@@ -62,15 +66,21 @@ impl Masks {
 
     fn look_again(&mut self) {
         self.gone = 0;
-        self.looks_at = Key::ZERO;
+        let before = std::mem::replace(&mut self.looks_at, Key::ZERO);
         for (mask, _) in self.all.iter().flatten() {
             add(&mut self.looks_at, mask);
         }
+        self.changes += u64::from(self.looks_at != before);
     }
 
     /// Every bit that a rule looks at; of many masks perhaps also some that one looked at lately.
     pub fn looks_at(&self) -> &Key {
         &self.looks_at
+    }
+
+    /// Rises whenever that changes.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The mask with this number.

@@ -30,7 +30,7 @@ use sluice_flow::{BridgeIdx, Change, RuleId};
 use sluice_openflow::action::Learn;
 use sluice_openflow::message::GroupMod;
 use sluice_openflow::packed::PackedFlowMod;
-use sluice_openflow::{FlowMod, Version};
+use sluice_openflow::{FlowMod, Match, Version};
 
 use crate::error::OfError;
 pub use entry::{FlowStats, Removed, RemovedReason};
@@ -40,7 +40,7 @@ pub use eviction::Overflow;
 pub use news::RuleNews;
 pub use outputs::{outputs_to, uses_group, GROUP_ANY};
 pub use query::{Aggregate, Filter, Shown, TableStats, VISIBLE_TABLES};
-use table::{entry_mut, Entries, Table};
+use table::{entry_mut, Entries, Sought, Table};
 pub use users::Reference;
 
 /// Rules of every bridge.
@@ -132,10 +132,15 @@ impl RuleSet {
     ) -> Result<Applied, BundleError> {
         self.grow(bridge);
         let mut t = transaction::Transaction::new(self, bridge, now);
+        let mut whole = None;
         for (index, one) in mods.into_iter().enumerate() {
             let done = match one {
                 Mod::Flow(fm) => t.flow_mod(fm, version),
-                Mod::Packed(fm) => t.flow_mod(&fm.unpack(), version),
+                Mod::Packed(packed) => {
+                    let fm = whole.get_or_insert_with(|| Box::new(FlowMod::around(Match::ANY)));
+                    packed.unpack(fm);
+                    t.flow_mod(fm, version)
+                }
                 Mod::Group(gm) => t.group_mod(gm),
             };
             if let Err(error) = done {
@@ -168,7 +173,7 @@ impl RuleSet {
     /// Makes an equal rule young again. False where there is none, or it differs.
     pub(crate) fn refresh(&mut self, bridge: BridgeIdx, fm: &FlowMod, now: u64) -> bool {
         let found = self.tables(bridge).get(usize::from(fm.table.unwrap_or(0)));
-        let Some(id) = found.and_then(|t| t.find(&self.entries, &fm.matching, fm.priority)) else { return false };
+        let Some(id) = found.and_then(|t| t.find(&self.entries, &Sought::new(&fm.matching), fm.priority)) else { return false };
         let Some(e) = entry_mut(&mut self.entries, id) else { return false };
         let same = *e.actions == *fm.actions && fm.new_cookie.is_none_or(|c| c == e.cookie);
         if same {

@@ -50,23 +50,14 @@ impl Default for Filter {
 impl Filter {
     /// What a modify or delete is about.
     pub(crate) fn of(fm: &FlowMod) -> Self {
-        use sluice_openflow::FlowModCommand::{Delete, DeleteStrict};
-        let deletes = matches!(fm.command, Delete | DeleteStrict);
-        Filter {
-            table: fm.table,
-            matching: fm.matching.clone(),
-            cookie: fm.cookie,
-            cookie_mask: fm.cookie_mask,
-            out_port: if deletes { fm.out_port } else { PortNo::NONE },
-            out_group: if deletes { fm.out_group } else { GROUP_ANY },
-        }
+        let (out_port, out_group) = outputs_of(fm);
+        let (matching, cookie, cookie_mask) = (fm.matching.clone(), fm.cookie, fm.cookie_mask);
+        Filter { table: fm.table, matching, cookie, cookie_mask, out_port, out_group }
     }
 
     /// All but the match.
-    pub(crate) fn accepts(&self, e: &Entry) -> bool {
-        (e.cookie ^ self.cookie) & self.cookie_mask == 0
-            && outputs_to(&e.actions, self.out_port)
-            && uses_group(&e.actions, self.out_group)
+    fn accepts(&self, e: &Entry) -> bool {
+        accepts(e, (self.cookie, self.cookie_mask), self.out_port, self.out_group)
     }
 
     fn covers(&self, s: &Subtable) -> bool {
@@ -84,6 +75,25 @@ impl Filter {
             (v ^ self.matching.value.words[i]) & self.matching.mask.words[i] == 0
         }) && self.accepts(e)
     }
+}
+
+/// Whether a modify or delete is about a rule, as far as it does not depend on the match.
+pub(crate) fn concerns(fm: &FlowMod, e: &Entry) -> bool {
+    let (out_port, out_group) = outputs_of(fm);
+    accepts(e, (fm.cookie, fm.cookie_mask), out_port, out_group)
+}
+
+/// Port and group that a rule must use; only deletes ask for any.
+fn outputs_of(fm: &FlowMod) -> (PortNo, u32) {
+    use sluice_openflow::FlowModCommand::{Delete, DeleteStrict};
+    match fm.command {
+        Delete | DeleteStrict => (fm.out_port, fm.out_group),
+        _ => (PortNo::NONE, GROUP_ANY),
+    }
+}
+
+fn accepts(e: &Entry, (cookie, mask): (u64, u64), out_port: PortNo, out_group: u32) -> bool {
+    (e.cookie ^ cookie) & mask == 0 && outputs_to(&e.actions, out_port) && uses_group(&e.actions, out_group)
 }
 
 /// A rule as explanations need it.
@@ -134,8 +144,8 @@ impl Table {
 }
 
 impl RuleSet {
-    /// Visible rules that a request is about, in the order in which they are shown.
-    pub(crate) fn select(&self, bridge: BridgeIdx, filter: &Filter) -> Vec<RuleId> {
+    /// The numbers of the rules that a request is about, in the order in which they are shown.
+    pub fn select(&self, bridge: BridgeIdx, filter: &Filter) -> Vec<RuleId> {
         self.select_entries(bridge, filter).map(|e| e.rule.id).collect()
     }
 

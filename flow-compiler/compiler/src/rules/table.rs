@@ -6,13 +6,14 @@
 //! Invariant: no subtable is empty; `hist` counts the rules of a subtable by priority.
 //! Deliberately does not know: what a flow-mod is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sluice_flow::hash::{FoldBuild, FoldHasher};
-use sluice_flow::rule::{MaskWords, SharedMask, SparseMask};
-use sluice_flow::{Key, RuleId, WORDS};
+use sluice_flow::rule::{MaskWords, MaskedKey, SharedMask, SparseMask};
+use sluice_flow::{RuleId, WORDS};
 use sluice_openflow::Match;
 
 use super::eviction::{Evictable, Overflow};
@@ -47,6 +48,21 @@ impl Subtable {
 
     pub fn has_priority(&self, priority: u16) -> bool {
         self.hist.binary_search_by_key(&priority, |h| h.0).is_ok()
+    }
+}
+
+/// A match, made ready to be looked for.
+pub(crate) struct Sought<'a> {
+    matching: Cow<'a, Match>,
+    /// Its mask.
+    words: MaskWords,
+}
+
+impl<'a> Sought<'a> {
+    pub fn new(matching: &'a Match) -> Sought<'a> {
+        let matching = matching.kept();
+        let words = MaskWords::of(&matching.mask);
+        Sought { matching, words }
     }
 }
 
@@ -116,22 +132,21 @@ impl Table {
         }
     }
 
-    /// The mask object that rules with this mask share.
-    pub fn shared_mask(&self, mask: &Key) -> Arc<SparseMask> {
-        let words = MaskWords::of(mask);
-        match self.by_mask.get_key_value(&*words) {
+    /// A match as a rule of this table has it: with the mask object that others of this mask share.
+    pub fn masked(&self, sought: &Sought<'_>) -> MaskedKey {
+        let mask = match self.by_mask.get_key_value(&*sought.words) {
             Some((shared, _)) => shared.0.clone(),
-            None => Arc::new(SparseMask { words: (*words).into() }),
-        }
+            None => Arc::new(SparseMask { words: (*sought.words).into() }),
+        };
+        MaskedKey::with_mask(&sought.matching.value, mask)
     }
 
     /// The visible rule with exactly this match and priority.
-    pub fn find(&self, entries: &Entries, matching: &Match, priority: u16) -> Option<RuleId> {
-        let matching = matching.kept();
-        let (mask, subtable) = self.by_mask.get_key_value(&*MaskWords::of(&matching.mask))?;
+    pub fn find(&self, entries: &Entries, sought: &Sought<'_>, priority: u16) -> Option<RuleId> {
+        let (mask, subtable) = self.by_mask.get_key_value(&*sought.words)?;
         let subtable = *subtable;
         let mut words = [0; WORDS];
-        let values = mask.0.project(&matching.value, &mut words);
+        let values = mask.0.project(&sought.matching.value, &mut words);
         let mut id = *self.by_match.get(&fingerprint(subtable, values, priority))?;
         while let Some(e) = entry(entries, id) {
             if e.subtable == subtable && e.rule.priority == priority && *e.rule.matching.values == *values {

@@ -17,8 +17,8 @@ use sluice_openflow::{Action, FlowMod, FlowModCommand, OfpError, Version};
 use super::entry::{Entry, FlowStats, Removed, RemovedReason, NIL};
 use super::groups::GroupEntry;
 use super::order::Order;
-use super::query::{Filter, VISIBLE_TABLES};
-use super::table::{entry, entry_mut};
+use super::query::{concerns, Filter, VISIBLE_TABLES};
+use super::table::{entry, entry_mut, Sought};
 use super::{Applied, RuleSet};
 use crate::check::check_flow_mod;
 use crate::error::OfError;
@@ -90,10 +90,11 @@ impl<'a> Transaction<'a> {
     fn add(&mut self, fm: &FlowMod) -> Result<(), OfError> {
         let table = fm.table.unwrap_or(0);
         let doing = self.doing(&fm.actions);
+        let sought = Sought::new(&fm.matching);
         let Some((t, entries)) = self.rules.table_mut(self.bridge, table) else {
             return Err(OfError::new(OfpError::OFPBRC_BAD_TABLE_ID, format!("there is no table {table}")));
         };
-        if let Some(old) = t.find(entries, &fm.matching, fm.priority) {
+        if let Some(old) = t.find(entries, &sought, fm.priority) {
             self.replace_by_add(old, fm, doing);
             return Ok(());
         }
@@ -101,6 +102,7 @@ impl<'a> Transaction<'a> {
             let what = format!("table {table} has a rule of priority {} that overlaps", fm.priority);
             return Err(OfError::new(OfpError::OFPFMFC_OVERLAP, what));
         }
+        let matching = t.masked(&sought);
         if t.overflow().limit.is_some_and(|most| t.count >= most) {
             let Some(id) = t.victim(entries) else {
                 let what = format!("table {table} holds {} rules", t.count);
@@ -109,7 +111,7 @@ impl<'a> Transaction<'a> {
             self.remove(id, RemovedReason::Eviction);
         }
         let learns = doing.lowered.learns.clone();
-        self.insert(self.new_entry(table, fm, doing), &learns)
+        self.insert(self.new_entry(table, fm, matching, doing), &learns)
     }
 
     /// Lets rules go until a table is within its limit, where any may.
@@ -135,16 +137,18 @@ impl<'a> Transaction<'a> {
 
     /// Rules that a modify or delete is about.
     fn targets(&self, fm: &FlowMod) -> Vec<RuleId> {
-        let filter = Filter::of(fm);
         if !matches!(fm.command, FlowModCommand::ModifyStrict | FlowModCommand::DeleteStrict) {
-            return self.rules.select(self.bridge, &filter);
+            return self.rules.select(self.bridge, &Filter::of(fm));
         }
-        let tables = self.rules.tables(self.bridge).iter().take(VISIBLE_TABLES as usize).enumerate();
-        tables
-            .filter(|(i, _)| fm.table.is_none_or(|t| usize::from(t) == *i))
-            .filter_map(|(_, t)| t.find(&self.rules.entries, &fm.matching, fm.priority))
-            .filter(|id| entry(&self.rules.entries, *id).is_some_and(|e| filter.accepts(e)))
-            .collect()
+        let sought = Sought::new(&fm.matching);
+        let tables = self.rules.tables(self.bridge);
+        let visible = tables.get(..usize::from(VISIBLE_TABLES)).unwrap_or(tables);
+        let looked_in = match fm.table {
+            Some(table) => visible.get(usize::from(table)..=usize::from(table)).unwrap_or_default(),
+            None => visible,
+        };
+        let found = looked_in.iter().filter_map(|t| t.find(&self.rules.entries, &sought, fm.priority));
+        found.filter(|id| entry(&self.rules.entries, *id).is_some_and(|e| concerns(fm, e))).collect()
     }
 
     fn doing(&mut self, actions: &[Action]) -> Doing {
@@ -158,13 +162,7 @@ impl<'a> Transaction<'a> {
         Doing { given, lowered }
     }
 
-    fn new_entry(&self, table: u8, fm: &FlowMod, doing: Doing) -> Entry {
-        let kept = fm.matching.kept();
-        let mask = self.rules.tables(self.bridge).get(table as usize).map(|t| t.shared_mask(&kept.mask));
-        let matching = match mask {
-            Some(mask) => MaskedKey::with_mask(&kept.value, mask),
-            None => MaskedKey::new(&kept.value, &kept.mask),
-        };
+    fn new_entry(&self, table: u8, fm: &FlowMod, matching: MaskedKey, doing: Doing) -> Entry {
         let rule = Rule {
             id: NIL,
             priority: fm.priority,

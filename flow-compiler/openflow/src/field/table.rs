@@ -251,3 +251,30 @@ pub(super) static FIELDS: [FieldInfo; 185] = [
     f("pbb_isid", "", "", "OXM_OF_PBB_ISID", Legacy::No, Legacy::No, Some(slot::PBB_ISID), 24, NO, std(0x8000, 37), 3, true, true, Format::Decimal, Prereq::Pbb),
     f("pbb_uca", "", "", "OXM_OF_PBB_UCA", Legacy::No, Legacy::No, Some(slot::PBB_UCA), 1, NO, std(0x8000, 41), 4, false, true, Format::Decimal, Prereq::Pbb),
 ];
+
+/// The words of a key that each field is in, as bits (see [`super::word_bit`]).
+pub(super) static WORDS: [u64; FIELDS.len()] = {
+    let mut words = [0; FIELDS.len()];
+    let mut i = 0;
+    while i < words.len() {
+        if let Some(slot) = FIELDS[i].slot {
+            words[i] = super::word_bit(slot.word as usize);
+            if slot.width > 64 {
+                words[i] |= super::word_bit(slot.word as usize + 1);
+            }
+        }
+        i += 1;
+    }
+    words
+};
+
+/// Where each field lies, close together: the whole table is in the way of whoever only asks this.
+pub(super) static SLOTS: [Option<Slot>; FIELDS.len()] = {
+    let mut slots = [None; FIELDS.len()];
+    let mut i = 0;
+    while i < slots.len() {
+        slots[i] = FIELDS[i].slot;
+        i += 1;
+    }
+    slots
+};

@@ -8,7 +8,7 @@ use super::flags::FlagNames;
 use super::names::Names;
 use super::value_print as value;
 use crate::field::{Field, Format};
-use crate::matching::Match;
+use crate::matching::{Asked, Match};
 use crate::PortNo;
 use sluice_flow::key::{slot, PACKET_WORDS};
 use std::fmt::Write;
@@ -29,6 +29,7 @@ pub fn format_match(m: &Match, names: &Names) -> String {
 pub fn format_packet_match(m: &Match, inner_tag: (u16, u16), names: &Names) -> String {
     let mut p = Printer {
         m,
+        asked: m.asked(),
         inner_tag,
         names,
         out: String::with_capacity(64),
@@ -66,6 +67,7 @@ struct Said {
 
 struct Printer<'a> {
     m: &'a Match,
+    asked: Asked,
     inner_tag: (u16, u16),
     names: &'a Names,
     out: String,
@@ -77,8 +79,17 @@ impl Printer<'_> {
         self.out.push(',');
     }
 
+    /// What is said of a field.
+    #[inline]
+    fn field(&self, field: Field) -> (u128, u128) {
+        match self.asked.has(field) {
+            true => self.m.field(field),
+            false => (0, 0),
+        }
+    }
+
     fn says(&self, field: Field) -> bool {
-        self.m.field(field).1 != 0
+        self.field(field).1 != 0
     }
 
     /// Is anything asked of the frame's own headers?
@@ -105,7 +116,7 @@ impl Printer<'_> {
     }
 
     fn integer(&mut self, name: &str, field: Field, hex: bool) {
-        let (v, mask) = self.m.field(field);
+        let (v, mask) = self.field(field);
         let ones = field.ones();
         if mask == 0 {
             return;
@@ -128,7 +139,7 @@ impl Printer<'_> {
 
     /// `name=` and the value in the field's own way.
     fn plain(&mut self, name: &str, field: Field) {
-        let (v, mask) = self.m.field(field);
+        let (v, mask) = self.field(field);
         if mask == 0 {
             return;
         }
@@ -138,7 +149,7 @@ impl Printer<'_> {
     }
 
     fn port(&mut self, name: &str, field: Field) {
-        let (v, mask) = self.m.field(field);
+        let (v, mask) = self.field(field);
         if mask != 0 {
             let _ = write!(self.out, "{name}=");
             self.names.write_port(&mut self.out, PortNo(v as u32));
@@ -147,7 +158,7 @@ impl Printer<'_> {
     }
 
     fn flags(&mut self, field: Field, full: u32) {
-        let (v, mask) = self.m.field(field);
+        let (v, mask) = self.field(field);
         if let Some(names) = FlagNames::of(field.info().format).filter(|_| mask != 0) {
             let _ = write!(self.out, "{}=", field.info().name);
             names.write(&mut self.out, v as u32, mask as u32, full);
@@ -183,7 +194,7 @@ impl Printer<'_> {
     }
 
     fn packet_type(&mut self) {
-        let (v, mask) = self.m.field(Field::PACKET_TYPE);
+        let (v, mask) = self.field(Field::PACKET_TYPE);
         if mask != 0 {
             self.out.push_str("packet_type=");
             value::packet_type(&mut self.out, v as u32);
@@ -254,13 +265,13 @@ impl Printer<'_> {
         }
         self.decimal("tun_gbp_id", Field::TUN_GBP_ID);
         // Open vSwitch prints no mask here.
-        let (flags, mask) = self.m.field(Field::TUN_GBP_FLAGS);
+        let (flags, mask) = self.field(Field::TUN_GBP_FLAGS);
         if mask != 0 {
             self.out.push_str("tun_gbp_flags=");
             value::hexadecimal(&mut self.out, flags);
             self.out.push(',');
         }
-        let (tos, mask) = self.m.field(Field::TUN_TOS);
+        let (tos, mask) = self.field(Field::TUN_TOS);
         if mask != 0 {
             self.push(format_args!("tun_tos={tos:x}"));
         }
@@ -289,7 +300,7 @@ impl Printer<'_> {
     }
 
     fn vlan(&mut self) {
-        let (tci, mask) = self.m.field(Field::VLAN_TCI);
+        let (tci, mask) = self.field(Field::VLAN_TCI);
         if mask == 0 {
             return;
         }
@@ -344,19 +355,19 @@ impl Printer<'_> {
             self.plain("arp_sha", Field::ARP_SHA);
             self.plain("arp_tha", Field::ARP_THA);
         }
-        let (tos, mask) = self.m.field(Field::NW_TOS);
+        let (tos, mask) = self.field(Field::NW_TOS);
         if mask != 0 {
             self.push(format_args!("nw_tos={tos}"));
         }
         if self.says(Field::NW_ECN) {
-            let ecn = self.m.field(Field::NW_ECN).0;
+            let ecn = self.field(Field::NW_ECN).0;
             self.push(format_args!("nw_ecn={ecn}"));
         }
         self.decimal("nw_ttl", Field::NW_TTL);
     }
 
     fn flow_label(&mut self) {
-        let (label, mask) = self.m.field(Field::IPV6_LABEL);
+        let (label, mask) = self.field(Field::IPV6_LABEL);
         if mask == Field::IPV6_LABEL.ones() {
             self.push(format_args!("ipv6_label=0x{label:05x}"));
         } else if mask != 0 {
@@ -365,7 +376,7 @@ impl Printer<'_> {
     }
 
     fn service(&mut self) {
-        let (flags, mask) = self.m.field(Field::NSH_FLAGS);
+        let (flags, mask) = self.field(Field::NSH_FLAGS);
         if mask == 0xff {
             self.push(format_args!("nsh_flags={flags}"));
         } else if mask != 0 {
@@ -374,7 +385,7 @@ impl Printer<'_> {
         self.decimal("nsh_ttl", Field::NSH_TTL);
         self.decimal("nsh_mdtype", Field::NSH_MDTYPE);
         self.decimal("nsh_np", Field::NSH_NP);
-        let (spi, mask) = self.m.field(Field::NSH_SPI);
+        let (spi, mask) = self.field(Field::NSH_SPI);
         if mask != 0 {
             self.push(format_args!("nsh_spi=0x{spi:x}"));
         }
@@ -406,7 +417,7 @@ impl Printer<'_> {
     }
 
     fn fragment(&mut self) {
-        let (v, mask) = self.m.field(Field::IP_FRAG);
+        let (v, mask) = self.field(Field::IP_FRAG);
         if mask != 0 {
             let word = value::fragment_name(v as u8, mask as u8);
             self.push(format_args!("nw_frag={word}"));

@@ -65,17 +65,31 @@ impl Message {
     }
 }
 
-/// Reads a flow-mod without a [`Message`] around it; `None` for any other message, and for one whose
-/// headers are wrong. There are so many of them.
-pub fn decode_flow_mod(protocol: Protocol, bytes: &[u8]) -> Option<Result<(u32, FlowMod), DecodeError>> {
+/// Reads a flow-mod into `fm`, which may hold anything, and gives its transaction id; `None` for any other
+/// message, and for one whose headers are wrong. There are so many of them.
+pub fn decode_flow_mod(protocol: Protocol, bytes: &[u8], fm: &mut FlowMod) -> Option<Result<u32, DecodeError>> {
     let version = bytes.first().filter(|v| **v == protocol.version.wire()).map(|_| protocol.version)?;
     let a = header::read(version, bytes).ok()?;
     if !matches!(a.spelling.kind, Kind::FlowMod | Kind::NxtFlowMod) {
         return None;
     }
     let xid = Reader::request(bytes.get(4..)?).u32().ok()?;
-    let decoded = flow_mod::decode(protocol, a.spelling.kind, a.body);
-    Some(decoded.map(|fm| (xid, fm)).map_err(|error| DecodeError { error, xid }))
+    let read = flow_mod::read(protocol, a.spelling.kind, a.body, fm);
+    Some(read.map(|()| xid).map_err(|error| DecodeError { error, xid }))
+}
+
+/// Writes a flow-mod without a [`Message`] around it.
+pub fn encode_flow_mod(protocol: Protocol, xid: u32, fm: &FlowMod) -> Result<Vec<u8>, EncodeError> {
+    flow_mod::encode(protocol, xid, fm)
+}
+
+/// Appends [`Message::BundleAdd`] with a message whose bytes are at hand, under its own transaction id.
+pub fn put_bundle_add(out: &mut Vec<u8>, version: Version, id: u32, flags: u16, message: &[u8]) -> Result<(), EncodeError> {
+    let xid = message.get(4..8).and_then(|x| x.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let start = out.len();
+    out.put(&header::write(version, Kind::BundleAdd, xid, false, "bundle addition")?);
+    switch::put_bundle_add(out, id, flags, message);
+    out.patch_len(start, start + 2)
 }
 
 fn one(mut parts: Vec<Vec<u8>>) -> Result<Vec<u8>, EncodeError> {
@@ -334,5 +348,22 @@ fn put_body(out: &mut Vec<u8>, v: Version, m: &Message) -> Result<(), EncodeErro
 impl From<StatsReply> for Message {
     fn from(reply: StatsReply) -> Message {
         Message::StatsReply(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::BundleAdd;
+
+    #[test]
+    fn an_addition_to_a_bundle_is_the_same_however_it_is_written() {
+        for version in [Version::V13, Version::V14, Version::V15] {
+            let message = Message::flow_mod(FlowMod::around(Default::default())).encode(version, 77).unwrap();
+            let mut put = vec![1, 2, 3];
+            put_bundle_add(&mut put, version, 5, 3, &message).unwrap();
+            let whole = Message::BundleAdd(BundleAdd { id: 5, flags: 3, message }).encode(version, 77).unwrap();
+            assert_eq!(put.get(3..), Some(&whole[..]), "{version:?}");
+        }
     }
 }

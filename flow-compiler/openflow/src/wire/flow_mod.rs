@@ -10,7 +10,7 @@ use super::kinds::Kind;
 use crate::action::{FlowFlags, FlowMod, FlowModCommand, PortNo};
 use crate::error::OfpError;
 use crate::field::Prereq;
-use crate::matching::Match;
+use crate::matching::{Match, Places};
 use crate::message::{EncodeError, ANY_GROUP};
 use crate::version::{Protocol, Version};
 use sluice_flow::key::slot;
@@ -18,6 +18,56 @@ use sluice_flow::key::slot;
 const ALL_TABLES: u8 = 0xff;
 /// A cookie that stands for "leave it" in 1.0.
 const KEEP_COOKIE: u64 = u64::MAX;
+
+impl<M> FlowMod<M> {
+    /// An addition to no table in particular, without actions.
+    pub fn around(matching: M) -> FlowMod<M> {
+        FlowMod {
+            command: FlowModCommand::Add,
+            table: None,
+            priority: 0,
+            matching,
+            cookie: 0,
+            cookie_mask: 0,
+            new_cookie: None,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            importance: 0,
+            buffer_id: 0,
+            out_port: PortNo::NONE,
+            out_group: ANY_GROUP,
+            flags: FlowFlags::default(),
+            actions: Vec::new(),
+        }
+    }
+}
+
+impl FlowMod {
+    /// Makes it what [`FlowMod::around`] a match of every packet gives, where it lies.
+    pub(crate) fn clear(&mut self) {
+        let Match { value, mask, places } = &mut self.matching;
+        value.words.fill(0);
+        mask.words.fill(0);
+        *places = Places::None;
+        self.take_rest(&mut FlowMod::around(()));
+    }
+}
+
+impl<M> FlowMod<M> {
+    /// Takes all but the match from another.
+    pub(crate) fn take_rest<N>(&mut self, from: &mut FlowMod<N>) {
+        self.command = from.command;
+        self.table = from.table;
+        self.priority = from.priority;
+        (self.cookie, self.cookie_mask, self.new_cookie) = (from.cookie, from.cookie_mask, from.new_cookie);
+        (self.idle_timeout, self.hard_timeout) = (from.idle_timeout, from.hard_timeout);
+        self.importance = from.importance;
+        self.buffer_id = from.buffer_id;
+        (self.out_port, self.out_group) = (from.out_port, from.out_group);
+        self.flags = from.flags;
+        self.actions = std::mem::take(&mut from.actions);
+    }
+}
 
 pub(super) fn command(code: u16) -> Result<FlowModCommand, OfpError> {
     Ok(match code {
@@ -81,11 +131,20 @@ pub(super) fn flag_bits(version: Version, f: FlowFlags) -> u16 {
 
 /// Reads a flow-mod of any spelling.
 pub(super) fn decode(p: Protocol, kind: Kind, body: &[u8]) -> Result<FlowMod, OfpError> {
+    let mut fm = FlowMod::around(Match::ANY);
+    read(p, kind, body, &mut fm)?;
+    Ok(fm)
+}
+
+/// As [`decode`], into a value that is at hand; what it said before does not matter. It is large, and
+/// there are very many: none is moved on its way.
+pub(super) fn read(p: Protocol, kind: Kind, body: &[u8], fm: &mut FlowMod) -> Result<(), OfpError> {
     let mut r = Reader::request(body);
-    let (mut fm, raw_flags) = match (kind, p.version) {
-        (Kind::NxtFlowMod, _) => nicira(p, &mut r)?,
-        (_, Version::V10) => version10(p, &mut r)?,
-        (_, version) => version11(version, &mut r)?,
+    fm.clear();
+    let raw_flags = match (kind, p.version) {
+        (Kind::NxtFlowMod, _) => nicira(p, &mut r, fm)?,
+        (_, Version::V10) => version10(p, &mut r, fm)?,
+        (_, version) => version11(version, &mut r, fm)?,
     };
     addresses_fit(&fm.matching)?;
     fm.actions = instruction::decode(p.version, r.rest())?;
@@ -101,7 +160,7 @@ pub(super) fn decode(p: Protocol, kind: Kind, body: &[u8]) -> Result<FlowMod, Of
             OfpError::OFPFMFC_TABLE_FULL
         });
     }
-    Ok(fm)
+    Ok(())
 }
 
 /// The addresses of the original direction need the rule's own IP version.
@@ -116,37 +175,25 @@ fn addresses_fit(m: &Match) -> Result<(), OfpError> {
 }
 
 /// What 1.0 and Nicira's form have in common.
-fn old(p: Protocol, code: u16, matching: Match, cookie: u64) -> Result<FlowMod, OfpError> {
+fn old(p: Protocol, code: u16, cookie: u64, fm: &mut FlowMod) -> Result<(), OfpError> {
     let (table, code) = if p.table_id {
         (Some((code >> 8) as u8).filter(|t| *t != ALL_TABLES), code & 0xff)
     } else {
         (None, code)
     };
-    Ok(FlowMod {
-        command: command(code)?,
-        table,
-        priority: 0,
-        matching,
-        cookie: 0,
-        cookie_mask: 0,
-        new_cookie: Some(cookie).filter(|c| *c != KEEP_COOKIE),
-        idle_timeout: 0,
-        hard_timeout: 0,
-        importance: 0,
-        buffer_id: 0,
-        out_port: PortNo::NONE,
-        out_group: ANY_GROUP,
-        flags: FlowFlags::default(),
-        actions: Vec::new(),
-    })
+    fm.command = command(code)?;
+    fm.table = table;
+    fm.new_cookie = Some(cookie).filter(|c| *c != KEEP_COOKIE);
+    Ok(())
 }
 
-fn version10(p: Protocol, r: &mut Reader<'_>) -> Result<(FlowMod, u16), OfpError> {
+fn version10(p: Protocol, r: &mut Reader<'_>, fm: &mut FlowMod) -> Result<u16, OfpError> {
     const ALL_WILDCARDS: u32 = (1 << 22) - 1;
     let wildcards = Reader::request(r.rest()).u32()?;
-    let matching = matches::decode10(r)?.normalized();
+    matches::read10(r, &mut fm.matching)?;
+    fm.matching.normalize();
     let (cookie, code) = (r.u64()?, r.u16()?);
-    let mut fm = old(p, code, matching, cookie)?;
+    old(p, code, cookie, fm)?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
@@ -156,36 +203,35 @@ fn version10(p: Protocol, r: &mut Reader<'_>) -> Result<(FlowMod, u16), OfpError
     }
     fm.buffer_id = r.u32()?;
     fm.out_port = PortNo::from_u16(r.u16()?);
-    let flags = r.u16()?;
-    Ok((fm, flags))
+    r.u16()
 }
 
-fn nicira(p: Protocol, r: &mut Reader<'_>) -> Result<(FlowMod, u16), OfpError> {
+fn nicira(p: Protocol, r: &mut Reader<'_>, fm: &mut FlowMod) -> Result<u16, OfpError> {
     let (cookie, code, idle, hard) = (r.u64()?, r.u16()?, r.u16()?, r.u16()?);
     let (priority, buffer_id) = (r.u16()?, r.u32()?);
     let (out_port, flags, match_len) = (r.u16()?, r.u16()?, r.u16()?);
     r.skip(6)?;
-    let (matching, cookies) = matches::decode_nxm(r, match_len, true)?;
+    let cookies = matches::read_nxm(r, match_len, true, &mut fm.matching)?;
     if code & 0xff == 0 && cookies.is_some_and(|(_, mask)| mask != 0) {
         return Err(OfpError::NXBRC_NXM_INVALID);
     }
-    let mut fm = old(p, code, matching, cookie)?;
+    old(p, code, cookie, fm)?;
     (fm.cookie, fm.cookie_mask) = cookies.unwrap_or((0, 0));
     fm.idle_timeout = idle;
     fm.hard_timeout = hard;
     fm.priority = priority;
     fm.buffer_id = buffer_id;
     fm.out_port = PortNo::from_u16(out_port);
-    Ok((fm, flags))
+    Ok(flags)
 }
 
-fn version11(version: Version, r: &mut Reader<'_>) -> Result<(FlowMod, u16), OfpError> {
+fn version11(version: Version, r: &mut Reader<'_>, fm: &mut FlowMod) -> Result<u16, OfpError> {
     let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
     let (table, code) = (r.u8()?, r.u8()?);
-    let (idle_timeout, hard_timeout, priority) = (r.u16()?, r.u16()?, r.u16()?);
+    (fm.idle_timeout, fm.hard_timeout, fm.priority) = (r.u16()?, r.u16()?, r.u16()?);
     let (buffer_id, out_port, out_group) = (r.u32()?, r.u32()?, r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
-    let matching = matches::decode11(r)?;
+    matches::read11(r, &mut fm.matching)?;
     // Deletes may name all tables, from 1.2 on; an unknown command is told apart afterwards.
     let all_allowed = version != Version::V11 && (3..=4).contains(&code);
     if table == ALL_TABLES && !all_allowed {
@@ -194,30 +240,18 @@ fn version11(version: Version, r: &mut Reader<'_>) -> Result<(FlowMod, u16), Ofp
     if (0xff00..0xffff_ff00).contains(&out_port) {
         return Err(OfpError::OFPBAC_BAD_OUT_PORT);
     }
-    let command = command(code as u16)?;
-    let adds = command == FlowModCommand::Add;
+    fm.command = command(code as u16)?;
+    let adds = fm.command == FlowModCommand::Add;
     // 1.1 alone adds with a modify that finds nothing.
-    let sets = adds || (version == Version::V11 && modifies(command) && cookie_mask == 0);
-    let (cookie, cookie_mask, new_cookie) =
+    let sets = adds || (version == Version::V11 && modifies(fm.command) && cookie_mask == 0);
+    (fm.cookie, fm.cookie_mask, fm.new_cookie) =
         if sets { (0, 0, Some(cookie)) } else { (cookie, cookie_mask, None) };
-    let fm = FlowMod {
-        command,
-        table: Some(table).filter(|t| *t != ALL_TABLES),
-        priority,
-        matching,
-        cookie,
-        cookie_mask,
-        new_cookie,
-        idle_timeout,
-        hard_timeout,
-        importance: if adds && version >= Version::V14 { importance } else { 0 },
-        buffer_id,
-        out_port: PortNo(out_port),
-        out_group: if deletes(command) { out_group } else { ANY_GROUP },
-        flags: FlowFlags::default(),
-        actions: Vec::new(),
-    };
-    Ok((fm, flags))
+    fm.table = Some(table).filter(|t| *t != ALL_TABLES);
+    fm.importance = if adds && version >= Version::V14 { importance } else { 0 };
+    fm.buffer_id = buffer_id;
+    fm.out_port = PortNo(out_port);
+    fm.out_group = if deletes(fm.command) { out_group } else { ANY_GROUP };
+    Ok(flags)
 }
 
 /// Writes a flow-mod in the spelling that the protocol calls for.

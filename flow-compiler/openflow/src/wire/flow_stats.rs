@@ -95,9 +95,9 @@ fn counted(n: u64) -> Option<u64> {
 }
 
 /// A rule of which nothing is known yet.
-fn blank(table: u8) -> FlowStats {
+pub(super) fn blank() -> FlowStats {
     FlowStats {
-        table,
+        table: 0,
         priority: 0,
         cookie: 0,
         matching: Match::ANY,
@@ -115,40 +115,56 @@ fn blank(table: u8) -> FlowStats {
     }
 }
 
-/// Reads one rule of a flow reply.
-pub(super) fn decode_one(
-    version: Version,
-    nxm: bool,
-    list: &mut Reader<'_>,
-) -> Result<FlowStats, OfpError> {
+/// Bytes of a flow reply that a rule takes at least.
+const LEAST: usize = 48;
+
+/// Reads the rules of a flow reply. They are large, and there are very many: each is read where it stays.
+pub(super) fn decode_all(version: Version, nxm: bool, body: &[u8]) -> Result<Vec<FlowStats>, OfpError> {
+    let mut list = Reader::request(body);
+    let mut all = Vec::with_capacity(body.len() / LEAST);
+    while !list.is_empty() {
+        let before = list.len();
+        all.push(blank());
+        if let Some(place) = all.last_mut() {
+            decode_one(version, nxm, &mut list, place)?;
+        }
+        if list.len() == before {
+            // A rule of no length would repeat for ever.
+            return Err(OfpError::OFPBRC_BAD_LEN);
+        }
+    }
+    Ok(all)
+}
+
+fn decode_one(version: Version, nxm: bool, list: &mut Reader<'_>, fs: &mut FlowStats) -> Result<(), OfpError> {
     let mut head = *list;
     let len = head.u16()? as usize;
     let mut r = list.sub(len)?;
     r.skip(2)?;
-    let mut fs = match (nxm, version) {
-        (true, _) => nicira(&mut r)?,
-        (_, Version::V10) => version10(&mut r)?,
-        (_, Version::V15) => version15(version, &mut r)?,
-        _ => version11(version, &mut r)?,
-    };
+    match (nxm, version) {
+        (true, _) => nicira(&mut r, fs)?,
+        (_, Version::V10) => version10(&mut r, fs)?,
+        (_, Version::V15) => version15(version, &mut r, fs)?,
+        _ => version11(version, &mut r, fs)?,
+    }
     fs.actions = instruction::decode(version, r.rest())?;
-    Ok(fs)
+    Ok(())
 }
 
-fn version10(r: &mut Reader<'_>) -> Result<FlowStats, OfpError> {
-    let mut fs = blank(r.u8()?);
+fn version10(r: &mut Reader<'_>, fs: &mut FlowStats) -> Result<(), OfpError> {
+    fs.table = r.u8()?;
     r.skip(1)?;
-    fs.matching = matches::decode10(r)?;
+    matches::read10(r, &mut fs.matching)?;
     (fs.duration_sec, fs.duration_nsec) = (r.u32()?, r.u32()?);
     (fs.priority, fs.idle_timeout, fs.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
     r.skip(6)?;
     fs.cookie = r.u64()?;
     (fs.packets, fs.bytes) = (counted(r.u64()?), counted(r.u64()?));
-    Ok(fs)
+    Ok(())
 }
 
-fn nicira(r: &mut Reader<'_>) -> Result<FlowStats, OfpError> {
-    let mut fs = blank(r.u8()?);
+fn nicira(r: &mut Reader<'_>, fs: &mut FlowStats) -> Result<(), OfpError> {
+    fs.table = r.u8()?;
     r.skip(1)?;
     (fs.duration_sec, fs.duration_nsec) = (r.u32()?, r.u32()?);
     (fs.priority, fs.idle_timeout, fs.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
@@ -157,12 +173,12 @@ fn nicira(r: &mut Reader<'_>) -> Result<FlowStats, OfpError> {
     (fs.idle_age, fs.hard_age) = (r.u16()?.checked_sub(1), r.u16()?.checked_sub(1));
     fs.cookie = r.u64()?;
     (fs.packets, fs.bytes) = (counted(r.u64()?), counted(r.u64()?));
-    fs.matching = matches::decode_nxm(r, len, false)?.0;
-    Ok(fs)
+    matches::read_nxm(r, len, false, &mut fs.matching)?;
+    Ok(())
 }
 
-fn version11(version: Version, r: &mut Reader<'_>) -> Result<FlowStats, OfpError> {
-    let mut fs = blank(r.u8()?);
+fn version11(version: Version, r: &mut Reader<'_>, fs: &mut FlowStats) -> Result<(), OfpError> {
+    fs.table = r.u8()?;
     r.skip(1)?;
     (fs.duration_sec, fs.duration_nsec) = (r.u32()?, r.u32()?);
     (fs.priority, fs.idle_timeout, fs.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
@@ -170,31 +186,31 @@ fn version11(version: Version, r: &mut Reader<'_>) -> Result<FlowStats, OfpError
     r.skip(2)?;
     fs.cookie = r.u64()?;
     (fs.packets, fs.bytes) = (counted(r.u64()?), counted(r.u64()?));
-    fs.matching = matches::decode11(r)?;
+    matches::read11(r, &mut fs.matching)?;
     if version >= Version::V14 {
         fs.importance = importance;
     }
     if version >= Version::V13 {
         fs.flags = flow_mod::flags(version, flags)?;
     }
-    Ok(fs)
+    Ok(())
 }
 
-fn version15(version: Version, r: &mut Reader<'_>) -> Result<FlowStats, OfpError> {
+fn version15(version: Version, r: &mut Reader<'_>, fs: &mut FlowStats) -> Result<(), OfpError> {
     r.skip(2)?;
-    let mut fs = blank(r.u8()?);
+    fs.table = r.u8()?;
     r.skip(1)?;
     (fs.priority, fs.idle_timeout, fs.hard_timeout) = (r.u16()?, r.u16()?, r.u16()?);
     let flags = r.u16()?;
     fs.importance = r.u16()?;
     fs.cookie = r.u64()?;
-    fs.matching = matches::decode11(r)?;
+    matches::read11(r, &mut fs.matching)?;
     fs.flags = flow_mod::flags(version, flags)?;
     let stats = oxs::decode(r)?;
     (fs.duration_sec, fs.duration_nsec) = stats.duration;
     fs.idle_age = stats.idle_time.map(|t| t.min(0xffff) as u16);
     (fs.packets, fs.bytes) = (stats.packets, stats.bytes);
-    Ok(fs)
+    Ok(())
 }
 
 /// Writes one rule of a flow reply.

@@ -4,6 +4,11 @@
 //! Invariant: what [`read`] accepts has a known type in its version and a body of a possible length.
 //! Deliberately does not know: the bodies.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use sluice_flow::hash::FoldBuild;
+
 use super::buf::{Put, Reader};
 use super::kinds::{Kind, SPELLINGS};
 use crate::error::{OfpError, NICIRA, ONF};
@@ -11,7 +16,7 @@ use crate::message::EncodeError;
 use crate::version::Version;
 
 /// Which number space a message type is in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Space {
     /// The type in the message header.
     Type,
@@ -164,14 +169,34 @@ fn stats_number(
 }
 
 fn find(version: Version, space: Space, number: u32) -> Result<&'static Spelling, OfpError> {
-    SPELLINGS
-        .iter()
-        .find(|s| s.number == number && s.space == space && s.is_in(version))
-        .ok_or(match space {
-            Space::Type => OfpError::OFPBRC_BAD_TYPE,
-            Space::Request | Space::Reply => OfpError::OFPBRC_BAD_STAT,
-            _ => OfpError::OFPBRC_BAD_SUBTYPE,
+    Index::get().by_number.get(&(space, number, version)).copied().ok_or(match space {
+        Space::Type => OfpError::OFPBRC_BAD_TYPE,
+        Space::Request | Space::Reply => OfpError::OFPBRC_BAD_STAT,
+        _ => OfpError::OFPBRC_BAD_SUBTYPE,
+    })
+}
+
+/// The spellings, to be found without looking through all of them: each message is asked for several times.
+struct Index {
+    by_number: HashMap<(Space, u32, Version), &'static Spelling, FoldBuild>,
+    by_kind: HashMap<(Kind, Version), &'static Spelling, FoldBuild>,
+}
+
+impl Index {
+    fn get() -> &'static Index {
+        static INDEX: OnceLock<Index> = OnceLock::new();
+        INDEX.get_or_init(|| {
+            let mut index = Index { by_number: HashMap::default(), by_kind: HashMap::default() };
+            for spelling in SPELLINGS {
+                for version in Version::ALL.into_iter().filter(|v| spelling.is_in(*v)) {
+                    // Of several the first counts.
+                    index.by_number.entry((spelling.space, spelling.number, version)).or_insert(spelling);
+                    index.by_kind.entry((spelling.kind, version)).or_insert(spelling);
+                }
+            }
+            index
         })
+    }
 }
 
 /// Writes the headers of a message of this kind; `what` names it where the version has none.
@@ -182,10 +207,7 @@ pub(crate) fn write(
     more: bool,
     what: &'static str,
 ) -> Result<Vec<u8>, EncodeError> {
-    let spelling = SPELLINGS
-        .iter()
-        .find(|s| s.kind == kind && s.is_in(version))
-        .ok_or(EncodeError::NotInVersion(what))?;
+    let spelling = Index::get().by_kind.get(&(kind, version)).ok_or(EncodeError::NotInVersion(what))?;
     let (request, reply) = stats_types(version);
     let (header_type, stats) = match spelling.space {
         Space::Type => (spelling.number as u8, false),

@@ -10,7 +10,7 @@ use crate::error::{NICIRA, ONF};
 use Kind as K;
 
 /// A message type, whatever a version calls it. `Nxt*` are other spellings with another body.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Kind {
     Hello,
     Error,

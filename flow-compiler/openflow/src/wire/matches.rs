@@ -56,8 +56,14 @@ const OXM: u16 = 1;
 
 /// Reads a whole `ofp10_match`.
 pub(super) fn decode10(r: &mut Reader<'_>) -> Result<Match, OfpError> {
-    let w = r.u32()?;
     let mut m = Match::ANY;
+    read10(r, &mut m)?;
+    Ok(m)
+}
+
+/// As [`decode10`], into a match that asks for nothing yet.
+pub(super) fn read10(r: &mut Reader<'_>, m: &mut Match) -> Result<(), OfpError> {
+    let w = r.u32()?;
     let mut add = |wild: u32, place: Slot, value: u128| {
         if w & wild == 0 {
             m.set_exact(place, value);
@@ -77,8 +83,8 @@ pub(super) fn decode10(r: &mut Reader<'_>) -> Result<Match, OfpError> {
     add(w10::TP_DST, slot::TP_DST, r.u16()? as u128);
     m.set(slot::NW_SRC, src as u128, prefix_mask(w >> w10::NW_SRC_SHIFT));
     m.set(slot::NW_DST, dst as u128, prefix_mask(w >> w10::NW_DST_SHIFT));
-    vlan10(&mut m, w, vlan, pcp);
-    Ok(m)
+    vlan10(m, w, vlan, pcp);
+    Ok(())
 }
 
 fn vlan10(m: &mut Match, w: u32, vlan: u16, pcp: u8) {
@@ -189,6 +195,13 @@ impl Vlan {
 
 /// Reads a match of 1.1 or later, with its padding.
 pub(super) fn decode11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
+    let mut m = Match::ANY;
+    read11(r, &mut m)?;
+    Ok(m)
+}
+
+/// As [`decode11`], into a match that asks for nothing yet.
+pub(super) fn read11(r: &mut Reader<'_>, m: &mut Match) -> Result<(), OfpError> {
     const BAD_LEN: OfpError = OfpError::OFPBMC_BAD_LEN;
     let mut r2 = Reader::new(r.rest(), BAD_LEN);
     let (kind, length) = (r2.u16()?, r2.u16()?);
@@ -196,27 +209,26 @@ pub(super) fn decode11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
         return Err(OfpError::OFPBMC_BAD_TYPE);
     }
     let body = length.checked_sub(4).ok_or(BAD_LEN)? as usize;
-    let m = match kind {
+    match kind {
         k if k == STANDARD.0 => {
             if length != STANDARD.1 {
                 return Err(BAD_LEN);
             }
-            standard11(&mut r2.sub(body)?)?
+            standard11(&mut r2.sub(body)?, m)?;
         }
         OXM => {
             let fields = r2.take(body)?;
             r2.skip((length as usize).next_multiple_of(8) - length as usize)?;
-            nxm::decode(fields, false, true)?.0
+            nxm::read(fields, false, true, m)?;
         }
         _ => return Err(OfpError::OFPBMC_BAD_TYPE),
-    };
+    }
     r.skip(r.len() - r2.len())?;
-    Ok(m)
+    Ok(())
 }
 
-fn standard11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
+fn standard11(r: &mut Reader<'_>, m: &mut Match) -> Result<(), OfpError> {
     const BAD_VALUE: OfpError = OfpError::OFPBMC_BAD_VALUE;
-    let mut m = Match::ANY;
     let (in_port, w) = (r.u32()?, r.u32()?);
     if w & w11::IN_PORT == 0 {
         if (0xff00..0xffff_ff00).contains(&in_port) {
@@ -230,19 +242,19 @@ fn standard11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
     }
     let (vlan, pcp) = (r.u16()?, r.u8()?);
     r.skip(1)?;
-    vlan11(&mut m, w, vlan, pcp)?;
+    vlan11(m, w, vlan, pcp)?;
     let (eth_type, tos, proto) = (r.u16()?, r.u8()?, r.u8()?);
     if w & w11::DL_TYPE == 0 {
         m.set_exact(slot::ETH_TYPE, eth_type as u128);
     }
-    let ip = Prereq::Ipv4.met(&m);
+    let ip = Prereq::Ipv4.met(m);
     if ip && w & w11::NW_TOS == 0 {
         if tos & 3 != 0 {
             return Err(BAD_VALUE);
         }
         m.set_exact(slot::NW_DSCP, tos as u128 >> 2);
     }
-    let addressed = ip || Prereq::Arp.met(&m);
+    let addressed = ip || Prereq::Arp.met(m);
     if addressed && w & w11::NW_PROTO == 0 {
         m.set_exact(slot::NW_PROTO, proto as u128);
     }
@@ -252,10 +264,10 @@ fn standard11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
             m.set(place, value as u128, !wild as u128);
         }
     }
-    ports11(&mut m, w, r.u16()?, r.u16()?)?;
+    ports11(m, w, r.u16()?, r.u16()?)?;
     let (label, tc) = (r.u32()?, r.u8()?);
     r.skip(3)?;
-    if Prereq::Mpls.met(&m) {
+    if Prereq::Mpls.met(m) {
         if w & w11::MPLS_LABEL == 0 {
             m.set_exact(slot::MPLS_LABEL, label as u128);
         }
@@ -265,7 +277,7 @@ fn standard11(r: &mut Reader<'_>) -> Result<Match, OfpError> {
     }
     let (metadata, wild) = (r.u64()?, r.u64()?);
     m.set(slot::METADATA, metadata as u128, !wild as u128);
-    Ok(m)
+    Ok(())
 }
 
 fn vlan11(m: &mut Match, w: u32, vlan: u16, pcp: u8) -> Result<(), OfpError> {
@@ -380,12 +392,19 @@ pub(super) fn decode_nxm(
     len: u16,
     cookie: bool,
 ) -> Result<(Match, CookieMatch), OfpError> {
+    let mut m = Match::ANY;
+    let cookies = read_nxm(r, len, cookie, &mut m)?;
+    Ok((m, cookies))
+}
+
+/// As [`decode_nxm`], into a match that asks for nothing yet.
+pub(super) fn read_nxm(r: &mut Reader<'_>, len: u16, cookie: bool, m: &mut Match) -> Result<CookieMatch, OfpError> {
     let len = len as usize;
     let mut r2 = Reader::new(r.rest(), OfpError::OFPBMC_BAD_LEN);
     let fields = r2.take(len)?;
     r2.skip(len.next_multiple_of(8) - len)?;
     r.skip(r.len() - r2.len())?;
-    nxm::decode(fields, cookie, true)
+    nxm::read(fields, cookie, true, m)
 }
 
 /// Writes a Nicira match and its padding; returns the length without padding.

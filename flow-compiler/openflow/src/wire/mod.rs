@@ -23,6 +23,7 @@ mod nxm;
 mod oxm;
 mod oxs;
 mod packet;
+mod parts;
 mod port;
 mod prop;
 mod queue;
@@ -32,8 +33,9 @@ mod status;
 mod switch;
 mod table;
 
-pub use codec::decode_flow_mod;
+pub use codec::{decode_flow_mod, encode_flow_mod, put_bundle_add};
 pub use framer::{Framer, FramingError};
+pub use parts::FlowReplies;
 pub use selection::SelectionMethod;
 
 /// A message type of some versions, as the table of all types has it.

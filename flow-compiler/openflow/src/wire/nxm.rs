@@ -10,7 +10,7 @@ use super::oxm::{self, Header, Ids};
 use crate::action::PortNo;
 use crate::error::OfpError;
 use crate::field::Field;
-use crate::matching::{Match, OptionError};
+use crate::matching::{Asked, Match, OptionError};
 use crate::version::Version;
 use crate::wide::Wide;
 use sluice_flow::key::slot;
@@ -25,8 +25,14 @@ pub(super) fn decode(
     cookie: bool,
     strict: bool,
 ) -> Result<(Match, CookieMatch), OfpError> {
-    let mut r = Reader::new(bytes, OfpError::OFPBMC_BAD_LEN);
     let mut m = Match::ANY;
+    let cookies = read(bytes, cookie, strict, &mut m)?;
+    Ok((m, cookies))
+}
+
+/// As [`decode`], into a match that asks for nothing yet.
+pub(super) fn read(bytes: &[u8], cookie: bool, strict: bool, m: &mut Match) -> Result<CookieMatch, OfpError> {
+    let mut r = Reader::new(bytes, OfpError::OFPBMC_BAD_LEN);
     let mut cookies = None;
     while !r.is_empty() {
         let header = Header::read(&mut r)?;
@@ -40,12 +46,12 @@ pub(super) fn decode(
             continue;
         }
         match header.field() {
-            Some(field) => add(&mut m, field, value, mask)?,
+            Some(field) => add(m, field, value, mask)?,
             None if strict => return Err(OfpError::OFPBMC_BAD_FIELD),
             None => {}
         }
     }
-    Ok((m, cookies))
+    Ok(cookies)
 }
 
 type Halves<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -67,7 +73,7 @@ fn add(m: &mut Match, field: Field, value: &[u8], mask: Option<&[u8]>) -> Result
     if let Some(n) = field.option_number() {
         return add_option(m, n, value, mask);
     }
-    if field.info().slot.is_none() {
+    if field.slot().is_none() {
         return Err(OfpError::OFPBMC_BAD_FIELD);
     }
     let full = mask.is_none_or(|m| m.iter().all(|b| *b == 0xff));
@@ -109,7 +115,7 @@ fn from_u16(port: u128) -> u128 {
 
 /// Writes the match, and the cookie where its mask is not zero.
 pub(super) fn encode(out: &mut Vec<u8>, m: &Match, ids: Ids, cookie: u64, cookie_mask: u64) {
-    let mut w = Writer { out, m, ids };
+    let mut w = Writer { out, m, asked: m.asked(), ids };
     w.pipeline();
     w.ethernet();
     w.network();
@@ -132,12 +138,16 @@ pub(super) fn encode(out: &mut Vec<u8>, m: &Match, ids: Ids, cookie: u64, cookie
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     m: &'a Match,
+    asked: Asked,
     ids: Ids,
 }
 
 impl Writer<'_> {
     /// Writes what is said of a field, if anything is.
     fn field(&mut self, field: Field) {
+        if !self.asked.has(field) {
+            return;
+        }
         let (value, mask) = self.m.field(field);
         if mask == 0 {
             return;

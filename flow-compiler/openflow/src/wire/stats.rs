@@ -8,6 +8,7 @@
 use super::buf::{Put, Reader};
 use super::header::{self, Announced};
 use super::kinds::Kind;
+use super::parts::{self, Parts};
 use super::{flow_stats, group, meter, monitor, oxs, port, queue, table};
 use crate::action::PortNo;
 use crate::error::OfpError;
@@ -17,8 +18,6 @@ use crate::message::{
 use crate::version::Version;
 
 const ALL_GROUPS: u32 = 0xffff_fffc;
-/// Longest message.
-const MAX_MESSAGE: usize = 0xffff;
 
 /// Reads a request.
 pub(super) fn decode_request(a: &Announced<'_>) -> Result<StatsRequest, OfpError> {
@@ -163,7 +162,7 @@ pub(super) fn decode_reply(a: &Announced<'_>) -> Result<StatsReply, OfpError> {
         Kind::DescReply => StatsReply::Desc(decode_desc(body)?),
         kind @ (Kind::FlowReply | Kind::NxstFlowReply) => {
             let nxm = kind == Kind::NxstFlowReply;
-            let flows = items(body, |r| flow_stats::decode_one(v, nxm, r))?;
+            let flows = flow_stats::decode_all(v, nxm, body)?;
             StatsReply::Flow { nxm, more, flows }
         }
         kind @ (Kind::AggregateReply | Kind::NxstAggregateReply) => StatsReply::Aggregate {
@@ -244,65 +243,6 @@ fn put_aggregate(out: &mut Vec<u8>, v: Version, a: &Aggregate) {
     out.u64(a.bytes);
     out.u32(a.flows);
     out.zeros(4);
-}
-
-/// Collects items into as few messages as they need.
-struct Parts {
-    version: Version,
-    kind: Kind,
-    xid: u32,
-    what: &'static str,
-    done: Vec<Vec<u8>>,
-    open: Vec<u8>,
-    header: usize,
-}
-
-impl Parts {
-    fn new(version: Version, kind: Kind, xid: u32, what: &'static str) -> Result<Parts, EncodeError> {
-        let open = header::write(version, kind, xid, false, what)?;
-        let header = open.len();
-        Ok(Parts { version, kind, xid, what, done: Vec::new(), open, header })
-    }
-
-    /// Adds one item; starts a new message where the open one has no room for it.
-    fn add(&mut self, item: &[u8]) -> Result<(), EncodeError> {
-        if self.header + item.len() > MAX_MESSAGE {
-            return Err(EncodeError::TooLong);
-        }
-        if self.open.len() + item.len() > MAX_MESSAGE {
-            let fresh = header::write(self.version, self.kind, self.xid, false, self.what)?;
-            let mut full = std::mem::replace(&mut self.open, fresh);
-            // The flags follow the type of the statistics, right behind the message header.
-            if let Some(flags) = full.get_mut(10..12) {
-                flags.copy_from_slice(&[0, 1]);
-            }
-            self.done.push(header::finish(full)?);
-        }
-        self.open.put(item);
-        Ok(())
-    }
-
-    fn add_all<T>(
-        mut self,
-        items: &[T],
-        mut one: impl FnMut(&mut Vec<u8>, &T) -> Result<(), EncodeError>,
-    ) -> Result<Parts, EncodeError> {
-        let mut bytes = Vec::new();
-        for item in items {
-            bytes.clear();
-            one(&mut bytes, item)?;
-            self.add(&bytes)?;
-        }
-        Ok(self)
-    }
-
-    fn finish(mut self, more: bool) -> Result<Vec<Vec<u8>>, EncodeError> {
-        if let Some(flags) = self.open.get_mut(10..12).filter(|_| more) {
-            flags.copy_from_slice(&[0, 1]);
-        }
-        self.done.push(header::finish(self.open)?);
-        Ok(self.done)
-    }
 }
 
 /// Writes a reply as one or more messages.
@@ -388,8 +328,7 @@ pub(super) fn encode_reply(
 fn reply_kind(reply: &StatsReply) -> (Kind, &'static str) {
     match reply {
         StatsReply::Desc(_) => (Kind::DescReply, "description reply"),
-        StatsReply::Flow { nxm: true, .. } => (Kind::NxstFlowReply, "Nicira flow reply"),
-        StatsReply::Flow { .. } => (Kind::FlowReply, "flow reply"),
+        StatsReply::Flow { nxm, .. } => parts::flow_reply(*nxm),
         StatsReply::Aggregate { nxm: true, .. } => {
             (Kind::NxstAggregateReply, "Nicira aggregate reply")
         }

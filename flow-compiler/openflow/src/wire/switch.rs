@@ -381,10 +381,15 @@ fn may_be_bundled(version: Version, message: &[u8]) -> bool {
 }
 
 pub(super) fn encode_bundle_add(out: &mut Vec<u8>, m: &BundleAdd) {
-    out.u32(m.id);
+    put_bundle_add(out, m.id, m.flags, &m.message);
+}
+
+/// Writes the body of an addition to a bundle.
+pub(super) fn put_bundle_add(out: &mut Vec<u8>, id: u32, flags: u16, message: &[u8]) {
+    out.u32(id);
     out.zeros(2);
-    out.u16(m.flags);
-    out.put(&m.message);
+    out.u16(flags);
+    out.put(message);
 }
 
 fn decode_tlv_maps(r: &mut Reader<'_>, fields: u16) -> Result<Vec<TlvMap>, OfpError> {

@@ -13,7 +13,7 @@ use mutate::{Mutator, Rng};
 use sluice_openflow::print::format_message;
 use sluice_openflow::text::{self, Names};
 use sluice_openflow::wire::{decode_flow_mod, has_more, is_only_sent};
-use sluice_openflow::{FlowModCommand, Message, Protocol, Version};
+use sluice_openflow::{FlowMod, FlowModCommand, Match, Message, Protocol, Version};
 
 /// Memory that reading may take: a value for each of the shortest items that a message can hold.
 const PER_BYTE: usize = 256;
@@ -30,14 +30,24 @@ fn protocols(bytes: &[u8]) -> impl Iterator<Item = Protocol> {
     forms.into_iter().take(if version == Version::V10 { 2 } else { 1 }).map(move |(nxm, table_id)| Protocol { version, nxm, table_id })
 }
 
+/// A match that asks something of every bit.
+fn everything() -> Match {
+    let mut m = Match::ANY;
+    m.value.words.fill(u64::MAX);
+    m.mask.words.fill(u64::MAX);
+    m
+}
+
 /// Reads a message in every way; what can be written again reads as what was written.
 fn read(bytes: &[u8]) {
     for protocol in protocols(bytes) {
         let (decoded, most) = allocated_by(|| Message::decode(protocol, bytes));
         assert!(most <= ANYWAY + PER_BYTE * bytes.len(), "{most} bytes for {} of a message", bytes.len());
-        let direct = decode_flow_mod(protocol, bytes);
+        // What the place held before must not show.
+        let mut one = FlowMod { priority: 7, cookie: 3, table: Some(9), ..FlowMod::around(everything()) };
+        let direct = decode_flow_mod(protocol, bytes, &mut one);
         match (&decoded, &direct) {
-            (Ok((xid, Message::FlowMod(fm))), Some(Ok((x, one)))) => assert!(xid == x && **fm == *one),
+            (Ok((xid, Message::FlowMod(fm))), Some(Ok(x))) => assert!(xid == x && **fm == one),
             (Err(e), Some(Err(one))) => assert_eq!((e.error, e.xid), (one.error, one.xid)),
             (_, Some(other)) => panic!("a flow-mod is read in two ways: {decoded:?} and {other:?}"),
             (_, None) => assert!(!matches!(decoded, Ok((_, Message::FlowMod(_)))), "{decoded:?}"),

@@ -31,7 +31,7 @@ use super::database::{self, Database, Remote};
 use super::detach::Readiness;
 use super::ofserver::Server;
 use super::rundir::RunDirectory;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::switch::{Notice, Switch};
 use super::unixctl;
 use super::worker::{Kit, Team};
@@ -159,17 +159,18 @@ impl Control {
             }
             let now_ms = self.clock.now_ms();
             self.switch.set_time(now_ms);
-            let mut host_changed = false;
+            let (mut host_changed, mut signalled) = (false, false);
             for event in &events {
                 match event.token() {
                     HOST => host_changed = true,
                     database::TOKEN => self.follower.iter_mut().for_each(|f| f.database.set_ready()),
-                    WAKE | STOP | RELOAD => {}
+                    STOP | RELOAD => signalled = true,
+                    WAKE => {}
                     token if unixctl::owns(token) => self.unixctl.take_event(self.poll.registry(), event),
                     _ => self.server.take_event(self.poll.registry(), event, now_ms),
                 }
             }
-            let wishes = self.signals.take();
+            let wishes = if signalled { self.signals.take() } else { signals::Wishes::default() };
             if wishes.stop {
                 crate::log!(Info, "sluiced", "stopping");
                 return Ok(false);

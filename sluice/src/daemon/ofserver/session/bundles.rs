@@ -175,12 +175,8 @@ impl Session {
     }
 
     pub(super) fn bundle_add(&mut self, add: BundleAdd, outer_xid: u32, turn: &mut Turn<'_>) -> Result<Effect, OfpError> {
-        let (xid, what) = match decode_flow_mod(self.protocol, &add.message) {
-            Some(decoded) => {
-                let (xid, mut fm) = decoded.map_err(|e| e.error)?;
-                fm.bind(turn.switch.rules.options(self.bridge))?;
-                (xid, What::Flow(self.bundles.packer.pack(fm)))
-            }
+        let (xid, what) = match self.bundled_flow_mod(&add.message, turn) {
+            Some(done) => done?,
             None => {
                 let (xid, message) = Message::decode(self.protocol, &add.message).map_err(|e| e.error)?;
                 (xid, self.bundled(message, turn)?)
@@ -203,6 +199,19 @@ impl Session {
         };
         self.bundles.take(add.id);
         Err(error)
+    }
+
+    /// Reads a message of a bundle if it is a flow-mod.
+    fn bundled_flow_mod(&mut self, bytes: &[u8], turn: &Turn<'_>) -> Option<Result<(u32, What), OfpError>> {
+        let mut fm = self.place_for_flow_mod();
+        let decoded = decode_flow_mod(self.protocol, bytes, &mut fm);
+        let done = decoded.map(|d| {
+            let xid = d.map_err(|e| e.error)?;
+            fm.bind(turn.switch.rules.options(self.bridge))?;
+            Ok((xid, What::Flow(self.bundles.packer.pack(&mut fm))))
+        });
+        self.flow_mod = Some(fm);
+        done
     }
 
     fn bundled(&self, mut message: Message, turn: &mut Turn<'_>) -> Result<What, OfpError> {

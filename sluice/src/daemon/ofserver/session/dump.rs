@@ -1,7 +1,7 @@
 //! Rules, told in parts.
 //!
 //! Purpose: a dump of a million rules takes no more memory than the numbers of the rules and one
-//! part; it goes on as fast as the peer reads.
+//! part; it goes on as fast as the peer reads, a part of bounded size at a time.
 //! Invariant: a rule that goes while it is told of is left out; the last part says that it is the
 //! last.
 
@@ -9,13 +9,16 @@ use std::collections::{HashSet, VecDeque};
 
 use sluice_compiler::{Filter, FlowStats as Rule};
 use sluice_flow::RuleId;
-use sluice_openflow::message::{FlowChange, FlowEvent, FlowStats, FlowStatsRequest, FlowUpdate, StatsReply};
+use sluice_openflow::message::{EncodeError, FlowChange, FlowEvent, FlowStats, FlowStatsRequest, FlowUpdate, StatsReply};
+use sluice_openflow::wire::FlowReplies;
 use sluice_openflow::Message;
 
 use super::{Session, Turn};
 
-/// Rules that are told at once; more wait until the peer has read.
-const PART: usize = 4096;
+/// Bytes of rules that make a part; more wait until the peer has read.
+const PART: usize = 60 << 10;
+/// Rules that one who watches is told of in a part.
+const UPDATES: usize = 256;
 
 /// A dump that is under way.
 pub(super) struct FlowDump {
@@ -47,7 +50,7 @@ pub(super) fn filter(request: &FlowStatsRequest) -> Filter {
 impl Session {
     pub(super) fn start_dump(&mut self, request: &FlowStatsRequest, xid: u32, turn: &mut Turn<'_>) {
         let filter = filter(request);
-        let left = turn.switch.rules.dump(self.bridge, &filter).map(|r| r.id).collect();
+        let left = turn.switch.rules.select(self.bridge, &filter).into();
         let dump = FlowDump { xid, telling: Telling::Rules { nxm: request.nxm }, left };
         self.dump = self.continue_dump(dump, turn);
     }
@@ -55,23 +58,51 @@ impl Session {
     /// Tells of more rules, until the peer has to read first.
     pub(super) fn continue_dump(&mut self, mut dump: FlowDump, turn: &mut Turn<'_>) -> Option<FlowDump> {
         while !turn.output.is_congested() {
-            let n = PART.min(dump.left.len());
-            let more = dump.left.len() > n;
-            let rules = dump.left.drain(..n).filter_map(|id| turn.switch.rules.rule(id));
-            let reply = match &dump.telling {
-                Telling::Rules { nxm } => StatsReply::Flow { nxm: *nxm, more, flows: rules.map(|r| told(&r, turn.now_ms)).collect() },
-                Telling::Monitor { bare } => {
-                    let updates = rules.map(|r| initial(&r, !bare.contains(&r.id))).collect();
-                    StatsReply::FlowMonitor { more, updates }
-                }
-            };
-            self.reply(&Message::StatsReply(reply), dump.xid, turn);
-            if !more {
+            match &dump.telling {
+                Telling::Rules { nxm } => self.tell_rules(*nxm, dump.xid, &mut dump.left, turn),
+                Telling::Monitor { bare } => self.tell_watched(bare, dump.xid, &mut dump.left, turn),
+            }
+            if dump.left.is_empty() {
                 return None;
             }
         }
         Some(dump)
     }
+
+    /// One part of an answer to one who asked for rules.
+    fn tell_rules(&self, nxm: bool, xid: u32, left: &mut VecDeque<RuleId>, turn: &mut Turn<'_>) {
+        let mut replies = match FlowReplies::new(self.protocol, nxm, xid) {
+            Ok(replies) => replies,
+            Err(e) => {
+                left.clear();
+                return cannot_tell(&e);
+            }
+        };
+        while replies.written() < PART {
+            let Some(id) = left.pop_front() else { break };
+            let Some(rule) = turn.switch.rules.rule(id) else { continue };
+            if let Err(e) = replies.add(&told(&rule, turn.now_ms)) {
+                cannot_tell(&e);
+            }
+        }
+        match replies.finish(!left.is_empty()) {
+            Ok(parts) => parts.iter().for_each(|bytes| turn.output.push(bytes)),
+            Err(e) => cannot_tell(&e),
+        }
+    }
+
+    /// One part for one who watches rules.
+    fn tell_watched(&self, bare: &HashSet<RuleId>, xid: u32, left: &mut VecDeque<RuleId>, turn: &mut Turn<'_>) {
+        let n = UPDATES.min(left.len());
+        let rules = left.drain(..n).filter_map(|id| turn.switch.rules.rule(id));
+        let updates = rules.map(|r| initial(&r, !bare.contains(&r.id))).collect();
+        let more = !left.is_empty();
+        self.reply(&Message::StatsReply(StatsReply::FlowMonitor { more, updates }), xid, turn);
+    }
+}
+
+fn cannot_tell(e: &EncodeError) {
+    crate::log!(Error, "openflow", "a rule cannot be told: {e}");
 }
 
 fn initial(rule: &Rule, with_actions: bool) -> FlowUpdate {

@@ -27,7 +27,7 @@ use sluice_openflow::message::{
     AsyncConfig, ErrorMessage, PacketInFormat, Role, StatsReply, StatsRequest,
 };
 use sluice_openflow::wire::decode_flow_mod;
-use sluice_openflow::{FlowMod, Message, OfpError, Protocol, Version, VersionSet};
+use sluice_openflow::{FlowMod, Match, Message, OfpError, Protocol, Version, VersionSet};
 
 use super::output::Output;
 use crate::daemon::switch::Switch;
@@ -99,6 +99,8 @@ pub struct Session {
     forward: Vec<(Message, u32)>,
     /// Number of the message that is being obeyed, for those who watch rules.
     acting_xid: u32,
+    /// Where flow-mods are read to, one after the other.
+    flow_mod: Option<Box<FlowMod>>,
 }
 
 impl Session {
@@ -124,6 +126,7 @@ impl Session {
             bridge_uuid: 0,
             forward: Vec::new(),
             acting_xid: 0,
+            flow_mod: None,
         }
     }
 
@@ -218,11 +221,7 @@ impl Session {
             turn.output.push(&error);
             return Effect::None;
         }
-        if let Some(decoded) = decode_flow_mod(self.protocol, bytes) {
-            let done = decoded.map_err(|e| (e.xid, e.error)).and_then(|(xid, fm)| self.take_flow_mod(fm, xid, turn));
-            if let Err((xid, error)) = done {
-                self.refuse(error, xid, bytes, turn);
-            }
+        if self.take_flow_mod(bytes, turn) {
             return Effect::None;
         }
         if sluice_openflow::wire::is_only_sent(self.protocol.version, bytes) {
@@ -244,13 +243,31 @@ impl Session {
         }
     }
 
-    fn take_flow_mod(&mut self, mut fm: FlowMod, xid: u32, turn: &mut Turn<'_>) -> Result<(), (u32, OfpError)> {
+    /// Obeys a message if it is a flow-mod.
+    fn take_flow_mod(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> bool {
+        let mut fm = self.place_for_flow_mod();
+        let decoded = decode_flow_mod(self.protocol, bytes, &mut fm);
+        let is_one = decoded.is_some();
+        let done = decoded.map(|d| d.map_err(|e| (e.xid, e.error)).and_then(|xid| self.obey_flow_mod(&mut fm, xid, turn)));
+        self.flow_mod = Some(fm);
+        if let Some(Err((xid, error))) = done {
+            self.refuse(error, xid, bytes, turn);
+        }
+        is_one
+    }
+
+    /// The place that flow-mods are read to; to be given back.
+    fn place_for_flow_mod(&mut self) -> Box<FlowMod> {
+        self.flow_mod.take().unwrap_or_else(|| Box::new(FlowMod::around(Match::ANY)))
+    }
+
+    fn obey_flow_mod(&mut self, fm: &mut FlowMod, xid: u32, turn: &mut Turn<'_>) -> Result<(), (u32, OfpError)> {
         self.acting_xid = xid;
         if self.role == Role::Secondary {
             return Err((xid, OfpError::OFPBRC_IS_SECONDARY));
         }
         fm.bind(turn.switch.rules.options(self.bridge)).map_err(|error| (xid, error))?;
-        self.flow_mod(&fm, turn).map_err(|error| (xid, error))
+        self.flow_mod(fm, turn).map_err(|error| (xid, error))
     }
 
     fn obey(&mut self, mut message: Message, xid: u32, bytes: &[u8], turn: &mut Turn<'_>) -> Effect {

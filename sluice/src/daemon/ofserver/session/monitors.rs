@@ -109,10 +109,10 @@ impl Session {
                 out_group: request.out_group,
                 ..Filter::default()
             };
-            for rule in turn.switch.rules.dump(self.bridge, &filter) {
+            for id in turn.switch.rules.select(self.bridge, &filter) {
                 let actions = request.flags & flag::INSTRUCTIONS != 0;
-                let told = with_actions.entry(rule.id).or_insert_with(|| {
-                    left.push_back(rule.id);
+                let told = with_actions.entry(id).or_insert_with(|| {
+                    left.push_back(id);
                     false
                 });
                 *told |= actions;
