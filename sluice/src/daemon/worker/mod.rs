@@ -9,6 +9,7 @@ mod bells;
 mod berth;
 mod open;
 mod placement;
+mod promptness;
 mod team;
 mod thread;
 

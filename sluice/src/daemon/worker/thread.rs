@@ -21,8 +21,8 @@ use sluice_port::afxdp::Umem;
 
 use super::bells::Bells;
 use super::berth::Berth;
-use super::open;
 use super::team::Commons;
+use super::{open, promptness};
 use super::{Command, Fronts, News, Parcel, Time, RING};
 use crate::daemon::clock::Clock;
 
@@ -79,6 +79,7 @@ pub fn spawn(commons: &Commons, seat: Seat) -> io::Result<(JoinHandle<()>, Arc<W
         if let Some(cpu) = cpu {
             open::pin(cpu);
         }
+        promptness::come_first();
         body.run();
     })?;
     Ok((thread, waker))
@@ -142,19 +143,21 @@ impl Body {
                 idle = 0;
             }
             if idle > IDLE_TURNS {
-                idle = 0;
-                if let Err(e) = self.sleep(&mut events) {
-                    if e.kind() != io::ErrorKind::Interrupted {
-                        return self.end();
-                    }
-                }
+                // Woken for a command, with nothing to receive, it sleeps again at once: the control thread
+                // wants its processor, and rules change more easily while it sleeps.
+                idle = match self.sleep(&mut events) {
+                    Ok(true) => IDLE_TURNS,
+                    Ok(false) => 0,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+                    Err(_) => return self.end(),
+                };
                 since = sluice_port::ticks();
             }
         }
     }
 
-    /// Sleeps until a device, another worker or the control side wakes us, unless frames wait already.
-    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+    /// Sleeps until a device, another worker or the control side wakes us; false when frames wait already.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<bool> {
         self.bells.falls_asleep(self.number);
         let woken = match self.worker.arm() {
             true => {
@@ -164,9 +167,9 @@ impl Body {
                 if let Some(program) = self.berth.take() {
                     self.worker.take_program_back(program);
                 }
-                woken
+                woken.map(|()| true)
             }
-            false => Ok(()),
+            false => Ok(false),
         };
         self.bells.is_awake(self.number);
         woken
