@@ -2,8 +2,10 @@
 """How fast rules change and are told: sluiced beside ovs-vswitchd in the same run, in turns, as ratios with their bars.
 
 Wall times are the least of the rounds; CPU is that of client and daemon together. Ends with 1 where a bar is missed.
-environment: SLUICE_BIN (folder of release programs), RULES (default 500000), ROUNDS (2), WORK (scratch folder)."""
+environment: SLUICE_BIN (folder of release programs), RULES (default 500000), ROUNDS (2), WORK (scratch folder), PARTS (some
+of conjunction, fills, table, traffic, hostile; default all)."""
 import os
+import statistics
 import subprocess
 import sys
 
@@ -15,7 +17,10 @@ from rig import OURS, STOCK, WORK, OpenVSwitch, Sluice, sh, timed, wait
 
 RULES = int(os.environ.get("RULES", "500000"))
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
+PARTS = os.environ.get("PARTS", "conjunction fills table traffic hostile").split()
 TABLE = min(RULES, 100_000)
+# Rule changes in a second that packets must bear.
+CHANGES = 100_000
 missed = []
 
 
@@ -95,24 +100,32 @@ def under_traffic(sluice, ovs):
     for s in (sluice, ovs):
         sh(*STOCK, "add-flow", s.socket, "in_port=1,actions=output:2")
         sh(*STOCK, "add-flow", s.socket, "in_port=2,actions=output:1")
-    # In turns: the machine may be busier in one window than in another.
-    idle, busy, changes, theirs = [], [], [], []
-    for _ in range(ROUNDS):
+    # In turns, and often: the machine may be busier in one window than in another.
+    idle, busy, kept, changes, theirs = [], [], [], [], []
+    for _ in range(4 * ROUNDS):
         idle.append(traffic.rate(sluice, False)[0])
-        packets, changed = traffic.rate(sluice, True)
+        packets, changed = traffic.rate(sluice, True, CHANGES * 1.02)
         busy.append(packets)
-        changes.append(changed)
+        kept.append(changed)
+    for _ in range(ROUNDS):
+        changes.append(traffic.rate(sluice, True)[1])
         theirs.append(traffic.rate(ovs, True)[1])
-    line("rule changes in a second while packets flow", max(changes) / 1000, max(theirs) / 1000, "k/s", (">=", 100), max(changes) / 1000)
-    line("packets for a worker's second: with changes / without", max(busy) / 1000, max(idle) / 1000, "k", (">=", 0.8))
+    line("rule changes in a second while packets flow", max(changes) / 1000, max(theirs) / 1000, "k/s", (">=", CHANGES / 1000), max(changes) / 1000)
+    with_changes, without, at = (statistics.median(all) for all in (busy, idle, kept))
+    note = f"at {at / 1000:.0f} k changes a second"
+    line("packets for a worker's second: with changes / without", with_changes / 1000, without / 1000, "k", (">=", 0.8), note=note)
+    line("rule changes in a second beside those packets", at / 1000, 0, "k/s", (">=", CHANGES / 1000), at / 1000)
 
 
 def hostile(sluice):
-    """The 99th percentile of the delay while somebody is hostile: to us, and to a sink beside us."""
+    """The 99th percentile of the delay while a controller is hostile and while nobody is, the least of the rounds; and,
+    for what the machine's scheduler has a part in, while the same is done to a sink beside us."""
     path = os.path.join(WORK, "sink")
-    calm, _ = traffic.delays(sluice)
+    sh(*STOCK, "add-flow", sluice.socket, "in_port=1,actions=output:2")
+    sh(*STOCK, "add-flow", sluice.socket, "in_port=2,actions=output:1")
     at = lambda times: times[len(times) * 99 // 100]
-    line("delay of a packet, 99th percentile, nobody hostile", at(calm), 0, "us")
+    calm = min(at(traffic.delays(sluice)[0]) for _ in range(ROUNDS))
+    line("delay of a packet, 99th percentile, nobody hostile", calm, 0, "us")
     sink = traffic.sink(path)
     try:
         for how in traffic.HOSTILE:
@@ -122,9 +135,8 @@ def hostile(sluice):
                 times, gone = traffic.under_attack(sluice, how, sluice.socket)
                 here.append(at(times))
                 lost += gone
-            # A scheduler that shares the processors with the attacker is no delay of ours: beside it stands the same attack on a sink.
-            note = f"{lost} lost"
-            line(f"the same while a controller {how} / the same at a sink", min(here), min(beside), "us", ("<=", 2.0), note=note)
+            note = f"{lost} lost; at a sink {min(beside):.0f} us"
+            line(f"the same while a controller {how} / without", min(here), calm, "us", ("<=", 2.0), note=note)
     finally:
         sink.kill()
         sink.wait()
@@ -141,11 +153,15 @@ def main():
         sluice, ovs = switches
         print(f"{'':58} {'sluice':>11} {'other':>11} {'ratio':>7}")
         # First: what the process grows by shows only while it has nothing left over from more rules.
-        conjunction.measure(sluice, ovs, line)
-        fills(sluice, ovs)
-        table_of_100k(sluice, ovs)
-        under_traffic(sluice, ovs)
-        hostile(sluice)
+        parts = {
+            "conjunction": lambda: conjunction.measure(sluice, ovs, line),
+            "fills": lambda: fills(sluice, ovs),
+            "table": lambda: table_of_100k(sluice, ovs),
+            "traffic": lambda: under_traffic(sluice, ovs),
+            "hostile": lambda: hostile(sluice),
+        }
+        for name in PARTS:
+            parts[name]()
     finally:
         for s in switches:
             s.stop()

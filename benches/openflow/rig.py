@@ -84,7 +84,7 @@ class Switch:
         for task in os.listdir(f"/proc/{self.daemon.pid}/task"):
             path = f"/proc/{self.daemon.pid}/task/{task}/stat"
             name = open(path).read().split("(")[1].rsplit(")", 1)[0]
-            if name == "worker" or name.startswith("pmd"):
+            if name.startswith(("worker", "pmd")):
                 total += seconds_of(path)
         return total
 

@@ -21,10 +21,16 @@ class Connection:
                     return message
             self.buffer += self.socket.recv(1 << 16)
 
-    def barrier(self):
+    def ask_barrier(self):
         self.socket.sendall(struct.pack("!BBHI", 4, 20, 8, 77))
+
+    def await_barrier(self):
         while self.receive()[1] != 21:
             pass
+
+    def barrier(self):
+        self.ask_barrier()
+        self.await_barrier()
 
 
 def flow_mod(command, address, port):
@@ -56,16 +62,32 @@ def latency(switch):
     return sorted(times)
 
 
-def churn(switch, seconds):
-    """Rule changes in a second for a while, a barrier behind every thousand."""
+# Batches that are under way: enough for the switch never to wait for us.
+AHEAD = 4
+
+
+def churn(switch, seconds, most=None):
+    """Rule changes in a second for a while, a barrier behind every thousand; no more than `most`, where it is given.
+    What is sent was written beforehand."""
     c = Connection(switch.socket)
     batches = []
     for b in range(20):
         adds = b"".join(flow_mod(0, 0x0c000000 + b * 500 + i, 1) for i in range(500))
         batches.append(adds + b"".join(flow_mod(4, 0x0c000000 + b * 500 + i, 1) for i in range(500)))
-    start, done = time.perf_counter(), 0
+    start, sent, done = time.perf_counter(), 0, 0
+    early = lambda: sent * 1000 / most - (time.perf_counter() - start) if most else 0
     while time.perf_counter() - start < seconds:
-        c.socket.sendall(batches[done // 1000 % len(batches)])
-        c.barrier()
-        done += 1000
-    return done / (time.perf_counter() - start)
+        if sent == done and early() > 0:
+            time.sleep(max(0, early()))
+        while sent < done + AHEAD and early() <= 0:
+            c.socket.sendall(batches[sent % len(batches)])
+            c.ask_barrier()
+            sent += 1
+        if sent > done:
+            c.await_barrier()
+            done += 1
+    took, answered = time.perf_counter() - start, done
+    while done < sent:
+        c.await_barrier()
+        done += 1
+    return answered * 1000 / took

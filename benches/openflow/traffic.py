@@ -1,4 +1,5 @@
 """Packets beside what controllers do."""
+import contextlib
 import ctypes
 import os
 import socket
@@ -21,14 +22,14 @@ while time.time() < end:
 """
 
 
-def rate(switch, changes, seconds=4):
-    """Packets that arrive for each second of the worker's time, and rule changes in a second."""
+def rate(switch, changes, most=None, seconds=2):
+    """Packets that arrive for each second of the worker's time, and rule changes in a second (no more than `most`)."""
     flood = subprocess.Popen(["ip", "netns", "exec", f"{switch.space}h1", sys.executable, "-c", FLOOD, str(seconds + 1)])
     time.sleep(0.5)
     packets, cpu = switch.received(), switch.worker_cpu()
     changed = 0
     if changes:
-        changed = speak.churn(switch, seconds)
+        changed = speak.churn(switch, seconds, most)
     else:
         time.sleep(seconds)
     packets, cpu = switch.received() - packets, switch.worker_cpu() - cpu
@@ -123,8 +124,23 @@ def socket_in(space):
     return made
 
 
+@contextlib.contextmanager
+def at_once():
+    """The clock's own process runs as soon as it can: what it waits for is the switch."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def delays(switch, seconds=4):
     """Microseconds from one host to the other for packets a few hundred microseconds apart, sorted; and how many were lost."""
+    with at_once():
+        return clock(switch, seconds)
+
+
+def clock(switch, seconds):
     sender, receiver = socket_in(f"{switch.space}h1"), socket_in(f"{switch.space}h2")
     receiver.bind(("192.168.7.2", 4242))
     receiver.settimeout(0.5)
