@@ -49,7 +49,6 @@ pub(super) static ABSENT: &[Absent] = &[
     ("dpif-netdev/miniflow-parser-set", "[-pmd core] miniflow_implementation_name [study_pkt_cnt]", 1, 5, ONE_IMPLEMENTATION, true),
     ("dpif-netdev/pmd-perf-log-set", "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]", 0, 10, "Iterations are not logged.", true),
     ("dpif-netdev/pmd-perf-show", "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]", 0, 8, "Iterations are not timed; use dpif-netdev/pmd-stats-show.", false),
-    ("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, "There is one worker; queues have nowhere to go.", false),
     ("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", 0, 3, "Counters only grow; take differences.", false),
     ("dpif-netdev/subtable-lookup-info-get", "", 0, 0, ONE_IMPLEMENTATION, false),
     ("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", 2, 2, ONE_IMPLEMENTATION, true),
