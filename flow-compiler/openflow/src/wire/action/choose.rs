@@ -49,7 +49,7 @@ pub(super) fn decode_multipath(mut r: Reader<'_>) -> Result<Action, OfpError> {
     r.end(BAD_LEN)?;
     let fields = hash_fields(fields)?;
     let n_links = max_link as u32 + 1;
-    if algorithm > 3 || (1u64 << width) < n_links as u64 {
+    if algorithm > 3 || u32::from(width) < n_links.next_power_of_two().ilog2() {
         return Err(BAD_ARGUMENT);
     }
     let dst = subfield::destination(SubField { field, start, width })?;
