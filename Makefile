@@ -66,11 +66,12 @@ bench-attack:
 	$(CARGO) build --release --locked -p sluice-benches
 	@$${CARGO_TARGET_DIR:-target}/release/attack
 
-# What new connections cost, and what established ones keep beside a flood of SYNs.
+# What new connections cost, beside OVS-DPDK, and what established ones keep beside a flood of SYNs.
 .PHONY: bench-connections
 bench-connections:
 	$(CARGO) build --release --locked -p sluice-benches --bin connections
-	@$${CARGO_TARGET_DIR:-target}/release/connections new
+	@benches/peers/fetch.sh target/bench/peers
+	@PYTHONDONTWRITEBYTECODE=1 benches/peers/connections.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench
 	@$${CARGO_TARGET_DIR:-target}/release/connections flood
 
 # The default base is where this branch left main.

@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use sluice_fixtures::Random;
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Offloads, Port, PortError, PortStats, SendOutcome};
+use sluice_wire::checksum;
 
 /// The attacker's own address in the rules.
 pub const MAC: [u8; 6] = [0xfa, 0x16, 0x3e, 0, 0, 3];
@@ -150,24 +151,44 @@ impl Frames {
     }
 }
 
+/// Writes the checksums of an IPv4 header without options and of the TCP segment behind it.
+pub fn write_checksums(b: &mut [u8; 60]) {
+    let len = u16::from_be_bytes([b[IPV4 + 2], b[IPV4 + 3]]) - (L4 - IPV4) as u16;
+    b[IPV4 + 10..IPV4 + 12].fill(0);
+    b[L4 + 16..L4 + 18].fill(0);
+    let header = checksum::finish(checksum::sum(&b[IPV4..L4]));
+    let pseudo = checksum::sum(&b[IPV4 + 12..L4]) + u64::from(b[IPV4 + 9]) + u64::from(len);
+    let segment = checksum::finish(pseudo + checksum::sum(&b[L4..]));
+    b[IPV4 + 10..IPV4 + 12].copy_from_slice(&header.to_be_bytes());
+    b[L4 + 16..L4 + 18].copy_from_slice(&segment.to_be_bytes());
+}
+
 /// The attacker's port.
 pub struct Source {
     frames: Frames,
     stats: PortStats,
     /// Checksums were verified by the device.
     verified: bool,
+    /// It sends TCP segments with right checksums.
+    tcp: bool,
 }
 
 impl Source {
     /// Sends these.
     pub fn new(frames: Frames) -> Self {
-        Source { frames, stats: PortStats::default(), verified: false }
+        Source { frames, stats: PortStats::default(), verified: false, tcp: false }
     }
 
     /// As from a device that has verified checksums: who tracks connections does not look at them.
     #[must_use]
     pub fn trusted(self) -> Self {
         Source { verified: true, ..self }
+    }
+
+    /// TCP segments with right checksums, as a device hands them in that verifies none.
+    #[must_use]
+    pub fn right(self) -> Self {
+        Source { tcp: true, ..self }
     }
 }
 
@@ -178,7 +199,10 @@ impl Port for Source {
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {
         for n in 0..max {
-            let bytes = self.frames.next_frame();
+            let mut bytes = self.frames.next_frame();
+            if self.tcp {
+                write_checksums(&mut bytes);
+            }
             let Some(mut frame) = pool.copy_in(&bytes) else { return Ok(n) };
             frame.meta.csum_valid = self.verified;
             self.stats.rx_packets += 1;

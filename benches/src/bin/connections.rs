@@ -3,16 +3,18 @@
 //! `connections new` opens connections without end through the stateful Neutron tables and prints how many per second
 //! of CPU time. `connections flood` fills the table with another port's SYNs and prints what 10,000 established
 //! connections keep, beside the same port sending established traffic. `count=PACKETS` as a last word of `new`
-//! runs that many packets and ends: for counting instructions. The last line is JSON.
+//! runs that many packets and ends: for counting instructions. `connections write RULES CAPTURE COUNT` writes rules and
+//! SYNs for other switches. The last line is JSON.
 
 use std::os::fd::RawFd;
 
 use serde_json::json;
 use sluice::inline::Inline;
 use sluice_benches::answers::exchange;
-use sluice_benches::attack::{Attack, Frames, Source};
+use sluice_benches::attack::{write_checksums, Attack, Frames, Source};
 use sluice_benches::clock::cpu_ns;
 use sluice_benches::traffic;
+use sluice_fixtures::write_pcap;
 use sluice_frame::{Frame, Pool};
 use sluice_openflow::text::{parse_flow_file, Names};
 use sluice_openflow::version::Version;
@@ -37,7 +39,8 @@ fn main() {
         ["new"] => new(),
         ["new", count] => count.strip_prefix("count=").and_then(|n| n.parse().ok()).ok_or("count=PACKETS".into()).and_then(count_only),
         ["flood"] => flood(),
-        _ => Err("usage: connections new [count=PACKETS] | flood".into()),
+        ["write", rules, capture, count] => write(rules, capture, count),
+        _ => Err("usage: connections new [count=PACKETS] | flood | write RULES CAPTURE COUNT".into()),
     };
     if let Err(e) = done {
         eprintln!("connections: {e}");
@@ -133,7 +136,11 @@ fn switch(floods: bool, limit: usize, victims: u64) -> Result<Inline, String> {
     switch.add_device(0, 1, Cycle::new(own));
     switch.add_device(0, 2, Cycle::new(answered(&both)));
     match floods {
-        true => switch.add_device(0, 3, Box::new(Source::new(Frames::new(Attack::ConnectionFlood, Vec::new())).trusted())),
+        true => {
+            let syns = Source::new(Frames::new(Attack::ConnectionFlood, Vec::new()));
+            // Beside victims the flood is one whose checksums the device has verified; alone it is as other switches get it.
+            switch.add_device(0, 3, Box::new(if victims == 0 { syns.right() } else { syns.trusted() }))
+        }
         false => switch.add_device(0, 3, Cycle::new(neighbours)),
     };
     switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
@@ -195,6 +202,20 @@ fn new() -> Result<(), String> {
     println!("bytes per connection: {}", s.switch.worker().tracker().bytes() / s.switch.worker().tracker().len().max(1));
     println!("{}", json!({"empty": fresh, "full": full, "counters": stats.iter().map(|(n, v)| (n.to_string(), *v)).collect::<std::collections::BTreeMap<_, _>>()}));
     Ok(())
+}
+
+fn write(rules_file: &str, capture: &str, count: &str) -> Result<(), String> {
+    let count: usize = count.parse().map_err(|_| format!("'{count}' is no number of frames"))?;
+    let mut source = Frames::new(Attack::ConnectionFlood, Vec::new());
+    let frames: Vec<[u8; 60]> = (0..count)
+        .map(|_| {
+            let mut frame = source.next_frame();
+            write_checksums(&mut frame);
+            frame
+        })
+        .collect();
+    std::fs::write(rules_file, rules()).map_err(|e| format!("{rules_file}: {e}"))?;
+    std::fs::write(capture, write_pcap(&frames)).map_err(|e| format!("{capture}: {e}"))
 }
 
 fn count_only(packets: u64) -> Result<(), String> {

@@ -39,6 +39,8 @@ pub struct Counters {
     pub hits: u64,
     /// Flow cache: not found, or found and decided again.
     pub misses: u64,
+    /// Flow cache: not found, but decided like another flow.
+    pub alike: u64,
 }
 
 impl Default for Counters {
@@ -57,6 +59,7 @@ impl Default for Counters {
             dropped: [0; DropReason::COUNT],
             hits: 0,
             misses: 0,
+            alike: 0,
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::BATCH;
 
 /// What deciding a packet costs, in packets of known flows.
 const MISS: u64 = 40;
+/// What a new flow that is like others costs.
+const ALIKE: u64 = 16;
 /// What a copy of a packet costs.
 const COPY: u64 = 1;
 /// What one turn pays of a debt: a batch.
@@ -22,6 +24,8 @@ const WAIT_MAX: u64 = 64;
 pub struct Work {
     /// Packets that the cache did not know.
     pub misses: u64,
+    /// Packets that the cache did not know, decided like others.
+    pub alike: u64,
     /// Copies made of packets.
     pub copied: u64,
 }
@@ -56,7 +60,7 @@ impl Fair {
     /// A batch of this port was served.
     #[inline]
     pub fn charge(&mut self, device: usize, before: Work, after: Work) {
-        let cost = (after.misses - before.misses) * MISS + (after.copied - before.copied) * COPY;
+        let cost = (after.misses - before.misses) * MISS + (after.alike - before.alike) * ALIKE + (after.copied - before.copied) * COPY;
         if cost == 0 {
             return;
         }
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
 
     fn batch(fair: &mut Fair, device: usize, misses: u64) {
-        fair.charge(device, Work::default(), Work { misses, copied: 0 });
+        fair.charge(device, Work::default(), Work { misses, ..Work::default() });
     }
 
     #[test]

@@ -10,7 +10,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod apply;
+pub mod alike;
+mod apply;
 pub mod classify;
 pub mod count;
 pub mod decide;

@@ -227,6 +227,13 @@ impl Store {
         self.intern((**verdict).clone(), false, epoch)
     }
 
+    /// One more flow uses a verdict that is stored.
+    pub fn again(&mut self, id: u32) {
+        if let Some(Some(s)) = self.cold.get_mut(id as usize) {
+            s.flows += 1;
+        }
+    }
+
     /// One flow less uses this verdict.
     pub fn release(&mut self, id: u32) {
         let Some(slot) = self.cold.get_mut(id as usize) else { return };

@@ -22,6 +22,7 @@ use sluice_port::{Port, PortError, SendDrop};
 use sluice_conntrack::Tracker;
 
 use crate::apply::Exits;
+use crate::alike::Alike;
 use crate::classify::Caches;
 use crate::count::{Counters, PortCounters};
 use crate::decide::Outbox;
@@ -103,6 +104,7 @@ pub struct Worker {
     /// Frames from and to other workers.
     exchange: Exchange,
     caches: Caches,
+    alike: Alike,
     store: Store,
     views: Views,
     decider: Decider,
@@ -141,6 +143,7 @@ impl Worker {
             exits: Exits::new(pool),
             exchange: Exchange::default(),
             caches: Caches::new(settings.flows, settings.seeds),
+            alike: Alike::new(settings.seeds),
             store: Store::new(settings.seeds),
             views: Views::default(),
             decider: Decider::default(),
@@ -205,7 +208,7 @@ impl Worker {
     }
 
     fn work_done(&self) -> Work {
-        Work { misses: self.exits.counters.misses, copied: self.exits.counters.copied }
+        Work { misses: self.exits.counters.misses, alike: self.exits.counters.alike, copied: self.exits.counters.copied }
     }
 
     fn receive(&mut self, device: PortIdx, frames: &mut Vec<Frame>) -> usize {

@@ -23,6 +23,7 @@ mod soft;
 mod split;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use group::{covers, Group};
 use masks::Masks;
 pub use shape::Shape;
 pub use soft::Soft;
+pub use witness::Seen;
+use witness::Witness;
 
 /// Rules that a chain may have before it is split.
 const CHAIN_MAX: usize = 32;
@@ -155,17 +158,22 @@ impl Classifier {
 
     /// The rule of highest priority that `key` matches.
     pub fn lookup(&self, key: &Key, scratch: &mut Soft) -> Option<&Arc<Rule>> {
+        self.lookup_seen(key, scratch, &mut ())
+    }
+
+    /// The same, with someone who hears what the answer rests on.
+    pub(crate) fn lookup_seen(&self, key: &Key, scratch: &mut Soft, witness: &mut impl Witness) -> Option<&Arc<Rule>> {
         scratch.clear();
-        let hard = self.search(key, |entry| scratch.push(entry));
+        let hard = self.search(key, witness, |entry| scratch.push(entry));
         if scratch.is_empty() {
             return hard;
         }
-        self.resolve_conjunctions(key, hard, scratch)
+        self.resolve_conjunctions(key, hard, scratch, witness)
     }
 
     /// Best rule without clauses; `soft` hears of matching rules that have some, perhaps also below it.
     #[inline(always)]
-    fn search(&self, key: &Key, mut soft: impl FnMut(u32)) -> Option<&Arc<Rule>> {
+    fn search(&self, key: &Key, witness: &mut impl Witness, mut soft: impl FnMut(u32)) -> Option<&Arc<Rule>> {
         let mut best = NONE;
         let mut floor = -1;
         for probe in &self.order {
@@ -173,10 +181,17 @@ impl Classifier {
                 break;
             }
             let Some(Some(group)) = self.groups.get(probe.group as usize) else { continue };
+            if witness.rules_out(group.agreed(), key) {
+                continue;
+            }
+            witness.probed(&group.mask);
             let mut at = group.first(group.hash(key));
             while let Some(e) = self.entries.get(at) {
                 if i32::from(e.priority) <= floor {
                     break;
+                }
+                if let Some(rule) = self.entries.rule(at) {
+                    witness.compared(&rule.matching, key);
                 }
                 if e.matches(key, &self.masks) {
                     if !e.soft {
@@ -197,6 +212,7 @@ impl Classifier {
         key: &Key,
         hard: Option<&'a Arc<Rule>>,
         scratch: &mut Soft,
+        witness: &mut impl Witness,
     ) -> Option<&'a Arc<Rule>> {
         let floor = hard.map_or(-1, |h| i32::from(h.priority));
         let mut below = i32::from(u16::MAX) + 1;
@@ -206,7 +222,7 @@ impl Classifier {
             if let Some(id) = scratch.complete(|e| self.entries.rule(e).filter(|r| i32::from(r.priority) == top)) {
                 let mut again = *key;
                 again.set(slot::CONJ_ID, u64::from(id));
-                if let Some(rule) = self.search(&again, |_| {}) {
+                if let Some(rule) = self.search(&again, witness, |_| {}) {
                     return Some(rule);
                 }
             }
@@ -317,7 +333,7 @@ impl Classifier {
         let hash = g.hash(key);
         let first = self.entries.insert_into(g.first(hash), entry);
         g.set_first(hash, first);
-        g.count(priority);
+        g.count(key, priority);
         self.by_id.insert(id, Place { group, entry });
         self.resort(group);
     }

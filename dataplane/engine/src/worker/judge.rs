@@ -139,9 +139,25 @@ impl Worker {
         if let Some(verdict) = self.judge_found(program, f, headers, key, found) {
             return verdict;
         }
-        let decision = self.miss(program, view, f);
         let second = (self.now_ms / 1000) as u32;
-        decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released)
+        if let Some(verdict) = self.alike.find(key, &self.store) {
+            self.exits.counters.alike += 1;
+            self.store.again(verdict);
+            let flow = Flow { verdict, epoch: program.epoch() as u32, effect_s: second, ..Flow::default() };
+            if let Displaced::Flow { verdict } = self.caches.narrow.insert(hash, key, flow) {
+                self.released.push(verdict);
+            }
+            return verdict;
+        }
+        let decision = self.miss(program, view, f);
+        let rests_on = decision.rests_on;
+        let verdict = decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released);
+        if let Some(bits) = rests_on {
+            // Bits that matter to no rule at all are in no key.
+            let bits = std::array::from_fn(|i| bits[i] & view.narrow[i]);
+            self.alike.learn(key, &bits, verdict, &self.store);
+        }
+        verdict
     }
 
     fn judge_wide(

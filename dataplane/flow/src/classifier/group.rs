@@ -33,13 +33,24 @@ pub(super) struct Group {
     priorities: BTreeMap<u16, u32>,
     places: Vec<Place>,
     taken: usize,
+    /// What all rules say alike: a key that differs there matches none of them. One entry per word of the mask.
+    agreed: Box<[Agreed]>,
+}
+
+/// Bits of a word in which rules agree, perhaps not all of those.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    pub word: u8,
+    pub bits: u64,
+    pub value: u64,
 }
 
 impl Group {
     /// An empty one.
     pub fn new(mask: SparseMask) -> Self {
         let bits = mask.words.iter().map(|(_, m)| m.count_ones()).sum();
-        Group { mask, bits, max_priority: 0, priorities: BTreeMap::new(), places: vec![FREE; PLACES_MIN], taken: 0 }
+        let agreed = mask.words.iter().map(|(word, bits)| Agreed { word: *word, bits: *bits, value: 0 }).collect();
+        Group { mask, bits, max_priority: 0, priorities: BTreeMap::new(), places: vec![FREE; PLACES_MIN], taken: 0, agreed }
     }
 
     /// Has it no rule?
@@ -52,8 +63,21 @@ impl Group {
         self.max_priority
     }
 
-    /// A rule of this priority came.
-    pub fn count(&mut self, priority: u16) {
+    /// What all its rules say alike.
+    pub fn agreed(&self) -> &[Agreed] {
+        &self.agreed
+    }
+
+    /// A rule with these values and this priority came.
+    pub fn count(&mut self, key: &Key, priority: u16) {
+        let is_first = self.is_empty();
+        for (agreed, (word, mask)) in self.agreed.iter_mut().zip(self.mask.words.iter()) {
+            let value = key.words[usize::from(*word)] & mask;
+            *agreed = match is_first {
+                true => Agreed { word: *word, bits: *mask, value },
+                false => Agreed { bits: agreed.bits & !(agreed.value ^ value), ..*agreed },
+            };
+        }
         *self.priorities.entry(priority).or_insert(0) += 1;
         self.max_priority = self.max_priority.max(priority);
     }

@@ -177,6 +177,20 @@ fn random_rule(id: RuleId, r: &mut impl FnMut(u64) -> u64) -> Rule {
     rule
 }
 
+/// Whatever a key has in the bits that a look-up did not rest on, the same rule is found.
+fn assert_rests_on_what_it_says(table: &Classifier, key: &Key, r: &mut impl FnMut(u64) -> u64) {
+    let mut seen = Seen(Key::ZERO);
+    let found = table.lookup_seen(key, &mut Soft::default(), &mut seen).map(|f| f.id);
+    assert_eq!(found, table.lookup(key, &mut Soft::default()).map(|f| f.id), "who listens hears the same");
+    for _ in 0..20 {
+        let mut other = random_key(r);
+        for ((o, k), s) in other.words.iter_mut().zip(&key.words).zip(&seen.0.words) {
+            *o = *o & !s | k & s;
+        }
+        assert_eq!(table.lookup(&other, &mut Soft::default()).map(|f| f.id), found, "{key:?} and {other:?} agree in {seen:?}");
+    }
+}
+
 #[test]
 fn every_structure_answers_as_comparing_rule_by_rule_does() {
     for seed in 1..=12u64 {
@@ -203,6 +217,7 @@ fn every_structure_answers_as_comparing_rule_by_rule_does() {
                 let key = random_key(&mut r);
                 let found = table.lookup(&key, &mut Soft::default());
                 assert_eq!(found.map(|f| f.priority), linear.lookup(&key), "seed {seed}, step {step}, {:?}", table.shape());
+                assert_rests_on_what_it_says(&table, &key, &mut r);
             }
         }
         assert_eq!(table.len(), linear.0.len());

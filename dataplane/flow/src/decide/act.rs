@@ -20,6 +20,7 @@ const TPID_8021Q: u16 = 0x8100;
 impl Walk<'_> {
     /// Executes a list of actions; answers the table that a `goto_table` names.
     pub(super) fn execute(&mut self, actions: &Arc<[Action]>) -> Option<u8> {
+        self.rests_on(actions);
         for (i, action) in actions.iter().enumerate() {
             if self.exit {
                 self.keep_rest(actions, i);

@@ -30,6 +30,8 @@ impl Walk<'_> {
         if bridge.normal.mirrors.is_empty() {
             return;
         }
+        // Also who gets no copy is told by the packet's tags.
+        self.alone = true;
         let Some(vlan) = bridge.ports.get(&port).map(|p| &p.vlan) else { return };
         let came = self.tags();
         if !vlan.admits(came[0].vid) {

@@ -7,6 +7,7 @@
 
 mod act;
 mod action_set;
+mod alike;
 mod bond;
 mod ct;
 mod mpls;
@@ -31,7 +32,7 @@ use crate::action::{Action, Learn, OfPort};
 use crate::classifier::Soft;
 use crate::drop::DropReason;
 use crate::fdb::Deps;
-use crate::key::{slot, Key};
+use crate::key::{slot, Key, NARROW_WORDS};
 use crate::program::{Ingress, Program};
 use crate::rule::RuleId;
 use crate::verdict::{BridgeIdx, Op, Verdict};
@@ -80,6 +81,8 @@ pub struct Decision {
     pub events: Vec<Event>,
     /// It holds for this packet only: more was looked at than the key set has.
     pub unrepeatable: bool,
+    /// Packets that agree in these bits, and come to the same stage, get this verdict; `None` where that is not known.
+    pub rests_on: Option<[u64; NARROW_WORDS]>,
 }
 
 /// Scratch memory for deciding, one per worker.

@@ -6,7 +6,7 @@ use super::ct::{swap_tuples, tuple_words};
 use super::freeze::Freezing;
 use super::{tidy, Decision, Event, EVENTS_MAX};
 use crate::action::{Action, OfPort, Punt};
-use crate::classifier::Soft;
+use crate::classifier::{Seen, Soft};
 use crate::drop::DropReason;
 use crate::fdb::Deps;
 use crate::key::{slot, Key, FRAG_LATER};
@@ -90,6 +90,10 @@ pub(super) struct Walk<'a> {
     pub tracked: bool,
     /// The next look-up is for the connection's first packet.
     pub by_connection: bool,
+    /// Bits of the packet that the decision rests on so far.
+    pub seen: Seen,
+    /// It rests on more than those.
+    pub alone: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -138,6 +142,8 @@ impl<'a> Walk<'a> {
             start: (bridge, in_port),
             tracked: false,
             by_connection: false,
+            seen: super::alike::first(),
+            alone: false,
         }
     }
 
@@ -266,6 +272,7 @@ impl<'a> Walk<'a> {
         let rules = &self.bridge()?.tables.get(table as usize)?.rules;
         let by_connection = std::mem::take(&mut self.by_connection);
         if by_connection {
+            self.alone = true;
             swap_tuples(&mut self.view.key);
         }
         let own_port = self.view.key.get(slot::IN_PORT);
@@ -283,8 +290,11 @@ impl<'a> Walk<'a> {
             self.view.key.set(slot::TP_DST, 0);
         }
         let found = match self.is_bare() {
-            false => rules.lookup(&self.view.key, self.soft).cloned(),
-            true => rules.lookup(&self.key_without_ethernet(), self.soft).cloned(),
+            false => rules.lookup_seen(&self.view.key, self.soft, &mut self.seen).cloned(),
+            true => {
+                self.alone = true;
+                rules.lookup(&self.key_without_ethernet(), self.soft).cloned()
+            }
         };
         self.view.key.set(slot::IN_PORT, own_port);
         self.view.key.set(slot::TP_SRC, ports.0);
@@ -418,7 +428,8 @@ impl<'a> Walk<'a> {
         if self.ran_away() {
             self.ops.clear();
         }
-        let ops = tidy(self.ops);
+        let ops = tidy(std::mem::take(&mut self.ops));
+        let rests_on = self.claim(&ops).filter(|_| self.events.is_empty());
         let leaves = ops.iter().any(Op::leaves);
         let punted = ops.iter().any(Op::punts) && self.hint != Some(DropReason::TtlExpired);
         let drop = if leaves || punted { None } else { Some(self.hint.unwrap_or_else(|| why_nothing(&self.steps))) };
@@ -437,6 +448,7 @@ impl<'a> Walk<'a> {
             deps: self.deps,
             events: self.events,
             unrepeatable: self.unrepeatable,
+            rests_on,
         }
     }
 }

@@ -153,6 +153,7 @@ impl Switch {
             ("taken", c.taken),
             ("cache_hit", c.hits),
             ("cache_miss", c.misses),
+            ("cache_alike", c.alike),
         ]
         .map(|(name, n)| (name.to_string(), n))
         .into();

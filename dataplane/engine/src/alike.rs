@@ -1,0 +1,163 @@
+//! Station: new flows that are like others: a verdict by the bits that its decision rested on.
+//!
+//! Purpose: a flow that is not in the cache need not be decided when a packet that agrees with it in everything
+//! that mattered was decided before. Entries lie under the mask of those bits, masks in the order of their use.
+//! Invariant: an entry answers only while its verdict is stored and no change has touched it since; there are
+//! never more masks, nor entries of a mask, than the constants say, whatever traffic comes.
+//! Deliberately does not know: why those bits; the exact cache, which gets the flow afterwards.
+
+use sluice_flow::hash::Seeds;
+use sluice_flow::key::NARROW_WORDS;
+
+use crate::store::Store;
+
+/// Masks of all stages.
+const MASKS_MAX: usize = 64;
+/// Masks of one stage: what a look-up costs at most.
+const OF_STAGE_MAX: usize = 16;
+/// Entries of one mask; a power of two.
+const ENTRIES: usize = 1024;
+/// The last narrow word holds the stage in its high half.
+const STAGE_BITS: u64 = 0xffff_ffff_0000_0000;
+
+type Words = [u64; NARROW_WORDS];
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    words: Words,
+    /// Verdict; of another serial number than the mask's, none.
+    verdict: u32,
+    serial: u32,
+    /// What the verdict's tag was.
+    tag: u64,
+}
+
+#[derive(Debug)]
+struct Masked {
+    /// Which bits, the stage among them.
+    mask: Words,
+    stage: u64,
+    /// Entries of an older number were another mask's.
+    serial: u32,
+    uses: u32,
+    entries: Box<[Entry]>,
+}
+
+/// Decisions that hold for more than one flow.
+#[derive(Debug)]
+pub struct Alike {
+    masks: Vec<Masked>,
+    serial: u32,
+    seeds: Seeds,
+}
+
+fn under(words: &Words, mask: &Words) -> Words {
+    std::array::from_fn(|i| words[i] & mask[i])
+}
+
+fn stage_of(words: &Words) -> u64 {
+    words[NARROW_WORDS - 1] & STAGE_BITS
+}
+
+impl Alike {
+    /// Nothing is known.
+    pub fn new(seeds: Seeds) -> Alike {
+        Alike { masks: Vec::new(), serial: 0, seeds }
+    }
+
+    /// The verdict of a packet with these words, where one like it was decided.
+    pub fn find(&mut self, words: &Words, store: &Store) -> Option<u32> {
+        let (stage, seeds) = (stage_of(words), self.seeds);
+        let mut found = None;
+        for (i, m) in self.masks.iter_mut().enumerate().filter(|(_, m)| m.stage == stage) {
+            let masked = under(words, &m.mask);
+            let at = seeds.hash5(&masked) as usize & (ENTRIES - 1);
+            let Some(e) = m.entries.get(at) else { continue };
+            if e.serial == m.serial && e.words == masked && store.tag(e.verdict) == e.tag {
+                m.uses = m.uses.saturating_add(1);
+                found = Some((i, e.verdict));
+                break;
+            }
+        }
+        let (at, verdict) = found?;
+        if at > 0 && self.masks[at].uses > self.masks[at - 1].uses {
+            self.masks.swap(at, at - 1);
+        }
+        Some(verdict)
+    }
+
+    /// A packet with these words got this verdict, and these bits of it mattered.
+    pub fn learn(&mut self, words: &Words, bits: &Words, verdict: u32, store: &Store) {
+        let stage = stage_of(words);
+        let mut mask = *bits;
+        mask[NARROW_WORDS - 1] |= STAGE_BITS;
+        let known = self.masks.iter().position(|m| m.stage == stage && m.mask == mask);
+        let at = known.unwrap_or_else(|| self.room(stage, mask));
+        let masked = under(words, &mask);
+        let place = self.seeds.hash5(&masked) as usize & (ENTRIES - 1);
+        let Some(m) = self.masks.get_mut(at) else { return };
+        let serial = m.serial;
+        if let Some(e) = m.entries.get_mut(place) {
+            *e = Entry { words: masked, verdict, serial, tag: store.tag(verdict) };
+        }
+    }
+
+    /// A place for one more mask, perhaps that of the least used one.
+    fn room(&mut self, stage: u64, mask: Words) -> usize {
+        self.serial = self.serial.wrapping_add(1);
+        let of_stage = self.masks.iter().filter(|m| m.stage == stage).count();
+        if of_stage < OF_STAGE_MAX && self.masks.len() < MASKS_MAX {
+            let entries = vec![Entry::default(); ENTRIES].into_boxed_slice();
+            self.masks.push(Masked { mask, stage, serial: self.serial, uses: 0, entries });
+            return self.masks.len() - 1;
+        }
+        let is_candidate = |m: &Masked| of_stage < OF_STAGE_MAX || m.stage == stage;
+        let candidates = self.masks.iter().enumerate().filter(|(_, m)| is_candidate(m));
+        let at = candidates.min_by_key(|(_, m)| m.uses).map_or(0, |(i, _)| i);
+        // What was much used once makes room in the end.
+        self.masks.iter_mut().for_each(|m| m.uses /= 2);
+        if let Some(m) = self.masks.get_mut(at) {
+            (m.mask, m.stage, m.serial, m.uses) = (mask, stage, self.serial, 0);
+        }
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_flow::{Op, Verdict};
+
+    fn verdict(store: &mut Store, port: u16) -> u32 {
+        store.intern(Verdict { ops: Box::new([Op::Output(port)]), ..Verdict::default() }, false, 1)
+    }
+
+    #[test]
+    fn what_agrees_in_the_bits_that_mattered_has_the_verdict_until_that_goes() {
+        let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
+        let id = verdict(&mut store, 1);
+        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], id, &store);
+        assert_eq!(a.find(&[1, 7, 8, 9, 5 << 32], &store), Some(id));
+        assert_eq!(a.find(&[2, 2, 3, 4, 5 << 32], &store), None);
+        assert_eq!(a.find(&[1, 2, 3, 4, 6 << 32], &store), None, "another stage");
+        store.release(id);
+        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None);
+        assert_eq!(verdict(&mut store, 2), id);
+        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None, "the number is another verdict's");
+    }
+
+    #[test]
+    fn masks_are_bounded_and_the_most_used_stays() {
+        let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
+        let id = verdict(&mut store, 1);
+        let used = [1, 0, 0, 0, 0];
+        a.learn(&used, &[u64::MAX, 0, 0, 0, 0], id, &store);
+        for i in 0..10_000u64 {
+            assert_eq!(a.find(&used, &store), Some(id));
+            assert_eq!(a.find(&used, &store), Some(id));
+            a.learn(&[2, i, 0, 0, i % 50 << 32], &[i, i, 0, 0, 0], id, &store);
+        }
+        assert!(a.masks.len() <= MASKS_MAX);
+        assert!((0..50).all(|s| a.masks.iter().filter(|m| m.stage == s << 32).count() <= OF_STAGE_MAX));
+    }
+}
