@@ -127,7 +127,7 @@ class OpenVSwitch(Switch):
         sh("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
         self.start("ovsdb-server", f"--remote=punix:{self.folder}/db.sock", f"--unixctl={self.folder}/db.ctl", database)
         wait(lambda: os.path.exists(self.folder + "/db.sock"), "ovsdb-server")
-        vsctl = ["ovs-vsctl", f"--db=unix:{self.folder}/db.sock", "--timeout=60"]
+        vsctl = ["ovs-vsctl", f"--db=unix:{self.folder}/db.sock", "--timeout=60", "--retry"]
         sh(*vsctl, "--no-wait", "init")
         self.daemon = self.start("ovs-vswitchd", f"--unixctl={self.folder}/v.ctl", f"unix:{self.folder}/db.sock")
         words = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail_mode=secure"]

@@ -132,7 +132,8 @@ impl Ovs {
 
     fn vsctl(&self, args: &[&str]) -> Result<String, String> {
         let db = format!("--db=unix:{}", self.path("db.sock"));
-        let all: Vec<&str> = ["--timeout=20", &db].into_iter().chain(args.iter().copied()).collect();
+        // The socket is there a moment before the server listens to it.
+        let all: Vec<&str> = ["--timeout=20", "--retry", &db].into_iter().chain(args.iter().copied()).collect();
         run("ovs-vsctl", &all, &self.dir, None)
     }
 
