@@ -45,6 +45,17 @@ def arrange(ovs, rules, capture):
     ovs.source("br0", SOURCE, capture)
 
 
+def started(ovs, rules, capture):
+    try:
+        ovs.start()
+        arrange(ovs, rules, capture)
+        ovs.pause()
+        return True
+    except OvsError as e:
+        print(f"OVS-DPDK: {e}", flush=True)
+        return False
+
+
 def connections(ovs):
     return int(re.search(r"\d+", ovs.appctl("dpctl/ct-get-nconns")).group())
 
@@ -87,16 +98,11 @@ def main():
     with Box(f"{out}/peers/root", HUGEPAGES) as box:
         ovs = Ovs(box, f"{out}/peers/run", core) if box.usable and Ovs.program(box) else None
         try:
-            if ovs:
-                ovs.start()
-                arrange(ovs, rules, capture)
-                ovs.pause()
+            ready = ovs is not None and started(ovs, rules, capture)
             for mode in MODES:
                 mine.append(ours(program, core))
-                if ovs:
+                if ready:
                     theirs[mode] = peer(ovs, mode)
-        except OvsError as e:
-            print(f"OVS-DPDK: {e}", flush=True)
         finally:
             if ovs:
                 ovs.stop()
