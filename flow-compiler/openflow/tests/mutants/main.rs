@@ -38,6 +38,11 @@ fn everything() -> Match {
     m
 }
 
+/// An extension, which brings a match that OpenFlow 1.1 has no form for.
+fn is_nicira_in_11(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[2, 4])
+}
+
 /// Reads a message in every way; what can be written again reads as what was written.
 fn read(bytes: &[u8]) {
     for protocol in protocols(bytes) {
@@ -55,9 +60,12 @@ fn read(bytes: &[u8]) {
         let _ = (has_more(bytes), is_only_sent(protocol.version, bytes));
         let Ok((xid, message)) = decoded else { continue };
         let Ok(parts) = message.encode_all(protocol, xid) else { continue };
-        for part in &parts {
-            let again = Message::decode(protocol, part).and_then(|(xid, m)| Ok(m.encode_all(protocol, xid).map(|all| all.concat())));
-            assert_eq!(again, Ok(Ok(part.clone())), "{message:?}");
+        for part in parts {
+            let again = |part: &[u8]| Message::decode(protocol, part).map(|(xid, m)| m.encode_all(protocol, xid).map(|all| all.concat()));
+            // OpenFlow 1.1 has fields of IPv6 packets only in Nicira's match: its own is written as Open vSwitch
+            // writes it, and what readers leave out of that is gone after the first time.
+            let part = if is_nicira_in_11(bytes) { again(&part).unwrap().unwrap() } else { part };
+            assert_eq!(again(&part), Ok(Ok(part.clone())), "{message:?}");
         }
     }
     let (text, most) = allocated_by(|| format_message(bytes, &Names::new()));
