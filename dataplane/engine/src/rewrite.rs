@@ -231,7 +231,14 @@ fn replace(head: &mut [u8], h: &Headers, place: &Place, new: &[u8], partial: boo
     };
     let before = sum(head);
     if let Some(bytes) = head.get_mut(place.at..place.at + place.len) {
+        let change = (h.transport == Transport::Sctp && place.covered == Covered::L4).then(|| {
+            let behind = (h.end as usize).saturating_sub(place.at + place.len);
+            checksum::crc32c_change(bytes.iter().zip(new).map(|(old, new)| old ^ new), behind)
+        });
         bytes.copy_from_slice(new);
+        if let Some(change) = change {
+            return adjust_sctp(head, h, change);
+        }
     }
     let after = sum(head);
     if matches!(place.covered, Covered::Ip | Covered::IpAndPseudo) && h.net == Net::Ipv4 {
@@ -250,7 +257,6 @@ fn adjust_transport(head: &mut [u8], h: &Headers, before: u16, after: u16, pseud
         Transport::Udp => (l4 + 6, true),
         Transport::Icmp6 => (l4 + 2, true),
         Transport::Icmp4 => (l4 + 2, false),
-        Transport::Sctp if !pseudo => return refill_sctp(head, h),
         _ => return,
     };
     if pseudo && !has_pseudo {
@@ -287,15 +293,9 @@ fn adjust_sum(head: &mut [u8], at: usize, before: u16, after: u16) {
     field.copy_from_slice(&new.to_be_bytes());
 }
 
-/// SCTP's CRC32c has no cheap update: computed anew over the whole packet.
-fn refill_sctp(head: &mut [u8], h: &Headers) {
-    let (from, to) = (h.l4 as usize, (h.end as usize).min(head.len()));
-    let Some(packet) = head.get_mut(from..to) else { return };
-    if let Some(field) = packet.get_mut(8..12) {
-        field.fill(0);
-    }
-    let crc = checksum::crc32c(packet);
-    if let Some(field) = packet.get_mut(8..12) {
-        field.copy_from_slice(&crc.to_le_bytes());
-    }
+/// A checksum that was wrong stays as wrong as it was: nobody takes a damaged packet for a whole one.
+fn adjust_sctp(head: &mut [u8], h: &Headers, change: u32) {
+    let at = h.l4 as usize + 8;
+    let Some(field) = head.get_mut(at..at + 4) else { return };
+    field.iter_mut().zip(change.to_le_bytes()).for_each(|(byte, bits)| *byte ^= bits);
 }

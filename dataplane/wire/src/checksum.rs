@@ -7,7 +7,7 @@
 
 mod crc32c;
 
-pub use crc32c::crc32c;
+pub use crc32c::{crc32c, crc32c_change};
 
 /// Bytes summed at once by wide instructions.
 const BLOCK: usize = 64;

@@ -281,7 +281,8 @@ impl Flow {
                 out.extend(self.tp_dst.to_be_bytes());
                 out.extend([0, 0, 0, 7, 0, 0, 0, 0]);
                 out.extend(&payload);
-                let check = crc32c(&out);
+                // Some are damaged, and must stay so.
+                let check = crc32c(&out) ^ u32::from(self.payload % 8 == 3);
                 out[8..12].copy_from_slice(&check.to_le_bytes());
                 return out;
             }
