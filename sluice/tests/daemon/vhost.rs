@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use front::{accept, connect, listen, Front, CSUM, EVENT_INDEX, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, INDIRECT, MRG_RXBUF, PACKED, PROTOCOL, VERSION_1};
 
-use super::support::{can_make_namespaces, Daemon, Place};
+use super::support::{can_make_namespaces, wait_for, Daemon, Place};
 use super::ofctl;
 
 const SPLIT: u64 = PROTOCOL | VERSION_1 | MRG_RXBUF | INDIRECT | EVENT_INDEX;
@@ -113,4 +113,36 @@ fn a_guest_that_sleeps_wakes_a_daemon_that_sleeps() {
         assert!(a.send(0, &sent));
         assert_eq!(b.expect(0).1, sent);
     }
+}
+
+#[test]
+fn guests_do_not_notice_that_their_worker_ends() {
+    if !can_make_namespaces("vhost-user guests on other workers") {
+        return;
+    }
+    let place = Place::new();
+    let file = config(&place);
+    let ports = std::fs::read_to_string(&file).expect("the configuration");
+    let workers = |n: usize| place.write("node.toml", &format!("[workers]\ncount = {n}\n{ports}"));
+    let listener = listen(&place.directory.join("vA.sock"));
+    let daemon = Daemon::start(&place, &workers(3), "br0");
+    let mut a = Front::new(accept(&listener), SPLIT, 1, 64);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
+    a.start();
+    b.start();
+    for (n, count) in [1, 2, 3, 1].into_iter().enumerate() {
+        until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 2 * n as u8));
+        workers(count);
+        daemon.signal("HUP");
+        until_it_arrives(&mut b, &mut a, &frame(0xa, 0xb, 2 * n as u8 + 1));
+    }
+    // What a front does is heard, although the worker that opened its port is gone.
+    let gone = |daemon: &Daemon| daemon.log().matches("the guest's front has gone").count();
+    wait_for("one worker", || daemon.log().matches("configuration read again").count() == 4);
+    let before = gone(&daemon);
+    drop(b);
+    wait_for("word of the guest's end", || gone(&daemon) == before + 1);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
+    b.start();
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 100));
 }

@@ -15,7 +15,7 @@ mod thread;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -243,7 +243,7 @@ pub enum News {
     Stopped,
 }
 
-/// Where fronts of vhost-user devices are heard.
+/// Where fronts of vhost-user devices are heard, whichever worker serves them.
 #[derive(Clone)]
 pub(super) struct Fronts {
     news: SyncSender<News>,
@@ -266,8 +266,6 @@ impl Fronts {
 pub struct Worker {
     commands: rtrb::Producer<Command>,
     news: rtrb::Consumer<News>,
-    /// What fronts do, from threads of their own; they wait where this is full.
-    fronts: Receiver<News>,
     waiting: VecDeque<Command>,
     injections: usize,
     waker: Arc<Waker>,
@@ -280,12 +278,10 @@ impl Worker {
     fn start(commons: &team::Commons, number: usize, pool: Pool, place: Option<usize>, cpu: Option<u16>) -> io::Result<Worker> {
         let (commands, inbox) = rtrb::RingBuffer::new(RING);
         let (outbox, news) = rtrb::RingBuffer::new(RING);
-        let (tell_fronts, fronts) = std::sync::mpsc::sync_channel(RING);
-        let fronts_end = Fronts { news: tell_fronts, control: commons.control.clone() };
         let berth = berth::Berth::default();
-        let seat = thread::Seat { number, pool, place, cpu, inbox, outbox, fronts: fronts_end, berth: berth.clone() };
+        let seat = thread::Seat { number, pool, place, cpu, inbox, outbox, berth: berth.clone() };
         let (thread, waker) = thread::spawn(commons, seat)?;
-        Ok(Worker { berth, commands, news, fronts, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+        Ok(Worker { berth, commands, news, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
     }
 
     /// Hands over a program: true when the worker will look at no frame before it has it, else the
@@ -319,7 +315,7 @@ impl Worker {
     /// The next news, if any.
     pub fn next_news(&mut self) -> Option<News> {
         self.push();
-        self.news.pop().ok().or_else(|| self.fronts.try_recv().ok())
+        self.news.pop().ok()
     }
 
     /// Ends the thread and waits for it.

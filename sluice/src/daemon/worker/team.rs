@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
 use mio::Waker;
@@ -21,7 +22,7 @@ use sluice_port::afxdp::Umem;
 
 use super::bells::Bells;
 use super::placement::{best_move, least_loaded, spread, Load, Loads};
-use super::{Command, DeviceSpec, Injection, News, Parcel, Time, Worker};
+use super::{Command, DeviceSpec, Fronts, Injection, News, Parcel, Time, Worker, RING};
 use crate::daemon::clock::Clock;
 
 /// Bytes of one buffer, headroom included.
@@ -48,6 +49,7 @@ pub(super) struct Commons {
     pub clock: Clock,
     pub control: Arc<Waker>,
     pub umem: Arc<Umem>,
+    pub fronts: Fronts,
     pub owners: Owners,
     pub meters: SharedMeters,
     pub bells: Bells,
@@ -107,6 +109,8 @@ pub struct Team {
     commons: Commons,
     /// Memory that they share.
     pool: Pool,
+    /// What fronts do, from threads of their own; they wait where this is full.
+    fronts: Receiver<News>,
     members: Vec<Option<Member>>,
     /// Where the tracker knows them by.
     places: Vec<Option<usize>>,
@@ -124,7 +128,9 @@ impl Team {
     pub fn start(kit: Kit, cpus: &[Option<u16>]) -> io::Result<Team> {
         let pool = Pool::new(CHUNK, kit.buffers).map_err(|e| io::Error::other(e.to_string()))?;
         let Kit { settings, tracker, clock, control, .. } = kit;
+        let (tell, fronts) = std::sync::mpsc::sync_channel(RING);
         let commons = Commons {
+            fronts: Fronts { news: tell, control: control.clone() },
             umem: Umem::new(&pool),
             settings,
             tracker,
@@ -137,6 +143,7 @@ impl Team {
         let mut team = Team {
             commons,
             pool,
+            fronts,
             members: Vec::new(),
             places: Vec::new(),
             moves: VecDeque::new(),
@@ -405,7 +412,7 @@ impl Team {
         self.dismiss_idle();
     }
 
-    /// The next news, if any, and whose.
+    /// The next news, if any, and whose; what fronts do is nobody's.
     pub fn next_news(&mut self) -> Option<(usize, News)> {
         for number in 0..self.members.len() {
             while let Some(news) = self.get(number).and_then(|m| m.worker.next_news()) {
@@ -414,7 +421,7 @@ impl Team {
                 }
             }
         }
-        None
+        self.fronts.try_recv().ok().map(|news| (0, news))
     }
 
     /// Sees to what is the team's own business; gives back the rest.

@@ -44,7 +44,6 @@ pub struct Seat {
     pub cpu: Option<u16>,
     pub inbox: rtrb::Consumer<Command>,
     pub outbox: rtrb::Producer<News>,
-    pub fronts: Fronts,
     pub berth: Berth,
 }
 
@@ -52,7 +51,7 @@ pub struct Seat {
 pub fn spawn(commons: &Commons, seat: Seat) -> io::Result<(JoinHandle<()>, Arc<Waker>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-    let Seat { number, pool, place, cpu, inbox, outbox, fronts, berth } = seat;
+    let Seat { number, pool, place, cpu, inbox, outbox, berth } = seat;
     let mut worker = Worker::new(pool, commons.settings.clone());
     worker.set_tracker(commons.tracker.clone(), place);
     worker.enrol(commons.owners.clone(), commons.meters.clone());
@@ -68,7 +67,7 @@ pub fn spawn(commons: &Commons, seat: Seat) -> io::Result<(JoinHandle<()>, Arc<W
         outbox,
         kept: VecDeque::new(),
         control: commons.control.clone(),
-        fronts,
+        fronts: commons.fronts.clone(),
         descriptors: HashMap::new(),
         origins: HashMap::new(),
         told: false,
