@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::{wait_for, Place};
+
+static STARTS: AtomicU32 = AtomicU32::new(0);
 
 /// A child that ends with its owner.
 pub struct Running(pub Child);
@@ -91,7 +94,9 @@ impl Node {
     pub fn start_switch(&mut self) {
         self.spawn_switch(env!("CARGO_BIN_EXE_sluiced"));
         wait_for("the switch", || self.column("Open_vSwitch . cur_cfg") == self.column("Open_vSwitch . next_cfg") && self.log().contains("serving in"));
-        self.vsctl("--timeout=20 set Open_vSwitch . external_ids:up=yes");
+        // A value that was there already would be no change, and `ovs-vsctl` would wait for nothing.
+        let start = STARTS.fetch_add(1, Ordering::Relaxed);
+        self.vsctl(&format!("--timeout=20 set Open_vSwitch . external_ids:up={start}"));
     }
 
     /// Starts a program in the switch's place.
