@@ -46,7 +46,7 @@ pub struct Region {
     pub chunk_size: usize,
 }
 
-/// Chunks that a pool keeps at hand; what is above goes back to the depot.
+/// Chunks that a pool keeps at hand; when there are more, a magazine of them goes back to the depot.
 const AT_HAND: usize = 4096;
 /// Chunks that move between a pool and the depot at a time.
 const MAGAZINE: usize = 512;
@@ -151,7 +151,7 @@ impl Pool {
             region: memory.region,
             descriptors: memory.descriptors,
             id: memory.id,
-            free: Vec::with_capacity(AT_HAND + MAGAZINE),
+            free: Vec::with_capacity(AT_HAND),
             chunks: memory.chunks,
             lent: 0,
             memory,
@@ -166,6 +166,15 @@ impl Pool {
     #[inline]
     fn take(&mut self) -> Option<u32> {
         self.free.pop().or_else(|| self.refill())
+    }
+
+    #[inline]
+    fn put(&mut self, index: u32) {
+        // The list never grows: this look takes the place of the one that growing would cost.
+        if self.free.len() == self.free.capacity() {
+            self.give_back();
+        }
+        self.free.push(index);
     }
 
     #[cold]
@@ -196,14 +205,11 @@ impl Pool {
             return;
         }
         let mut next = frame.at().next;
-        self.free.push(frame.at().index);
+        self.put(frame.at().index);
         while next != NO_NEXT {
-            self.free.push(next);
+            self.put(next);
             // SAFETY: `next` is a chunk of this frame, which is ours now.
             next = unsafe { self.descriptor(next).as_ref().next };
-        }
-        if self.free.len() > AT_HAND {
-            self.give_back();
         }
     }
 
@@ -220,10 +226,7 @@ impl Pool {
     /// `addr` must lie in a chunk that was lent (or given by [`Pool::surrender`]) and not taken back since.
     pub unsafe fn reclaim(&mut self, addr: u64) {
         self.lent -= 1;
-        self.free.push((addr / self.region.chunk_size as u64) as u32);
-        if self.free.len() > AT_HAND {
-            self.give_back();
-        }
+        self.put((addr / self.region.chunk_size as u64) as u32);
     }
 
     /// Takes back a chunk that was lent, as the frame that the kernel wrote there.
