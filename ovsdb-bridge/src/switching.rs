@@ -106,6 +106,17 @@ pub struct Policing {
     pub rate_kpps: u32,
     /// Thousands of packets at once; 0 for a default.
     pub burst_kpackets: u32,
+    /// Packets to the broadcast address or a group that are flooded in a second.
+    pub flood_broadcast_pps: u32,
+    /// Packets to hosts at an unknown place that are flooded in a second.
+    pub flood_unicast_pps: u32,
+}
+
+impl Policing {
+    /// Is anything limited that the switch floods?
+    pub fn limits_floods(&self) -> bool {
+        self.flood_broadcast_pps != 0 || self.flood_unicast_pps != 0
+    }
 }
 
 /// Which member of a bond a packet leaves by.

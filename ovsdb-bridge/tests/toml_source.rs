@@ -55,7 +55,7 @@ fn an_error_names_file_line_column_and_what_was_expected() {
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\nofport_request=65280", "node.toml:5:16: expected an OpenFlow port number from 1 to 65279, found the number 65280"),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"b\"", "node.toml:4:6: expected a name that no other bridge or port has, found \"b\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\nkind=\"patch\"\npeer=\"p\"", "node.toml:6:6: expected a patch port that names this one as its peer, found \"p\""),
-        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\npeer=\"q\"", "node.toml:5:1: expected one of name, kind, ofport_request, tag, mtu, cpu, vlan_mode, trunks, cvlans, priority_tags, protected, ingress_policing_rate, ingress_policing_burst, ingress_policing_kpkts_rate, ingress_policing_kpkts_burst, qinq_ethtype, device, io, found \"peer\""),
+        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\npeer=\"q\"", "node.toml:5:1: expected one of name, kind, ofport_request, tag, mtu, cpu, vlan_mode, trunks, cvlans, priority_tags, protected, ingress_policing_rate, ingress_policing_burst, ingress_policing_kpkts_rate, ingress_policing_kpkts_burst, qinq_ethtype, storm_broadcast_rate, storm_unknown_unicast_rate, device, io, found \"peer\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"v\"\nkind=\"vxlan\"\nremote_ip=\"host\"", "node.toml:6:11: expected \"flow\" or an IPv4 address, found \"host\""),
     ];
     for (text, expected) in cases {
@@ -128,6 +128,7 @@ trunks = [5, 6]
 priority_tags = \"always\"
 protected = true
 ingress_policing_rate = 1000
+storm_broadcast_rate = 50
 [[bridge.port]]
 name = \"p2\"
 [[bridge.bond]]
@@ -147,6 +148,8 @@ snaplen = 64
     let s = &bridge.ports[0].switching;
     assert_eq!((s.vlan_mode, &s.trunks[..], s.protected), (Some(VlanMode::NativeUntagged), &[5, 6][..], true));
     assert_eq!((bridge.ports[0].policing.rate_kbps, bridge.normal.mcast_snooping.is_some()), (1000, true));
+    let policing = &bridge.ports[0].policing;
+    assert_eq!((policing.flood_broadcast_pps, policing.flood_unicast_pps, policing.limits_floods()), (50, 0, true));
     let bond = &bridge.bonds[0];
     assert_eq!((bond.mode, bond.lacp, bond.updelay_ms, bond.rebalance_ms), (BondMode::BalanceTcp, Lacp::Active, 200, 10_000));
     assert_eq!((bridge.mirrors[0].output_port.as_deref(), bridge.mirrors[0].snaplen), (Some("p2"), Some(64)));

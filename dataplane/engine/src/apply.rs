@@ -24,6 +24,7 @@ use crate::fragments::{Waiting, HELD_SHARE};
 use crate::joined::Way;
 use crate::too_big::Answers;
 use crate::track::Again;
+use crate::storm::Storms;
 use crate::view::{Unwrapped, Views};
 use crate::worker::{drop_reason, Punted, Received};
 use crate::{encap, labels, rewrite, service, BATCH};
@@ -62,6 +63,8 @@ pub struct Exits {
     pub counters: Counters,
     /// Token buckets.
     pub meters: Meters,
+    /// Buckets of what may be flooded.
+    pub storms: Storms,
     /// Answers to frames that were too big.
     pub(crate) answers: Answers,
     ident: u16,
@@ -82,6 +85,7 @@ impl Exits {
             fragments,
             counters: Counters::default(),
             meters: Meters::default(),
+            storms: Storms::default(),
             answers: Answers::default(),
             ident: 0,
             cut: Vec::new(),
@@ -144,6 +148,11 @@ impl Exits {
                 Op::Meter(meter) => {
                     if !self.passes(&mut frame, &h, meter, route.now_ms) {
                         return self.drop(frame, DropReason::Metered);
+                    }
+                }
+                Op::Storm { from, unicast } => {
+                    if !self.storms.admits(*from, *unicast, route.now_ms) {
+                        return self.drop(frame, DropReason::StormLimited);
                     }
                 }
                 op => {

@@ -26,6 +26,7 @@ pub mod joined;
 pub mod meter;
 mod parse;
 pub mod police;
+pub mod storm;
 pub mod rewrite;
 mod service;
 mod steady;

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use sluice_engine::storm::FloodRates;
 use sluice_engine::{Settings, Worker};
 use sluice_flow::action::{Action, Need, LOCAL};
 use sluice_flow::fdb::{Fdb, Versions};
@@ -82,9 +83,19 @@ impl Bench {
 
     /// Hands frames in by a device and answers what each device sent.
     fn run(&mut self, device: u16, frames: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+        self.port_with(device, frames);
+        self.turns()
+    }
+
+    /// Makes frames ready to come in by a device.
+    fn port_with(&mut self, device: u16, frames: &[Vec<u8>]) {
         let mut port = PcapPort::new("in", Repeat::Times(1), Output::Memory(self.sent[device as usize].clone()));
         frames.iter().for_each(|f| port.push(f));
         self.worker.add_port(device, Box::new(port));
+    }
+
+    /// Turns until nothing comes in any more.
+    fn turns(&mut self) -> Vec<Vec<Vec<u8>>> {
         while self.worker.turn(self.now_ms) > 0 {}
         assert!(self.worker.counters().conserved(), "{:?}", self.worker.counters());
         assert_eq!(self.worker.pool_mut().outstanding(), 0);
@@ -270,6 +281,31 @@ fn normal_floods_learns_and_then_does_not_flood() {
     b.run(2, &[udp(2, 1, 1, 1, 64)]);
     let out = b.run(0, &[udp(1, 2, 1, 1, 64)]);
     assert_eq!((out[1].len(), out[2].len()), (0, 1));
+}
+
+#[test]
+fn a_storm_is_cut_and_what_goes_to_a_known_place_is_not() {
+    let mut b = Bench::new(3);
+    b.rule(0, 0, 1, &[], vec![Action::Normal, Action::Output(1)]);
+    let limited = Port { storm_limited: true, ..Port::device(2) };
+    b.apply(&[Change::SetPort { bridge: 0, port: 3, to: Some(limited) }]);
+    let frames = |dst: u8| vec![udp(3, dst, 1, 1, 64); 5];
+    let mut broadcast = frames(9);
+    broadcast.iter_mut().for_each(|f| f[..6].fill(0xff));
+    let floods = |b: &mut Bench, frames: &[Vec<u8>], broadcast, unknown_unicast| {
+        b.port_with(2, frames);
+        b.worker.limit_floods(2, FloodRates { broadcast, unknown_unicast });
+        let out = b.turns();
+        (out[1].len(), out[0].len())
+    };
+    // What the rule does beside flooding it still does.
+    assert_eq!(floods(&mut b, &frames(9), 1, 2), (2, 5 + 2));
+    assert_eq!(b.dropped(DropReason::StormLimited), 3);
+    assert_eq!(floods(&mut b, &broadcast, 1, 2), (1, 5 + 1));
+    assert_eq!(floods(&mut b, &broadcast, 0, 2), (5, 5 + 5));
+    b.run(1, &[udp(2, 9, 1, 1, 64)]);
+    assert_eq!(floods(&mut b, &frames(2), 1, 2), (5, 5), "the place is known");
+    assert_eq!(b.dropped(DropReason::StormLimited), 3 + 4);
 }
 
 #[test]

@@ -54,6 +54,7 @@ reasons! {
     MirrorPort, "mirror_port", "came in by a port that only sends the copies of a mirror";
     Protected, "protected", "from one protected port to another";
     Policed, "policed", "more than the port's ingress policing lets in";
+    StormLimited, "storm_limited", "more broadcast or unknown unicast than the input port's storm limit lets the switch flood";
     QosQueueFull, "qos_queue_full", "the port's queue of its QoS was full, or too many frames waited in queues already";
     EgressPoliced, "egress_policed", "more than the policer of the output port's QoS lets out";
     NoMember, "no_member", "NORMAL: multicast that nobody wants, or only the port it came in by";

@@ -106,6 +106,8 @@ pub struct Port {
     pub lacp: bool,
     /// Refuses floods.
     pub no_flood: bool,
+    /// What is flooded of what its device hands in is limited.
+    pub storm_limited: bool,
     /// Receives nothing.
     pub no_receive: bool,
     /// Sends nothing.
@@ -125,6 +127,7 @@ impl Port {
             bond: None,
             lacp: false,
             no_flood: false,
+            storm_limited: false,
             no_receive: false,
             no_forward: false,
             live: true,

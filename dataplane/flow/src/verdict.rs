@@ -81,6 +81,9 @@ pub enum Op {
     Membership(Arc<[Arc<[Op]>; 3]>),
     /// Goes on only within the meter's rate.
     Meter(Arc<Meter>),
+    /// Goes on only within what may be flooded of the frames that this device hands in; `unicast` to an address
+    /// that nobody is known to have.
+    Storm { from: PortIdx, unicast: bool },
     /// Chooses a queue for what follows.
     SetQueue(Option<u32>),
     /// Goes through the connection tracker.

@@ -10,9 +10,9 @@ use crate::switching::{
 };
 
 /// Words of a port.
-pub(super) const PORT_WORDS: [&str; 10] = [
+pub(super) const PORT_WORDS: [&str; 12] = [
     "vlan_mode", "trunks", "cvlans", "priority_tags", "protected", "ingress_policing_rate", "ingress_policing_burst",
-    "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst", "qinq_ethtype",
+    "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst", "qinq_ethtype", "storm_broadcast_rate", "storm_unknown_unicast_rate",
 ];
 
 /// Words of a bridge.
@@ -50,12 +50,15 @@ pub(super) fn of_port(table: &Table<'_>) -> Result<Switching, ConfigError> {
 
 /// What a port may hand in.
 pub(super) fn policing(table: &Table<'_>) -> Result<Policing, ConfigError> {
-    let number = |word| table.get(word).map_or(Ok(0), |i| i.number(0, u64::from(u32::MAX), "thousands")).map(|n| n as u32);
+    let read = |word, of| table.get(word).map_or(Ok(0), |i| i.number(0, u64::from(u32::MAX), of)).map(|n| n as u32);
+    let number = |word| read(word, "thousands");
     Ok(Policing {
         rate_kbps: number("ingress_policing_rate")?,
         burst_kbits: number("ingress_policing_burst")?,
         rate_kpps: number("ingress_policing_kpkts_rate")?,
         burst_kpackets: number("ingress_policing_kpkts_burst")?,
+        flood_broadcast_pps: read("storm_broadcast_rate", "packets per second")?,
+        flood_unicast_pps: read("storm_unknown_unicast_rate", "packets per second")?,
     })
 }
 

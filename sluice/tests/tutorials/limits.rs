@@ -28,6 +28,35 @@ fn ingress_policing_lets_in_its_rate_and_is_lifted_again() {
     wait_for("no limit", || received("") > 300);
 }
 
+#[test]
+fn a_storm_limit_cuts_what_is_flooded_and_nothing_else() {
+    if !can_run("storm limits") {
+        return;
+    }
+    let mut node = Node::ours();
+    for n in 1..=2 {
+        node.sh(&format!("ovs-vsctl add-port br0 vnet{n} -- set interface vnet{n} type=internal"));
+    }
+    let a = node.machine("vnet1", "10.0.0.1/24");
+    let _b = node.machine("vnet2", "10.0.0.2/24");
+    wait_for("a ping", || a.pings("10.0.0.2"));
+    let cut = || node.appctl("coverage/read-counter drop_storm_limited").trim().parse::<u64>().expect("a number");
+    a.run("ping -b -q -f -c 200 -w 2 10.0.0.255");
+    assert_eq!(cut(), 0, "no limit yet");
+    node.sh("ovs-vsctl set interface vnet1 other_config:storm-broadcast-rate=20");
+    wait_for("the limit", || {
+        a.run("ping -b -q -f -c 200 -w 2 10.0.0.255");
+        cut() >= 100
+    });
+    wait_for("a ping beside it", || a.pings("10.0.0.2"));
+    node.sh("ovs-vsctl remove interface vnet1 other_config storm-broadcast-rate");
+    wait_for("no limit", || {
+        let before = cut();
+        a.run("ping -b -q -f -c 200 -w 2 10.0.0.255");
+        cut() == before
+    });
+}
+
 /// A program that joins a group and stays until it is ended.
 const JOIN: &str = "import socket,struct,time
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)

@@ -17,6 +17,7 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::apply::Route;
 use crate::police::{Policer, Rates};
+use crate::storm::FloodRates;
 use crate::count::{Counters, Report, RuleUse};
 use crate::egress::{Egress, Plan};
 use crate::{service, BATCH};
@@ -123,12 +124,18 @@ impl Worker {
         }
     }
 
+    /// Sets what may be flooded of what a device hands in.
+    pub fn limit_floods(&mut self, device: PortIdx, rates: FloodRates) {
+        self.exits.storms.set(device, rates, self.now_ms);
+    }
+
     /// Takes a port away and closes it.
     pub fn remove_port(&mut self, device: PortIdx) {
         if let Some(old) = self.ports.get_mut(device as usize).and_then(Option::take) {
             old.close(&mut self.exits.pool, &mut self.exits.counters);
         }
         self.shaped.retain(|d| *d != device);
+        self.exits.storms.put(device, None);
     }
 
     /// Sets what leaves by a device first, and how fast. Frames that wait there keep waiting.

@@ -11,13 +11,17 @@ use super::{Slot, Worker};
 use crate::count::Counters;
 use crate::exchange::{Exchange, Link, Outcome, Owners};
 use crate::meter::SharedMeters;
+use crate::storm::Storm;
 use crate::BATCH;
 
 /// Frames that wait for a device that is about to move here; more are dropped.
 const EXPECTING: usize = 4096;
 
 /// A device between two workers.
-pub struct Moving(Slot);
+pub struct Moving {
+    slot: Slot,
+    storm: Option<Storm>,
+}
 
 /// Gives frames for a device that is not served here to the worker that has it.
 pub(super) fn hand_over(exchange: &mut Exchange, device: PortIdx, queue: &mut Vec<Frame>, pool: &mut Pool, counters: &mut Counters) {
@@ -110,11 +114,11 @@ impl Worker {
         let waiting = slot.egress.as_ref().map_or(0, |e| e.waiting() as u64);
         self.exits.counters.held_queued -= waiting;
         self.exits.counters.handed += waiting;
-        Some(Moving(slot))
+        Some(Moving { slot, storm: self.exits.storms.take(device) })
     }
 
     /// Serves a device that another worker gave up.
-    pub fn take_over(&mut self, device: PortIdx, Moving(slot): Moving) {
+    pub fn take_over(&mut self, device: PortIdx, Moving { slot, storm }: Moving) {
         let at = usize::from(device);
         while self.ports.len() <= at {
             self.ports.push(None);
@@ -123,6 +127,7 @@ impl Worker {
             self.exits.queues.resize_with(self.ports.len(), || Vec::with_capacity(2 * BATCH));
         }
         self.remove_port(device);
+        self.exits.storms.put(device, storm);
         self.exchange.expected = None;
         let waiting = slot.egress.as_ref().map_or(0, |e| e.waiting() as u64);
         self.exits.counters.held_queued += waiting;

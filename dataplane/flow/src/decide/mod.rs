@@ -12,6 +12,7 @@ mod bond;
 mod ct;
 mod mpls;
 mod spread;
+mod storm;
 mod freeze;
 mod group;
 mod mirror;

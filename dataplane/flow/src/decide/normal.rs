@@ -108,6 +108,11 @@ impl Walk<'_> {
     }
 
     pub(super) fn flood_vlan(&mut self, bridge: &Bridge, inside: Tags, from: OfPort) {
+        let unicast = self.view.key.get(slot::ETH_DST) & MULTICAST_BIT == 0;
+        self.flood_limited(unicast, |w| w.flood_members(bridge, inside, from));
+    }
+
+    fn flood_members(&mut self, bridge: &Bridge, inside: Tags, from: OfPort) {
         for (&n, port) in &bridge.ports {
             // A bond is seen once, at the member that stands for all.
             let stands = port.bond.is_none_or(|b| b == n);

@@ -57,7 +57,13 @@ impl Walk<'_> {
     }
 
     /// Every port but the one it came in by.
+    ///
+    /// The rule wants it whatever the address, so under a storm limit it counts as broadcast.
     pub(super) fn flood(&mut self, honour_no_flood: bool) {
+        self.flood_limited(false, |w| w.flood_all(honour_no_flood));
+    }
+
+    fn flood_all(&mut self, honour_no_flood: bool) {
         let Some(bridge) = self.bridge() else { return };
         let in_port = self.in_port();
         for (&n, port) in &bridge.ports {

@@ -55,12 +55,33 @@ impl Reader<'_> {
             ofport_kept: number("ofport"),
             mtu: row.integer("mtu_request").and_then(|n| u16::try_from(n).ok()).filter(|n| *n >= 68),
             mac: self.address(&name, row),
-            policing: policing(row),
+            policing: self.policing(&name, row),
             cpu: self.cpu(&name, row),
             lacp: lacp(row),
             refused,
             ..Port::new(name, kind)
         }
+    }
+
+    /// What its device may hand in, and how much of that is flooded.
+    fn policing(&mut self, name: &str, row: &Row) -> Policing {
+        let number = |column: &str| row.integer(column).map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX));
+        Policing {
+            rate_kbps: number("ingress_policing_rate"),
+            burst_kbits: number("ingress_policing_burst"),
+            rate_kpps: number("ingress_policing_kpkts_rate"),
+            burst_kpackets: number("ingress_policing_kpkts_burst"),
+            flood_broadcast_pps: self.flood_rate(name, row, "storm-broadcast-rate"),
+            flood_unicast_pps: self.flood_rate(name, row, "storm-unknown-unicast-rate"),
+        }
+    }
+
+    fn flood_rate(&mut self, name: &str, row: &Row, key: &str) -> u32 {
+        let Some(text) = row.entry("other_config", key) else { return 0 };
+        text.parse().unwrap_or_else(|_| {
+            self.complain(name, format!("other_config:{key} \"{text}\" is no number of packets per second (0 to {}); it is ignored", u32::MAX));
+            0
+        })
     }
 
     /// The address of an internal port; those of other devices belong to the host, as with Open vSwitch.
@@ -154,16 +175,6 @@ fn vhost_user(name: &str, path: Option<&str>, iommu: Option<&str>) -> Result<Por
     }
     let path = path.map(str::to_string);
     Ok(PortKind::VhostUser(VhostUser { server: path.is_none(), path, iommu: iommu == Some("true") }))
-}
-
-fn policing(row: &Row) -> Policing {
-    let number = |column: &str| row.integer(column).map_or(0, |n| u32::try_from(n.max(0)).unwrap_or(u32::MAX));
-    Policing {
-        rate_kbps: number("ingress_policing_rate"),
-        burst_kbits: number("ingress_policing_burst"),
-        rate_kpps: number("ingress_policing_kpkts_rate"),
-        burst_kpackets: number("ingress_policing_kpkts_burst"),
-    }
 }
 
 fn lacp(row: &Row) -> LacpPort {

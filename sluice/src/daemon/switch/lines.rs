@@ -35,6 +35,7 @@ impl Switch {
             bond,
             lacp,
             no_flood: has(port_config::NO_FLOOD),
+            storm_limited: port.wanted.as_ref().is_some_and(|w| w.policing.limits_floods()),
             no_receive: has(port_config::NO_RECV),
             no_forward: has(port_config::NO_FWD),
             live: port.link.up && port.link.carrier,

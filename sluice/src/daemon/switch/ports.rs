@@ -6,6 +6,7 @@
 
 
 use sluice_engine::police::Rates;
+use sluice_engine::storm::FloodRates;
 use sluice_flow::{BridgeIdx, Change};
 use sluice_openflow::message::{port_config, Port as Described, PortReason};
 use sluice_openflow::PortNo;
@@ -226,8 +227,9 @@ impl Switch {
         let Attachment::Device { device, open: true } = port.attachment else { return };
         let p = port.wanted.as_ref().map(|w| w.policing).unwrap_or_default();
         let rates = Rates { kbps: p.rate_kbps, burst_kbits: p.burst_kbits, kpps: p.rate_kpps, burst_kpackets: p.burst_kpackets };
+        let floods = FloodRates { broadcast: p.flood_broadcast_pps, unknown_unicast: p.flood_unicast_pps };
         if let Some(team) = &mut self.team {
-            team.tell(device, Command::Police { device, rates });
+            team.tell(device, Command::Police { device, rates, floods });
         }
     }
 

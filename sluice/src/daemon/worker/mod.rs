@@ -75,6 +75,8 @@ pub enum Command {
         device: PortIdx,
         /// How much.
         rates: sluice_engine::police::Rates,
+        /// How much of it is flooded.
+        floods: sluice_engine::storm::FloodRates,
     },
     /// Let out by a device in this order and no faster than this.
     Shape {

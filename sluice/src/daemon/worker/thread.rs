@@ -205,7 +205,10 @@ impl Body {
                 };
                 self.worker.inject_with(&work, &i.pipeline(), &i.packet, self.clock.now_ms());
             }
-            Command::Police { device, rates } => self.worker.police(device, rates),
+            Command::Police { device, rates, floods } => {
+                self.worker.police(device, rates);
+                self.worker.limit_floods(device, floods);
+            }
             Command::Shape { device, plan } => self.worker.shape(device, &plan),
             Command::Transmit { device, frame } => self.worker.transmit(device, &frame),
             Command::Meet { other, link } => self.worker.meet(other, *link),

@@ -181,6 +181,7 @@ fn actions_text(ops: &[Op], port: &impl Fn(u16) -> String) -> String {
         Op::Punt { .. } => "userspace(controller)".to_string(),
         Op::Protocol { .. } => "userspace(protocol)".to_string(),
         Op::Meter(meter) => format!("meter({})", meter.place),
+        Op::Storm { unicast, .. } => format!("storm({})", if *unicast { "unknown_unicast" } else { "broadcast" }),
         Op::SetQueue(queue) => format!("set(skb_priority({}))", queue.unwrap_or(0)),
         Op::Track(_) => "ct,recirc(0x1)".to_string(),
         Op::Untrack => "ct_clear".to_string(),
