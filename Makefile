@@ -18,6 +18,7 @@ help:
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
+	@echo "make model-vhost every order in which a guest and the switch can use a ring at once"
 	@echo "make fuzz-openflow  mutants of every OpenFlow message and text (MUTANTS=N)"
 	@echo "make thousand    a thousand ports at once, beside Open vSwitch (root)"
 	@echo "make test-systemd  the unit under a real systemd in namespaces: start, reload, kill, stop (root)"
@@ -91,6 +92,11 @@ test-vhost:
 
 fuzz-vhost:
 	HOSTILE_RUNS=$(or $(HOSTILE_RUNS),100000000) $(CARGO) test --release --locked -p sluice-port --lib whatever_a_guest_writes -- --include-ignored --nocapture
+
+# Every order in which a guest and the switch can use a ring at once.
+.PHONY: model-vhost
+model-vhost:
+	RUSTFLAGS="$(RUSTFLAGS) --cfg ring_model" CARGO_TARGET_DIR=$${CARGO_TARGET_DIR:-target}/model $(CARGO) test --release --locked -p sluice-port --lib model_tests -- --nocapture
 
 .PHONY: fuzz-openflow
 fuzz-openflow:

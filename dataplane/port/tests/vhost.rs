@@ -388,6 +388,26 @@ fn a_guest_that_breaks_the_rules_loses_its_session_and_may_come_back() {
 }
 
 #[test]
+fn a_guest_whose_memory_shrinks_loses_its_own_port_and_no_other() {
+    use std::os::fd::AsRawFd;
+    for features in [BASIC, BASIC | PACKED] {
+        let (mut other, mut neighbour) = attached("shrinks-not", features, 1, 16);
+        let (mut switch, guest) = attached("shrinks", features, 1, 16);
+        // The front itself must not touch it from here on.
+        // SAFETY: no memory is passed.
+        assert_eq!(unsafe { libc::ftruncate(guest.guest.fd.as_raw_fd(), 0) }, 0);
+        switch.send_plain(&frame(1, 60));
+        let why = switch.until(|e| matches!(e, Event::Broken(_)));
+        assert!(matches!(&why, Event::Broken(w) if w.contains("shortened")), "{why:?}");
+        assert_eq!(switch.send_plain(&frame(1, 60)).dropped_for(SendDrop::Down), 1);
+        assert!(neighbour.send(0, &frame(2, 80)));
+        assert_eq!(other.expect(1)[0].1, frame(2, 80), "the neighbour did not notice");
+        switch.close();
+        other.close();
+    }
+}
+
+#[test]
 fn postcopy_and_unknown_messages_are_refused_with_a_reason() {
     let (mut switch, guest) = attached("postcopy", BASIC, 1, 16);
     for (request, word) in [(28u32, "postcopy"), (99, "message 99")] {

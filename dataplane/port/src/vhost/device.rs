@@ -399,7 +399,7 @@ impl Device {
             }
         }
         let takes = self.undone([feature::GUEST_CSUM, feature::GUEST_TSO4, feature::GUEST_TSO6, feature::GUEST_USO4, feature::GUEST_ECN]);
-        let session = Session { from_guest, to_guest, takes, _memory: self.memory.clone() };
+        let session = Session { from_guest, to_guest, takes, memory: self.memory.clone() };
         self.running = self.end.tell(ToWorker::Start(Box::new(session)));
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct Session {
     /// What the guest takes undone.
     pub takes: Undone,
     /// Keeps the memory that the queues point into.
-    pub _memory: Arc<Memory>,
+    pub memory: Arc<Memory>,
 }
 
 /// To the worker.

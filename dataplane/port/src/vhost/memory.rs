@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::torn::Guarded;
+
 /// Regions that a front may share.
 pub const REGIONS_MAX: usize = 64;
 
@@ -19,6 +21,8 @@ pub const REGIONS_MAX: usize = 64;
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    /// Gone before the mapping is; there in every mapping that was made.
+    guard: Option<Guarded>,
 }
 
 // SAFETY: a mapping is an address range of the process without thread affinity.
@@ -48,9 +52,18 @@ impl Mapping {
             libc::mmap(std::ptr::null_mut(), span, libc::PROT_READ | libc::PROT_WRITE, flags, fd.as_raw_fd(), from)
         };
         match NonNull::new(p.cast::<u8>()) {
-            Some(base) if p != libc::MAP_FAILED => Ok(Mapping { base, len: span }),
+            Some(base) if p != libc::MAP_FAILED => {
+                let mut mapping = Mapping { base, len: span, guard: None };
+                mapping.guard = Some(Guarded::new(base, span)?);
+                Ok(mapping)
+            }
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Did the file become shorter than what is mapped, and was that noticed?
+    pub(crate) fn is_torn(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guarded::is_torn)
     }
 
     /// First byte of what was asked for, which began at `offset` of the file.
@@ -63,6 +76,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        self.guard = None;
         // SAFETY: the range was mapped by `new` and is unmapped once.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
@@ -96,10 +110,10 @@ struct Region {
     spec: RegionSpec,
     host: NonNull<u8>,
     /// Keeps the memory.
-    _mapping: Arc<Mapping>,
+    mapping: Arc<Mapping>,
 }
 
-// SAFETY: the pointer is into `_mapping`, which may be used from any thread.
+// SAFETY: the pointer is into `mapping`, which may be used from any thread.
 unsafe impl Send for Region {}
 // SAFETY: as above.
 unsafe impl Sync for Region {}
@@ -144,7 +158,7 @@ impl Memory {
         }
         let mapping = Arc::new(Mapping::new(fd, spec.offset, spec.len)?);
         let host = mapping.at(spec.offset, size_of_file(fd)?.1);
-        self.regions.push(Region { spec, host, _mapping: mapping });
+        self.regions.push(Region { spec, host, mapping });
         Ok(())
     }
 
@@ -154,6 +168,11 @@ impl Memory {
         let Some(at) = self.regions.iter().position(same) else { return false };
         self.regions.remove(at);
         true
+    }
+
+    /// Was any of it lost?
+    pub(crate) fn is_torn(&self) -> bool {
+        self.regions.iter().any(|r| r.mapping.is_torn())
     }
 
     /// Is there no region?

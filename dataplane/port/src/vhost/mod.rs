@@ -22,6 +22,7 @@ mod ring;
 mod socket;
 mod space;
 mod spread;
+mod torn;
 mod transfer;
 
 #[cfg(test)]
@@ -29,6 +30,8 @@ mod transfer;
 mod driver;
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(all(test, ring_model))]
+mod model_tests;
 #[cfg(test)]
 mod walk_tests;
 

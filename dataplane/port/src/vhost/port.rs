@@ -12,8 +12,9 @@ use sluice_frame::{Frame, Pool};
 use super::link::{pair, FromWorker, Session, ToWorker, WorkerEnd};
 use super::negotiator::{self, Observer};
 use super::record::fits;
-use super::ring::{Stop, BATCH};
+use super::ring::{Broken, Stop, BATCH};
 use super::spread::spread;
+use super::torn;
 use super::{Mode, VhostOptions};
 use crate::{offload, Offloads, Port, PortError, PortStats, SendDrop, SendOutcome};
 
@@ -32,6 +33,8 @@ pub struct VhostPort {
     /// A translation was asked for and has not come.
     missing: bool,
     announce: Option<[u8; 6]>,
+    /// Mappings that were lost until the last look, of all guests.
+    torn: usize,
     /// Queue to be asked first.
     next: usize,
     longest: usize,
@@ -54,6 +57,7 @@ impl VhostPort {
             armed: false,
             missing: false,
             announce: None,
+            torn: torn::count(),
             next: 0,
             longest: options.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + FRAMING),
             pieces: Vec::new(),
@@ -91,6 +95,15 @@ impl VhostPort {
             Stop::Miss { address, write } => {
                 self.missing = self.missing || self.end.tell(FromWorker::Miss { address, write });
             }
+        }
+    }
+
+    /// Some guest's memory was lost: was it this one's?
+    #[cold]
+    fn look_at_memory(&mut self) {
+        self.torn = torn::count();
+        if self.session.as_ref().is_some_and(|s| s.memory.is_torn()) {
+            self.stop(0, Broken::TornMemory.into());
         }
     }
 
@@ -282,6 +295,9 @@ impl Port for VhostPort {
         }
         if self.armed {
             self.disarm();
+        }
+        if self.torn != torn::count() {
+            self.look_at_memory();
         }
         let mut n = if self.announce.is_some() { self.hand_in_announcement(pool, out) } else { 0 };
         let Some(session) = &mut self.session else { return Ok(n) };

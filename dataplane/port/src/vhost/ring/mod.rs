@@ -8,6 +8,7 @@
 
 pub(crate) mod event;
 pub(crate) mod packed;
+pub(crate) mod shared;
 pub(crate) mod split;
 
 use std::ptr::NonNull;
@@ -51,6 +52,8 @@ pub enum Broken {
     SmallBuffer,
     /// The ring's state was changed by someone else.
     BadState,
+    /// The file behind the guest's memory was shortened.
+    TornMemory,
 }
 
 impl std::fmt::Display for Broken {
@@ -63,6 +66,7 @@ impl std::fmt::Display for Broken {
             Broken::BadAddress => "a descriptor points outside of the guest's memory",
             Broken::WrongDirection => "a descriptor has the wrong direction",
             Broken::SmallBuffer => "a receive buffer is shorter than a header",
+            Broken::TornMemory => "the file behind the guest's memory was shortened",
             Broken::BadState => "the ring's state does not fit its memory",
         })
     }

@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 use std::ptr::NonNull;
-use std::sync::atomic::{fence, AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::event::{passed_packed, Place};
+use super::shared::{self, fence};
 use super::{Base, Batch, Broken, Chain, Desc, Ring, RingSpec, Stop, CHAIN_MAX, INDIRECT, NEXT, WRITE};
 use crate::vhost::inflight::{InflightPacked, Saved};
 use crate::vhost::space::Space;
@@ -72,25 +73,45 @@ impl PackedRing {
 
     /// Flags of a descriptor, for whoever checks the state of the ring.
     fn flags_of(&self, index: u16) -> u16 {
-        if index < self.spec.size { self.flags(index).load(Ordering::Acquire) } else { 0 }
+        if index < self.spec.size { self.flags(index, Ordering::Acquire) } else { 0 }
     }
 
     #[inline(always)]
-    fn flags(&self, index: u16) -> &AtomicU16 {
-        // SAFETY: `index` is below the ring's size; the ring is mapped whole and aligned.
-        unsafe { AtomicU16::from_ptr(self.spec.desc.as_ptr().add(DESC * usize::from(index) + 14).cast()) }
+    fn flags_at(&self, index: u16) -> NonNull<u8> {
+        // SAFETY: `index` is below the ring's size, and all of the ring is mapped.
+        unsafe { self.spec.desc.add(DESC * usize::from(index) + 14) }
     }
 
     #[inline(always)]
-    fn word(&self, part: NonNull<u8>, n: usize) -> &AtomicU16 {
+    fn flags(&self, index: u16, order: Ordering) -> u16 {
+        // SAFETY: as above; rings are aligned.
+        unsafe { shared::load(self.flags_at(index), order) }
+    }
+
+    #[inline(always)]
+    fn show(&self, index: u16, flags: u16) {
+        // SAFETY: as above.
+        unsafe { shared::store(self.flags_at(index), flags, Ordering::Release) }
+    }
+
+    /// One of the two words by which the guest says when it wants to be told.
+    #[inline(always)]
+    fn wish(&self, n: usize) -> u16 {
         // SAFETY: event suppression is two words, mapped and aligned; `n` is 0 or 1.
-        unsafe { AtomicU16::from_ptr(part.as_ptr().cast::<u16>().add(n)) }
+        unsafe { shared::load(self.spec.driver.add(2 * n), Ordering::Relaxed) }
+    }
+
+    /// Says when we want to be told.
+    #[inline(always)]
+    fn say(&self, n: usize, value: u16, order: Ordering) {
+        // SAFETY: as above.
+        unsafe { shared::store(self.spec.device.add(2 * n), value, order) }
     }
 
     /// Is the descriptor at a place available?
     #[inline(always)]
     fn is_available(&self, place: Place) -> Option<u16> {
-        let flags = self.flags(place.index).load(Ordering::Acquire);
+        let flags = self.flags(place.index, Ordering::Acquire);
         let (available, used) = (flags & AVAILABLE != 0, flags & USED != 0);
         (available == place.wrap && used != place.wrap).then_some(flags)
     }
@@ -126,7 +147,7 @@ impl PackedRing {
                 return Ok((entry.id, slots));
             }
             at = at.after(1, self.spec.size);
-            flags = self.flags(at.index).load(Ordering::Relaxed);
+            flags = self.flags(at.index, Ordering::Relaxed);
         }
     }
 
@@ -174,7 +195,7 @@ impl PackedRing {
         let mut at = self.used;
         let mut out = Vec::with_capacity(usize::from(slots));
         for _ in 0..slots {
-            let flags = self.flags(at.index).load(Ordering::Relaxed);
+            let flags = self.flags(at.index, Ordering::Relaxed);
             let e = read(self.spec.desc, usize::from(at.index), Some(flags));
             out.push(Saved { address: e.desc.address, len: e.desc.len, id: e.id, flags });
             at = at.after(1, self.spec.size);
@@ -205,14 +226,9 @@ impl PackedRing {
 /// Reads a descriptor once; its flags too, unless they were read already.
 #[inline(always)]
 fn read(table: NonNull<u8>, n: usize, flags: Option<u16>) -> Entry {
-    // SAFETY: callers checked that the table has more than `n` descriptors. The guest may write at the
-    // same time, so every word is read once; guests need not align indirect tables.
-    let (address, rest) = unsafe {
-        let p = table.as_ptr().cast::<[u8; 8]>().add(2 * n);
-        (u64::from_le_bytes(p.read_volatile()), u64::from_le_bytes(p.add(1).read_volatile()))
-    };
-    let flags = flags.unwrap_or((rest >> 48) as u16);
-    Entry { desc: Desc { address, len: rest as u32, flags }, id: (rest >> 32) as u16 }
+    // SAFETY: callers checked that the table has more than `n` descriptors.
+    let (address, len, id, seen) = unsafe { shared::take_desc(table.add(DESC * n)) };
+    Entry { desc: Desc { address, len, flags: flags.unwrap_or(seen) }, id }
 }
 
 impl Ring for PackedRing {
@@ -262,14 +278,10 @@ impl Ring for PackedRing {
         let flags = wrap | if written > 0 { WRITE } else { 0 };
         let index = self.used.index;
         // SAFETY: `index` is below the ring's size.
-        unsafe {
-            let p = self.spec.desc.as_ptr().add(DESC * usize::from(index) + 8);
-            p.cast::<u32>().write_volatile(written.to_le());
-            p.add(4).cast::<u16>().write_volatile(chain.id.to_le());
-        }
+        unsafe { shared::store_len_id(self.spec.desc.add(DESC * usize::from(index)), written, chain.id) };
         match self.hidden {
             None => self.hidden = Some((index, flags)),
-            Some(_) => self.flags(index).store(flags, Ordering::Release),
+            Some(_) => self.show(index, flags),
         }
         self.log(DESC as u64 * u64::from(index), DESC as u64);
         self.used = self.used.after(slots, self.spec.size);
@@ -279,7 +291,7 @@ impl Ring for PackedRing {
     #[inline]
     fn publish(&mut self) {
         if let Some((index, flags)) = self.hidden.take() {
-            self.flags(index).store(flags, Ordering::Release);
+            self.show(index, flags);
             if let Some(inflight) = &mut self.inflight {
                 inflight.settle(self.used);
             }
@@ -296,10 +308,10 @@ impl Ring for PackedRing {
         // What was published must be seen before we ask whether anyone waits for it.
         fence(Ordering::SeqCst);
         let old = self.told.replace(new);
-        match self.word(self.spec.driver, 1).load(Ordering::Relaxed) & 3 {
+        match self.wish(1) & 3 {
             DISABLE => false,
             AT_DESC if self.spec.event_index => {
-                let event = Place::from_word(self.word(self.spec.driver, 0).load(Ordering::Relaxed));
+                let event = Place::from_word(self.wish(0));
                 old.is_none_or(|old| passed_packed(event, new, old, self.spec.size))
             }
             _ => true,
@@ -308,10 +320,10 @@ impl Ring for PackedRing {
 
     fn arm(&mut self) -> bool {
         if self.spec.event_index {
-            self.word(self.spec.device, 0).store(self.next.word(), Ordering::Relaxed);
-            self.word(self.spec.device, 1).store(AT_DESC, Ordering::Release);
+            self.say(0, self.next.word(), Ordering::Relaxed);
+            self.say(1, AT_DESC, Ordering::Release);
         } else {
-            self.word(self.spec.device, 1).store(ENABLE, Ordering::Relaxed);
+            self.say(1, ENABLE, Ordering::Relaxed);
         }
         // The guest either sees the wish or has made available what is seen here.
         fence(Ordering::SeqCst);
@@ -319,7 +331,7 @@ impl Ring for PackedRing {
     }
 
     fn disarm(&mut self) {
-        self.word(self.spec.device, 1).store(DISABLE, Ordering::Relaxed);
+        self.say(1, DISABLE, Ordering::Relaxed);
     }
 
     fn base(&self) -> Base {

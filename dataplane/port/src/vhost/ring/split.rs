@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::ptr::NonNull;
-use std::sync::atomic::{fence, AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::event::passed;
+use super::shared::{self, fence};
 use super::{Base, Batch, Broken, Chain, Desc, Ring, RingSpec, Stop, CHAIN_MAX, INDIRECT, NEXT};
 use crate::vhost::inflight::InflightSplit;
 use crate::vhost::space::Space;
@@ -69,7 +70,7 @@ impl SplitRing {
         };
         // Chains are given back in their order and at once, so what the guest's memory shows as used is
         // where to go on, whatever the front remembers of it.
-        ring.used = ring.word(ring.spec.device, 1).load(Ordering::Acquire);
+        ring.used = ring.word(ring.spec.device, 1, Ordering::Acquire);
         ring.published = ring.used;
         ring.next = ring.used;
         if let Some(mut inflight) = inflight {
@@ -83,23 +84,30 @@ impl SplitRing {
         Ok(ring)
     }
 
-    /// The `n`th 16-bit word of a part of the ring.
+    /// Reads the `n`th 16-bit word of a part of the ring.
     #[inline(always)]
-    fn word(&self, part: NonNull<u8>, n: usize) -> &AtomicU16 {
+    fn word(&self, part: NonNull<u8>, n: usize, order: Ordering) -> u16 {
         // SAFETY: callers stay inside of the part, which was checked to be mapped whole and aligned.
-        unsafe { AtomicU16::from_ptr(part.as_ptr().cast::<u16>().add(n)) }
+        unsafe { shared::load(part.add(2 * n), order) }
+    }
+
+    /// Writes the `n`th 16-bit word of the part that is ours.
+    #[inline(always)]
+    fn say(&self, n: usize, value: u16, order: Ordering) {
+        // SAFETY: as above.
+        unsafe { shared::store(self.spec.device.add(2 * n), value, order) }
     }
 
     /// Entries made available and not taken.
     #[inline]
     fn waiting(&self) -> Result<u16, Broken> {
-        let n = self.word(self.spec.driver, 1).load(Ordering::Acquire).wrapping_sub(self.next);
+        let n = self.word(self.spec.driver, 1, Ordering::Acquire).wrapping_sub(self.next);
         if n > self.spec.size { Err(Broken::Overrun) } else { Ok(n) }
     }
 
     #[inline(always)]
     fn entry(&self, at: u16) -> u16 {
-        self.word(self.spec.driver, 2 + usize::from(at & self.mask)).load(Ordering::Relaxed)
+        self.word(self.spec.driver, 2 + usize::from(at & self.mask), Ordering::Relaxed)
     }
 
     /// Reads a chain into the batch; nothing is left of it on error.
@@ -175,13 +183,9 @@ impl SplitRing {
 /// Reads the `n`th descriptor of a table, once, and the number of the one that follows.
 #[inline(always)]
 fn read(table: NonNull<u8>, n: usize) -> (Desc, u16) {
-    // SAFETY: callers checked that the table has more than `n` descriptors. The guest may write at the
-    // same time, so every word is read once; guests need not align indirect tables.
-    let (address, rest) = unsafe {
-        let p = table.as_ptr().cast::<[u8; 8]>().add(2 * n);
-        (u64::from_le_bytes(p.read_volatile()), u64::from_le_bytes(p.add(1).read_volatile()))
-    };
-    (Desc { address, len: rest as u32, flags: (rest >> 32) as u16 }, (rest >> 48) as u16)
+    // SAFETY: callers checked that the table has more than `n` descriptors.
+    let (address, len, flags, next) = unsafe { shared::take_desc(table.add(DESC * n)) };
+    (Desc { address, len, flags }, next)
 }
 
 impl Ring for SplitRing {
@@ -218,12 +222,8 @@ impl Ring for SplitRing {
             inflight.mark(chain.id);
         }
         let slot = usize::from(self.used & self.mask);
-        let element = u64::from(chain.id) | u64::from(written) << 32;
-        // SAFETY: `slot` is inside of the used ring, whose elements lie 4 bytes behind its aligned start.
-        unsafe {
-            let p = self.spec.device.as_ptr().add(4 + 8 * slot).cast::<u64>();
-            p.write_unaligned(element.to_le());
-        }
+        // SAFETY: `slot` is inside of the used ring, whose elements lie 4 bytes behind its start.
+        unsafe { shared::store_element(self.spec.device.add(4 + 8 * slot), u32::from(chain.id), written) };
         self.log_used(4 + 8 * slot as u64, 8);
         self.used = self.used.wrapping_add(1);
         if chain.slots == 0 {
@@ -237,7 +237,7 @@ impl Ring for SplitRing {
         if self.published == self.used {
             return;
         }
-        self.word(self.spec.device, 1).store(self.used, Ordering::Release);
+        self.say(1, self.used, Ordering::Release);
         self.log_used(2, 2);
         if let Some(inflight) = &mut self.inflight {
             inflight.settle(self.used);
@@ -255,19 +255,19 @@ impl Ring for SplitRing {
         fence(Ordering::SeqCst);
         let old = self.told.replace(new);
         if !self.spec.event_index {
-            return self.word(self.spec.driver, 0).load(Ordering::Relaxed) & NO_INTERRUPT == 0;
+            return self.word(self.spec.driver, 0, Ordering::Relaxed) & NO_INTERRUPT == 0;
         }
-        let event = self.word(self.spec.driver, 2 + usize::from(self.spec.size)).load(Ordering::Relaxed);
+        let event = self.word(self.spec.driver, 2 + usize::from(self.spec.size), Ordering::Relaxed);
         old.is_none_or(|old| passed(event, new, old))
     }
 
     fn arm(&mut self) -> bool {
         if self.spec.event_index {
             let at = 2 + 4 * usize::from(self.spec.size);
-            self.word(self.spec.device, at).store(self.next, Ordering::Relaxed);
+            self.say(at, self.next, Ordering::Relaxed);
             self.log_used(2 * at as u64, 2);
         } else {
-            self.word(self.spec.device, 0).store(0, Ordering::Relaxed);
+            self.say(0, 0, Ordering::Relaxed);
             self.log_used(0, 2);
         }
         // The guest either sees the wish or has made available what is seen here.
@@ -278,7 +278,7 @@ impl Ring for SplitRing {
     fn disarm(&mut self) {
         // With the event index, an index that was passed long ago is silence enough.
         if !self.spec.event_index {
-            self.word(self.spec.device, 0).store(NO_NOTIFY, Ordering::Relaxed);
+            self.say(0, NO_NOTIFY, Ordering::Relaxed);
             self.log_used(0, 2);
         }
     }
