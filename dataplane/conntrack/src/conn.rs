@@ -75,16 +75,16 @@ pub struct Conn {
 }
 
 impl Conn {
+    /// May this packet open a connection?
+    #[inline]
+    pub fn may_open(seen: &Seen) -> bool {
+        beginning(seen).is_some()
+    }
+
     /// A connection that this packet opens; `None` for one that cannot open any.
+    #[inline]
     pub fn open(seen: &Seen, orig: Tuple) -> Option<Conn> {
-        let (class, peers) = match seen.transported {
-            Transported::Tcp(s) if tcp::may_open(&s) => (Class::TcpFirst, tcp::open(&s)),
-            Transported::Tcp(_) => return None,
-            Transported::Icmp(8 | 13 | 15) if !orig.v6 => (Class::IcmpFirst, Default::default()),
-            Transported::Icmp(128) if orig.v6 => (Class::IcmpFirst, Default::default()),
-            Transported::Icmp(_) => return None,
-            Transported::Other => (Class::OtherFirst, Default::default()),
-        };
+        let (class, peers) = beginning(seen)?;
         Some(Conn {
             orig,
             reply: orig.reversed(),
@@ -126,6 +126,19 @@ impl Conn {
     pub fn tcp_state(&self) -> Option<State> {
         (self.orig.proto == TCP).then(|| coalesced(self.peers[0].state, self.peers[1].state))
     }
+}
+
+/// Class and peers of a connection that this packet opens.
+#[inline]
+fn beginning(seen: &Seen) -> Option<(Class, [Peer; 2])> {
+    Some(match seen.transported {
+        Transported::Tcp(s) if tcp::may_open(&s) => (Class::TcpFirst, tcp::open(&s)),
+        Transported::Tcp(_) => return None,
+        Transported::Icmp(8 | 13 | 15) if !seen.tuple.v6 => (Class::IcmpFirst, Default::default()),
+        Transported::Icmp(128) if seen.tuple.v6 => (Class::IcmpFirst, Default::default()),
+        Transported::Icmp(_) => return None,
+        Transported::Other => (Class::OtherFirst, Default::default()),
+    })
 }
 
 fn icmp(class: Class, is_reply: bool) -> (Fit, Option<Class>) {

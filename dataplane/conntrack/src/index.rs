@@ -24,6 +24,33 @@ impl Default for Index {
     }
 }
 
+/// The records that a probe meets, one after the other.
+pub(crate) struct Candidates<'a> {
+    cells: &'a [u64],
+    tag: u32,
+    at: usize,
+    left: usize,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        while self.left != 0 {
+            let cell = *self.cells.get(self.at & self.cells.len().wrapping_sub(1))?;
+            if cell == 0 {
+                return None;
+            }
+            (self.at, self.left) = (self.at + 1, self.left - 1);
+            if (cell >> 32) as u32 == self.tag {
+                return Some(cell as u32 - 1);
+            }
+        }
+        None
+    }
+}
+
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
@@ -45,14 +72,9 @@ impl Index {
     }
 
     /// Records whose hash may be this one.
-    #[inline]
-    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
-        let tag = tag(hash);
-        (0..PROBES)
-            .map(move |i| self.cell(tag as usize + i))
-            .take_while(|c| *c != 0)
-            .filter(move |c| (*c >> 32) as u32 == tag)
-            .map(|c| c as u32 - 1)
+    #[inline(always)]
+    pub fn candidates(&self, hash: u64) -> Candidates<'_> {
+        Candidates { cells: &self.cells, tag: tag(hash), at: tag(hash) as usize, left: PROBES }
     }
 
     /// Adds a record; false when there is no place for it.

@@ -1,23 +1,22 @@
-//! The table: finding, adding, removing and expiring connections.
+//! The table: finding, removing and expiring connections (`birth` adds them).
 //!
 //! Connections lie in records that never move; shards, by a symmetric hash of zone and tuple, hold the
 //! index and the deadlines. Whoever opens, moves or ends a connection locks its shard; a translated
 //! connection whose answers hash to another shard locks both, the lower one first.
 //! Deliberately does not know: how packets are judged.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::conn::{Alg, Conn};
-use crate::grace::{Grace, LONG_AGO};
+use crate::grace::Grace;
 use crate::helper::Helpers;
 use crate::index::Index;
-use crate::owners::{Owners, Room};
+use crate::population::Population;
 use crate::reassembly::Reassembly;
 use crate::record::{Record, Records};
 use crate::stats::{count, Stats};
-use crate::timeouts::{self, Policy, Timeouts};
+use crate::timeouts::{self, Class, Policy, Timeouts};
 use crate::tuple::{mix, Hasher, Tuple};
 use crate::wheel::{Wheel, TICK_MS};
 use crate::zones::Zones;
@@ -26,8 +25,6 @@ use crate::zones::Zones;
 const SHARDS: usize = 64;
 /// Records beyond the limit: what is removed in a turn is not given away in it.
 const SPARE: usize = 4096;
-/// Times that room is made for one connection.
-const EVICTIONS_MAX: usize = 4;
 /// Steps of a wheel that one call runs at most, per shard: a clock that jumped is caught up with by and by.
 const STEPS_MAX: usize = 512;
 
@@ -48,9 +45,9 @@ impl Default for Settings {
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    index: Index,
-    wheel: Wheel,
-    live: usize,
+    pub(crate) index: Index,
+    pub(crate) wheel: Wheel,
+    pub(crate) live: usize,
 }
 
 /// All connections.
@@ -58,16 +55,14 @@ pub(crate) struct Shard {
 pub struct Tracker {
     pub(crate) records: Records,
     shards: Box<[Mutex<Shard>]>,
-    /// Records without a connection, and since which epoch of removals.
-    free: Mutex<VecDeque<(u32, u64)>>,
-    grace: Grace,
-    owners: Mutex<Owners>,
-    zones: Mutex<Zones>,
+    pub(crate) population: Mutex<Population>,
+    pub(crate) grace: Grace,
+    pub(crate) zones: Mutex<Zones>,
     pub(crate) helpers: Mutex<Helpers>,
     /// Connections that helpers expect.
     pub(crate) expecting: AtomicUsize,
     /// Some zone has a limit or a policy.
-    zoned: AtomicBool,
+    pub(crate) zoned: AtomicBool,
     /// Timeouts of all policies.
     pub timeouts: Timeouts,
     /// How fragments are put together.
@@ -82,15 +77,6 @@ pub struct Tracker {
     pub stats: Stats,
 }
 
-/// Why a connection was not opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
-    Full,
-    Share,
-    Zone,
-    Taken,
-}
-
 pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panicking thread left is still sane word by word.
     m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,9 +89,8 @@ impl Tracker {
         Tracker {
             records: Records::new(max + SPARE),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            free: Mutex::default(),
+            population: Mutex::default(),
             grace: Grace::default(),
-            owners: Mutex::default(),
             zones: Mutex::default(),
             helpers: Mutex::default(),
             expecting: AtomicUsize::new(0),
@@ -163,7 +148,7 @@ impl Tracker {
 
     /// Connections now, those whose time is over but that were not yet removed included.
     pub fn len(&self) -> usize {
-        lock(&self.owners).total()
+        lock(&self.population).owners.total()
     }
 
     /// Is there none?
@@ -173,7 +158,7 @@ impl Tracker {
 
     /// Connections that this owner opened: all, and those that no one answered.
     pub fn of_owner(&self, owner: u32) -> (usize, usize) {
-        lock(&self.owners).of(owner)
+        lock(&self.population).owners.of(owner)
     }
 
     /// Reads or changes limits and policies of zones.
@@ -190,18 +175,18 @@ impl Tracker {
     /// Bytes that the table holds.
     pub fn bytes(&self) -> usize {
         let shards: usize = self.shards.iter().map(|s| lock(s).index.bytes() + 3 * 256 * 4).sum();
-        shards + self.records.bytes() + lock(&self.free).capacity() * size_of::<(u32, u64)>()
+        shards + self.records.bytes() + lock(&self.population).bytes()
     }
 
     pub(crate) fn random(&self) -> u64 {
         mix(self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed))
     }
 
-    fn shard(&self, hash: u64) -> usize {
+    pub(crate) fn shard(&self, hash: u64) -> usize {
         hash as usize % SHARDS
     }
 
-    fn lock_shard(&self, i: usize) -> Option<MutexGuard<'_, Shard>> {
+    pub(crate) fn lock_shard(&self, i: usize) -> Option<MutexGuard<'_, Shard>> {
         self.shards.get(i).map(lock)
     }
 
@@ -210,12 +195,15 @@ impl Tracker {
         timeouts::is_over(now_ms as u32, last, self.timeouts.ms(policy, class))
     }
 
-    fn search(&self, shard: &Shard, t: &Tuple, hash: u64, now_ms: u64) -> Option<(u32, bool)> {
-        shard.index.candidates(hash).find_map(|id| {
-            let r = self.records.get(id)?;
-            let is_reply = r.direction(t)?;
-            (!self.is_over(r, now_ms)).then_some((id, is_reply))
-        })
+    #[inline]
+    pub(crate) fn search(&self, shard: &Shard, t: &Tuple, hash: u64, now_ms: u64) -> Option<(u32, bool)> {
+        for id in shard.index.candidates(hash) {
+            let Some(r) = self.records.get(id) else { continue };
+            if let Some(is_reply) = r.direction(t).filter(|_| !self.is_over(r, now_ms)) {
+                return Some((id, is_reply));
+            }
+        }
+        None
     }
 
     /// Is the tuple one of a live connection?
@@ -225,189 +213,53 @@ impl Tracker {
         shard.is_some_and(|s| self.search(&s, t, hash, now_ms).is_some())
     }
 
-    /// Finds a tuple's connection and lets `f` change it. `f` is told its record and whether the tuple is the reply's.
-    pub(crate) fn with<R>(&self, t: &Tuple, now_ms: u64, f: impl FnOnce(u32, &mut Conn, bool) -> R) -> Option<R> {
-        let hash = self.hasher.symmetric(t);
+    /// A tuple's connection as it is now: its record, and whether the tuple is the reply's.
+    pub(crate) fn find(&self, t: &Tuple, hash: u64, now_ms: u64) -> Option<(u32, bool, Conn)> {
         let first = self.shard(hash);
-        let mut shard = self.lock_shard(first)?;
+        let shard = self.lock_shard(first)?;
         let (id, is_reply) = self.search(&shard, t, hash, now_ms)?;
         let r = self.records.get(id)?;
         if is_reply && r.steady().nat().any() {
             let home = self.shard(self.hasher.symmetric(&r.orig()));
             if home != first {
                 drop(shard);
-                shard = self.lock_shard(home)?;
-                if r.direction(t) != Some(is_reply) {
-                    return None;
-                }
+                let _home = self.lock_shard(home)?;
+                return (r.direction(t) == Some(is_reply)).then(|| (id, is_reply, r.load()));
             }
         }
-        Some(self.change(&mut shard, id, r, is_reply, now_ms, f))
+        Some((id, is_reply, r.load()))
     }
 
-    /// As [`Tracker::with`], for a record known from before.
+    /// Lets `f` change the connection in this record.
     pub(crate) fn with_id<R>(&self, id: u32, now_ms: u64, f: impl FnOnce(&mut Conn) -> R) -> Option<R> {
         let r = self.records.get(id).filter(|r| r.is_alive())?;
         let mut shard = self.lock_shard(self.shard(self.hasher.symmetric(&r.orig())))?;
-        r.is_alive().then(|| self.change(&mut shard, id, r, false, now_ms, |_, c, _| f(c)))
+        if !r.is_alive() {
+            return None;
+        }
+        let mut c = r.load();
+        let before = c.class;
+        let out = f(&mut c);
+        r.store(&c);
+        if c.class != before {
+            self.class_changed(&mut shard, id, before, &c, now_ms);
+        }
+        Some(out)
     }
 
-    fn change<R>(
-        &self,
-        shard: &mut Shard,
-        id: u32,
-        r: Record<'_>,
-        is_reply: bool,
-        now_ms: u64,
-        f: impl FnOnce(u32, &mut Conn, bool) -> R,
-    ) -> R {
-        let before = r.load();
-        let mut c = before.clone();
-        let out = f(id, &mut c, is_reply);
-        if c != before {
-            r.store(&c);
+    fn class_changed(&self, shard: &mut Shard, id: u32, before: Class, after: &Conn, now_ms: u64) {
+        if before.is_half_open() && !after.class.is_half_open() {
+            lock(&self.population).owners.answered(&self.records, after.owner, id);
         }
-        if c.class != before.class {
-            self.class_changed(shard, id, &before, &c, now_ms);
-        }
-        out
-    }
-
-    fn class_changed(&self, shard: &mut Shard, id: u32, before: &Conn, after: &Conn, now_ms: u64) {
-        if before.class.is_half_open() && !after.class.is_half_open() {
-            lock(&self.owners).answered(&self.records, after.owner, id);
-        }
-        if self.timeouts.ms(after.policy, after.class) < self.timeouts.ms(before.policy, before.class) {
+        if self.timeouts.ms(after.policy, after.class) < self.timeouts.ms(after.policy, before) {
             shard.wheel.remove(&self.records, id);
             shard.wheel.insert(&self.records, id, self.deadline(after, now_ms));
         }
     }
 
-    fn deadline(&self, c: &Conn, now_ms: u64) -> u64 {
+    pub(crate) fn deadline(&self, c: &Conn, now_ms: u64) -> u64 {
         let idle = timeouts::idle(now_ms as u32, c.last_ms);
         now_ms.saturating_sub(u64::from(idle)) + u64::from(self.timeouts.ms(c.policy, c.class))
-    }
-
-    /// Opens a connection: both tuples, or an error and neither.
-    pub(crate) fn insert(&self, mut c: Conn, now_ms: u64) -> Result<u32, Refused> {
-        let reply = (c.reply != c.orig.reversed()).then_some(c.reply);
-        for t in [c.orig, c.reply] {
-            self.clear_dead(&t, now_ms);
-        }
-        c.last_ms = now_ms as u32;
-        self.admit(&mut c)?;
-        let placed = self.free_record().ok_or(Refused::Full).and_then(|id| match self.place(id, &c, reply, now_ms) {
-            Ok(()) => Ok(id),
-            Err(e) => {
-                lock(&self.free).push_front((id, LONG_AGO));
-                Err(e)
-            }
-        });
-        match placed {
-            Ok(id) => {
-                lock(&self.owners).add(&self.records, c.owner, id);
-                count(&self.stats.opened);
-            }
-            Err(_) => self.unadmit(&c),
-        }
-        placed
-    }
-
-    /// Zone and owner: may it be opened?
-    fn admit(&self, c: &mut Conn) -> Result<(), Refused> {
-        for _ in 0..EVICTIONS_MAX {
-            let room = lock(&self.owners).room(c.owner, self.limit());
-            match room {
-                Room::Yes => return self.admit_zone(c),
-                Room::Instead(id) => {
-                    if self.remove(id) {
-                        count(&self.stats.evicted);
-                    }
-                }
-                Room::OverShare => return Err(Refused::Share),
-                Room::Full => return Err(Refused::Full),
-            }
-        }
-        Err(Refused::Full)
-    }
-
-    fn admit_zone(&self, c: &mut Conn) -> Result<(), Refused> {
-        if !self.zoned.load(Relaxed) {
-            return Ok(());
-        }
-        let mut zones = lock(&self.zones);
-        c.policy = zones.policy(c.orig.zone);
-        if !zones.admits(c.orig.zone) {
-            return Err(Refused::Zone);
-        }
-        if zones.limit(c.orig.zone).is_some() {
-            zones.add(c.orig.zone);
-            c.counted = true;
-        }
-        Ok(())
-    }
-
-    fn unadmit(&self, c: &Conn) {
-        if c.counted {
-            lock(&self.zones).remove(c.orig.zone);
-        }
-    }
-
-    fn free_record(&self) -> Option<u32> {
-        let mut free = lock(&self.free);
-        if !free.front().is_some_and(|(_, since)| self.grace.is_over(*since)) {
-            let more = self.records.more()?;
-            more.rev().for_each(|id| free.push_front((id, LONG_AGO)));
-        }
-        free.pop_front().map(|(id, _)| id)
-    }
-
-    fn place(&self, id: u32, c: &Conn, reply: Option<Tuple>, now_ms: u64) -> Result<(), Refused> {
-        let hash = self.hasher.symmetric(&c.orig);
-        let reply = reply.map(|t| (t, self.hasher.symmetric(&t)));
-        let (home, away) = (self.shard(hash), reply.map_or(usize::MAX, |(_, h)| self.shard(h)));
-        let (mut first, mut second) = (self.lock_shard(home.min(away)), None);
-        if away != usize::MAX && away != home {
-            second = self.lock_shard(home.max(away));
-        }
-        let (mut own, other) = match home <= away {
-            true => (first.as_deref_mut(), second.as_deref_mut()),
-            false => (second.as_deref_mut(), first.as_deref_mut()),
-        };
-        let own = own.as_mut().ok_or(Refused::Full)?;
-        let taken = |t: &Tuple| self.search(own, t, hash, now_ms).is_some();
-        // The answers of a connection without translation may be another, translated one's.
-        if taken(&c.orig) || reply.is_none() && taken(&c.reply) || !own.index.insert(hash, id) {
-            return Err(Refused::Taken);
-        }
-        if let Some((t, reply_hash)) = reply {
-            let there = other.unwrap_or(own);
-            if self.search(there, &t, reply_hash, now_ms).is_some() || !there.index.insert(reply_hash, id) {
-                own.index.remove(hash, id);
-                return Err(Refused::Taken);
-            }
-        }
-        let Some(r) = self.records.get(id) else { return Err(Refused::Full) };
-        r.create(c);
-        if own.live == 0 {
-            own.wheel.start(now_ms);
-        }
-        own.live += 1;
-        own.wheel.insert(&self.records, id, self.deadline(c, now_ms));
-        Ok(())
-    }
-
-    /// Removes a connection whose time is over and that still holds a tuple.
-    fn clear_dead(&self, t: &Tuple, now_ms: u64) {
-        let hash = self.hasher.symmetric(t);
-        let dead: Option<u32> = self.lock_shard(self.shard(hash)).and_then(|s| {
-            let held = |id: &u32| self.records.get(*id).is_some_and(|r| r.direction(t).is_some() && self.is_over(r, now_ms));
-            let found = s.index.candidates(hash).find(held);
-            found
-        });
-        if dead.is_some_and(|id| self.remove(id)) {
-            count(&self.stats.expired);
-        }
     }
 
     /// Removes a connection; false when it is gone already.
@@ -424,22 +276,22 @@ impl Tracker {
             shard.wheel.remove(&self.records, id);
             shard.index.remove(hash, id);
             shard.live -= 1;
-            lock(&self.owners).remove(&self.records, c.owner, id);
             r.kill();
             c
         };
-        if c.reply != c.orig.reversed() {
+        if c.nat.any() && c.reply != c.orig.reversed() {
             let hash = self.hasher.symmetric(&c.reply);
             if let Some(mut shard) = self.lock_shard(self.shard(hash)) {
                 shard.index.remove(hash, id);
             }
         }
-        self.unadmit(&c);
+        self.leave_zone(&c);
         if c.alg != Alg::None {
             self.unhelped(id);
         }
-        let since = self.grace.removed();
-        lock(&self.free).push_back((id, since));
+        let mut population = lock(&self.population);
+        population.owners.remove(&self.records, c.owner, id);
+        population.give_back(id, self.grace.removed());
         true
     }
 

@@ -20,11 +20,14 @@ pub mod timeouts;
 pub mod tuple;
 pub mod zones;
 
+mod birth;
 mod grace;
 mod index;
 mod keep;
 mod nat;
+mod opening;
 mod owners;
+mod population;
 mod record;
 mod stats;
 mod steady;

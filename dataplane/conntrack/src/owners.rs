@@ -7,8 +7,10 @@
 //! Deliberately does not know: what an owner is (a port), how a connection is removed.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::record::{Record, Records, HALF};
+use crate::tuple::mix;
 
 /// The part of the limit that is kept for owners below their share: one in eight.
 const RESERVE: usize = 8;
@@ -22,10 +24,28 @@ struct Owner {
     newest: u32,
 }
 
+/// Of ports, which the operator numbers: cheap rather than hard to guess.
+#[derive(Debug, Default)]
+struct OfPort(u64);
+
+impl Hasher for OfPort {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.0 = mix(self.0 ^ u64::from(*b)));
+    }
+
+    fn write_u32(&mut self, port: u32) {
+        self.0 = mix(self.0 ^ u64::from(port));
+    }
+}
+
 /// All owners.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
-    owners: HashMap<u32, Owner>,
+    owners: HashMap<u32, Owner, BuildHasherDefault<OfPort>>,
     total: usize,
 }
 
@@ -82,7 +102,7 @@ impl Owners {
         most.and_then(|o| o.oldest.checked_sub(1)).map_or(Room::Full, Room::Instead)
     }
 
-    /// A connection was opened.
+    /// A connection is being opened.
     pub fn add(&mut self, records: &Records, owner: u32, id: u32) {
         let o = self.owners.entry(owner).or_default();
         o.connections += 1;

@@ -134,6 +134,18 @@ pub fn read_again(head: &[u8], h: PackedHeaders, trust: bool) -> Option<Option<T
     }))
 }
 
+/// As [`read`], of a packet as [`read_again`] takes it; `None` for any other.
+#[inline]
+pub fn read_plain(head: &[u8], h: PackedHeaders, trust: bool) -> Option<Option<Seen>> {
+    let transported = match read_again(head, h, trust) {
+        None => return Some(None),
+        Some(said) => said?,
+    };
+    let proto = if matches!(transported, Transported::Tcp(_)) { TCP } else { UDP };
+    let tuple = addresses4(head, h.l3()).zip(ports(head, h.l4())).map(|(t, ports)| Tuple { ports, proto, ..t });
+    Some(tuple.map(|tuple| Seen { tuple, related: false, transported }))
+}
+
 #[inline(always)]
 fn native64(bytes: &[u8; IPV4_HEADER], at: usize) -> u64 {
     u64_or_zero(bytes, at).to_be()

@@ -171,17 +171,17 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Writes a new connection. Alive from here on.
+    /// Writes a new connection, but for its places in lists. Alive from here on.
     pub fn create(&self, c: &Conn) {
-        for (i, (o, r)) in c.orig.addresses.iter().zip(&c.reply.addresses).skip(1).enumerate() {
-            self.set(ORIG_V6 + i, *o);
-            self.set(REPLY_V6 + i, *r);
+        if c.orig.v6 {
+            for (i, (o, r)) in c.orig.addresses.iter().zip(&c.reply.addresses).skip(1).enumerate() {
+                self.set(ORIG_V6 + i, *o);
+                self.set(REPLY_V6 + i, *r);
+            }
         }
         self.set(ORIG, c.orig.addresses[0]);
         self.set(REPLY, c.reply.addresses[0]);
         self.set(OWNER, u64::from(c.owner));
-        self.set(WHEEL, 0);
-        self.set(HALF, 0);
         if let Some(parent) = &c.parent {
             for (word, a) in PARENT.into_iter().zip(parent.addresses) {
                 self.set(word, a);
@@ -204,11 +204,19 @@ impl<'a> Record<'a> {
             self.set(LABEL, (c.label >> 64) as u64);
             self.set(LABEL + 1, c.label as u64);
         }
-        self.set(PORTS_MARK, u64::from(c.reply.ports) << 32 | u64::from(c.mark));
-        self.set(STATE, state);
-        self.set(PEER[0], u64::from(a.low) << 32 | u64::from(a.high));
-        self.set(PEER[1], u64::from(b.low) << 32 | u64::from(b.high));
-        self.set(TIME, u64::from(a.window) << 48 | u64::from(b.window) << 32 | u64::from(c.last_ms));
+        self.put(PORTS_MARK, u64::from(c.reply.ports) << 32 | u64::from(c.mark));
+        self.put(STATE, state);
+        self.put(PEER[0], u64::from(a.low) << 32 | u64::from(a.high));
+        self.put(PEER[1], u64::from(b.low) << 32 | u64::from(b.high));
+        self.put(TIME, u64::from(a.window) << 48 | u64::from(b.window) << 32 | u64::from(c.last_ms));
+    }
+
+    /// Writes a word where it changes: another worker's steady packet may just have moved it on.
+    #[inline(always)]
+    fn put(&self, i: usize, value: u64) {
+        if self.get(i) != value {
+            self.set(i, value);
+        }
     }
 
     /// Ends the connection.

@@ -5,9 +5,9 @@
 //! Deliberately does not know: how the packet's bytes are changed (it says what to).
 
 use crate::conn::{Alg, Conn};
-use crate::helper::{self, expect::Expected};
-use crate::keep::{Refused, Tracker};
-use crate::nat::{choose, NatSpec, Rewrite};
+use crate::helper::expect::Expected;
+use crate::keep::Tracker;
+use crate::nat::{NatSpec, Rewrite};
 use crate::packet::Seen;
 use crate::stats::count;
 use crate::tcp::Fit;
@@ -28,8 +28,6 @@ pub mod state {
 use state::{DNAT, ESTABLISHED, INVALID, NEW, RELATED, REPLY, SNAT, TRACKED};
 
 const TRANSLATED: u8 = SNAT | DNAT;
-/// Times that a free tuple is looked for when another worker takes it first.
-const RACES_MAX: usize = 4;
 
 /// What a `ct` action asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +67,8 @@ pub struct Metadata {
     pub known: Option<Known>,
     /// A connection whose helper is to read this packet, now.
     pub helped: Option<Known>,
+    /// The packet was found whole and sane, checksums included. Who changes a packet keeps them right.
+    pub checked: bool,
 }
 
 /// A packet's connection.
@@ -83,10 +83,10 @@ pub struct Known {
 }
 
 /// A connection that was found, and what the packet is to it.
-struct Found {
-    id: u32,
-    conn: Conn,
-    is_reply: bool,
+pub(crate) struct Found {
+    pub id: u32,
+    pub conn: Conn,
+    pub is_reply: bool,
 }
 
 impl Tracker {
@@ -101,6 +101,7 @@ impl Tracker {
             *md = Metadata { state: INVALID | TRACKED, zone: a.zone, ..Metadata::default() };
             return None;
         };
+        md.checked = true;
         self.first(a, seen, md, now_ms)
     }
 
@@ -130,7 +131,14 @@ impl Tracker {
             md.state = 0;
         }
         let mut tuple = Tuple { zone: a.zone, ..seen.tuple };
-        let mut found = self.look_up(seen, &mut tuple, a, md, now_ms);
+        let hash = self.hasher.symmetric(&tuple);
+        if self.open_at_once(a, seen, &tuple, hash, md, now_ms) {
+            return None;
+        }
+        let translated = md.state & TRANSLATED != 0;
+        let mut found = self.look_up(&mut tuple, hash, a, md, now_ms);
+        // Nobody has a tuple that was just looked for in vain.
+        let is_free = found.is_none() && !translated;
         let (mut rewrite, mut expected) = (None, None);
         let mut opens = false;
         match &mut found {
@@ -149,7 +157,7 @@ impl Tracker {
                 None => opens = true,
             },
         }
-        if opens && !self.is_taken(&tuple, now_ms) {
+        if opens && (is_free || !self.is_taken(&tuple, now_ms)) {
             expected = self.expected(&tuple, now_ms);
             found = self.open(a, seen, &tuple, expected.as_ref(), md, &mut rewrite, now_ms);
         }
@@ -168,11 +176,12 @@ impl Tracker {
     }
 
     /// The connection of a tuple. One that was translated before in this zone is found by what it is now.
-    fn look_up(&self, seen: &Seen, tuple: &mut Tuple, a: &Request<'_>, md: &Metadata, now_ms: u64) -> Option<Found> {
+    fn look_up(&self, tuple: &mut Tuple, hash: u64, a: &Request<'_>, md: &Metadata, now_ms: u64) -> Option<Found> {
         let translated = md.state & TRANSLATED != 0;
-        let wanted = if translated { tuple.reversed() } else { *tuple };
-        let get = |id, c: &mut Conn, is_reply| Found { id, conn: c.clone(), is_reply };
-        let mut found = self.with(&wanted, now_ms, get)?;
+        let mut found = match translated {
+            true => self.found(&tuple.reversed(), hash, now_ms),
+            false => self.found(tuple, hash, now_ms),
+        }?;
         if translated {
             found.is_reply = !found.is_reply;
             *tuple = if found.is_reply { found.conn.reply } else { found.conn.orig };
@@ -181,8 +190,11 @@ impl Tracker {
             self.remove(found.id);
             return None;
         }
-        let _ = seen;
         Some(found)
+    }
+
+    fn found(&self, t: &Tuple, hash: u64, now_ms: u64) -> Option<Found> {
+        self.find(t, hash, now_ms).map(|(id, is_reply, conn)| Found { id, conn, is_reply })
     }
 
     /// A packet that was translated by an action of the same zone belongs to the connection that this made.
@@ -192,7 +204,7 @@ impl Tracker {
         }
         let orig = md.orig.filter(|o| o.v6 == tuple.v6)?;
         let wanted = Tuple { zone: md.zone, ..orig };
-        self.with(&wanted, now_ms, |id, c, is_reply| Found { id, conn: c.clone(), is_reply })
+        self.found(&wanted, self.hasher.symmetric(&wanted), now_ms)
     }
 
     /// Judges a packet of a connection; true when it opens another one in its place.
@@ -230,71 +242,6 @@ impl Tracker {
         false
     }
 
-    /// A packet without a connection: new, and if asked for, one is opened.
-    #[allow(clippy::too_many_arguments)]
-    fn open(
-        &self,
-        a: &Request<'_>,
-        seen: &Seen,
-        tuple: &Tuple,
-        expected: Option<&Expected>,
-        md: &mut Metadata,
-        rewrite: &mut Option<Rewrite>,
-        now_ms: u64,
-    ) -> Option<Found> {
-        let Some(mut conn) = Conn::open(seen, *tuple) else {
-            md.state = INVALID;
-            return None;
-        };
-        md.state = NEW | if expected.is_some() { RELATED } else { 0 };
-        if !a.commit {
-            return None;
-        }
-        conn.owner = a.owner;
-        conn.alg = if a.alg.reads(tuple.proto) { a.alg } else { Alg::None };
-        if let Some(e) = expected {
-            (conn.parent, conn.mark, conn.label) = (Some(e.tuple), e.mark, e.label);
-        }
-        // What was announced is translated as was announced.
-        let announced = expected.map(helper::translation);
-        for _ in 0..RACES_MAX {
-            if let Some(spec) = a.nat.map(|own| announced.as_ref().unwrap_or(own)) {
-                let free = |t: &Tuple| !self.is_taken(t, now_ms);
-                let Some(reply) = choose(tuple, spec, &self.hasher, self.random(), free) else {
-                    count(&self.stats.refused_nat);
-                    return None;
-                };
-                (conn.reply, conn.nat) = (reply, spec.kind);
-            }
-            match self.insert(conn.clone(), now_ms) {
-                Ok(id) => {
-                    if expected.is_some() {
-                        self.arrived(tuple);
-                    }
-                    if a.nat.is_some() {
-                        *rewrite = translate(&conn, false, false, a.zone, md);
-                    }
-                    return Some(Found { id, conn, is_reply: false });
-                }
-                Err(Refused::Taken) if a.nat.is_some() => {}
-                Err(e) => {
-                    self.refuse(e);
-                    return None;
-                }
-            }
-        }
-        count(&self.stats.refused_nat);
-        None
-    }
-
-    fn refuse(&self, why: Refused) {
-        match why {
-            Refused::Full | Refused::Taken => count(&self.stats.refused_full),
-            Refused::Share => count(&self.stats.refused_share),
-            Refused::Zone => count(&self.stats.refused_zone),
-        }
-    }
-
     /// Sets mark and label of the connection, and of the packet.
     fn mark(&self, a: &Request<'_>, id: u32, md: &mut Metadata, now_ms: u64) {
         let (mark, label) = (a.mark, a.label);
@@ -327,12 +274,12 @@ fn write(a: &Request<'_>, tuple: &Tuple, found: Option<&Found>, expected: Option
 }
 
 /// Does a helper read packets of this connection?
-fn reads(c: &Conn) -> bool {
+pub(crate) fn reads(c: &Conn) -> bool {
     c.alg.reads(c.orig.proto)
 }
 
 /// Translates a packet of a connection, once per zone.
-fn translate(c: &Conn, is_reply: bool, related: bool, zone: u16, md: &mut Metadata) -> Option<Rewrite> {
+pub(crate) fn translate(c: &Conn, is_reply: bool, related: bool, zone: u16, md: &mut Metadata) -> Option<Rewrite> {
     let already = md.state & TRANSLATED != 0;
     if !c.nat.any() || already && zone == md.zone {
         return None;

@@ -2,7 +2,7 @@
 //!
 //! Purpose: a flow that is not in the cache need not be decided when a packet that agrees with it in everything
 //! that mattered was decided before. Entries lie under the mask of those bits, masks in the order of their use.
-//! Invariant: an entry answers only while its verdict is stored and no change has touched it since; there are
+//! Invariant: an entry holds its verdict, and answers only while no change has touched that since; there are
 //! never more masks, nor entries of a mask, than the constants say, whatever traffic comes.
 //! Deliberately does not know: why those bits; the exact cache, which gets the flow afterwards.
 
@@ -65,6 +65,11 @@ impl Alike {
         Alike { masks: Vec::new(), serial: 0, seeds }
     }
 
+    /// Knows nothing any more: every verdict was let go of.
+    pub fn clear(&mut self) {
+        self.masks.clear();
+    }
+
     /// The verdict of a packet with these words, where one like it was decided.
     pub fn find(&mut self, words: &Words, store: &Store) -> Option<u32> {
         let (stage, seeds) = (stage_of(words), self.seeds);
@@ -86,24 +91,39 @@ impl Alike {
         Some(verdict)
     }
 
+    /// The bits by which packets with these words have this verdict.
+    pub fn bits(&self, words: &Words, verdict: u32, store: &Store) -> Option<Words> {
+        let (stage, tag) = (stage_of(words), store.tag(verdict));
+        let known = self.masks.iter().filter(|m| m.stage == stage).find(|m| {
+            let masked = under(words, &m.mask);
+            let e = m.entries.get(self.seeds.hash5(&masked) as usize & (ENTRIES - 1));
+            e.is_some_and(|e| e.serial == m.serial && e.words == masked && (e.verdict, e.tag) == (verdict, tag))
+        });
+        known.map(|m| m.mask)
+    }
+
     /// A packet with these words got this verdict, and these bits of it mattered.
-    pub fn learn(&mut self, words: &Words, bits: &Words, verdict: u32, store: &Store) {
+    pub fn learn(&mut self, words: &Words, bits: &Words, verdict: u32, store: &mut Store) {
         let stage = stage_of(words);
         let mut mask = *bits;
         mask[NARROW_WORDS - 1] |= STAGE_BITS;
         let known = self.masks.iter().position(|m| m.stage == stage && m.mask == mask);
-        let at = known.unwrap_or_else(|| self.room(stage, mask));
+        let at = known.unwrap_or_else(|| self.room(stage, mask, store));
         let masked = under(words, &mask);
         let place = self.seeds.hash5(&masked) as usize & (ENTRIES - 1);
         let Some(m) = self.masks.get_mut(at) else { return };
         let serial = m.serial;
         if let Some(e) = m.entries.get_mut(place) {
+            store.again(verdict);
+            if e.serial == serial {
+                store.release(e.verdict);
+            }
             *e = Entry { words: masked, verdict, serial, tag: store.tag(verdict) };
         }
     }
 
     /// A place for one more mask, perhaps that of the least used one.
-    fn room(&mut self, stage: u64, mask: Words) -> usize {
+    fn room(&mut self, stage: u64, mask: Words, store: &mut Store) -> usize {
         self.serial = self.serial.wrapping_add(1);
         let of_stage = self.masks.iter().filter(|m| m.stage == stage).count();
         if of_stage < OF_STAGE_MAX && self.masks.len() < MASKS_MAX {
@@ -117,6 +137,7 @@ impl Alike {
         // What was much used once makes room in the end.
         self.masks.iter_mut().for_each(|m| m.uses /= 2);
         if let Some(m) = self.masks.get_mut(at) {
+            m.entries.iter().filter(|e| e.serial == m.serial).for_each(|e| store.release(e.verdict));
             (m.mask, m.stage, m.serial, m.uses) = (mask, stage, self.serial, 0);
         }
         at
@@ -133,17 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn what_agrees_in_the_bits_that_mattered_has_the_verdict_until_that_goes() {
+    fn what_agrees_in_the_bits_that_mattered_has_the_verdict_and_holds_it() {
         let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
-        let id = verdict(&mut store, 1);
-        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], id, &store);
+        let (id, other) = (verdict(&mut store, 1), verdict(&mut store, 2));
+        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], id, &mut store);
         assert_eq!(a.find(&[1, 7, 8, 9, 5 << 32], &store), Some(id));
         assert_eq!(a.find(&[2, 2, 3, 4, 5 << 32], &store), None);
         assert_eq!(a.find(&[1, 2, 3, 4, 6 << 32], &store), None, "another stage");
         store.release(id);
+        assert_eq!(a.find(&[1, 7, 8, 9, 5 << 32], &store), Some(id), "it is held without any flow");
+        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], other, &mut store);
+        assert!(store.verdict(id).is_none(), "nobody holds it");
+        store.release_all();
         assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None);
-        assert_eq!(verdict(&mut store, 2), id);
-        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None, "the number is another verdict's");
+        verdict(&mut store, 3);
+        verdict(&mut store, 4);
+        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None, "the numbers are other verdicts'");
     }
 
     #[test]
@@ -151,11 +177,11 @@ mod tests {
         let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
         let id = verdict(&mut store, 1);
         let used = [1, 0, 0, 0, 0];
-        a.learn(&used, &[u64::MAX, 0, 0, 0, 0], id, &store);
+        a.learn(&used, &[u64::MAX, 0, 0, 0, 0], id, &mut store);
         for i in 0..10_000u64 {
             assert_eq!(a.find(&used, &store), Some(id));
             assert_eq!(a.find(&used, &store), Some(id));
-            a.learn(&[2, i, 0, 0, i % 50 << 32], &[i, i, 0, 0, 0], id, &store);
+            a.learn(&[2, i, 0, 0, i % 50 << 32], &[i, i, 0, 0, 0], id, &mut store);
         }
         assert!(a.masks.len() <= MASKS_MAX);
         assert!((0..50).all(|s| a.masks.iter().filter(|m| m.stage == s << 32).count() <= OF_STAGE_MAX));

@@ -454,7 +454,7 @@ impl Exits {
     fn uncover(&mut self, mut frame: Frame, h: &Headers, cover: Cover, at: &Arc<Continuation>, route: &mut Route<'_>) {
         let packet_type = at.key().get(slot::PACKET_TYPE);
         match service::uncover(&mut self.pool, &mut frame, &mut h.clone(), cover, packet_type) {
-            Ok(()) => self.resume(frame, at, None, route),
+            Ok(()) => self.resume(frame, at, (None, None), route),
             Err(reason) => self.drop(frame, reason),
         }
     }

@@ -63,7 +63,7 @@ impl Caches {
     }
 }
 
-/// Verdict and connection of a flow that is known and that holds, with nothing to be done for it.
+/// Verdict and connection of a flow that is known; `Some(None)` where it may not hold, or something is to be done for it.
 #[inline(always)]
 pub fn good<const K: usize, const E: usize>(
     cache: &FlowCache<K, E>,
@@ -72,11 +72,11 @@ pub fn good<const K: usize, const E: usize>(
     store: &Store,
     versions: &Versions,
     second: u32,
-) -> Option<(u32, u32)> {
+) -> Option<Option<(u32, u32)>> {
     let flow = cache.flow(cache.find(hash, key)?);
     let hot = store.hot(flow.verdict);
     let holds = flow.epoch >= hot.touched && (hot.plain || is_looked_after(&flow, hot, versions, second));
-    holds.then_some((flow.verdict, flow.connection))
+    Some(holds.then_some((flow.verdict, flow.connection)))
 }
 
 /// Have its learned addresses not moved, and did its effects run in this second?

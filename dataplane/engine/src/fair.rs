@@ -11,7 +11,7 @@ use crate::BATCH;
 /// What deciding a packet costs, in packets of known flows.
 const MISS: u64 = 40;
 /// What a new flow that is like others costs.
-const ALIKE: u64 = 16;
+const ALIKE: u64 = 8;
 /// What a copy of a packet costs.
 const COPY: u64 = 1;
 /// What one turn pays of a debt: a batch.

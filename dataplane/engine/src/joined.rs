@@ -39,6 +39,8 @@ pub struct Way<'a> {
     pub stage: u32,
     /// Verdict of this look-up.
     pub verdict: &'a Arc<Verdict>,
+    /// What it is stored as.
+    pub id: u32,
     /// What came before.
     pub before: Option<&'a Origin>,
 }
@@ -50,10 +52,23 @@ pub struct Carried {
     pub md: Metadata,
     /// How it came here, where its verdicts may be joined.
     pub origin: Option<Box<Origin>>,
+    /// Where it came in, where it is new.
+    pub begun: Option<Begun>,
+}
+
+/// The first look-up of a packet that has no connection: its stage and verdict.
+pub type Begun = (u32, u32);
+
+/// The first look-up of a packet that the tracker calls new; `None` where its way is not to be remembered.
+#[inline]
+pub fn begun(t: &Tracking, route: &Route<'_>) -> Option<Begun> {
+    let way = route.way.filter(|w| w.before.is_none())?;
+    let is_new = route.md.state == state::NEW | state::TRACKED && route.md.known.is_none();
+    (is_new && is_plain(t)).then_some((way.stage, way.id))
 }
 
 /// May the way of a packet that was tracked like this be remembered as one?
-fn is_plain(t: &Tracking) -> bool {
+pub fn is_plain(t: &Tracking) -> bool {
     t.then.is_empty()
         && !t.commit
         && !t.force
@@ -103,9 +118,6 @@ pub fn join(chain: &[Arc<Verdict>], last: &Verdict, md: &Metadata, matters: &Key
         [Op::Track(t)] => t.zone,
         _ => return None,
     };
-    fn all<T: Clone>(chain: &[Arc<Verdict>], last: &Verdict, part: fn(&Verdict) -> &[T]) -> Box<[T]> {
-        chain.iter().flat_map(|v| part(v)).chain(part(last)).cloned().collect()
-    }
     let (mark_mask, label_mask) = (matters.get(slot::CT_MARK) as u32, matters.get_wide(slot::CT_LABEL));
     let expected = Expected {
         zone,
@@ -116,8 +128,16 @@ pub fn join(chain: &[Arc<Verdict>], last: &Verdict, md: &Metadata, matters: &Key
         label_mask,
         otherwise: first.clone(),
     };
-    Some(Verdict {
-        ops: last.ops.clone(),
+    Some(Verdict { expected: Some(Arc::new(expected)), ..one(chain, last, last.ops.clone()) })
+}
+
+/// These operations, for the reasons of all verdicts.
+pub fn one(chain: &[Arc<Verdict>], last: &Verdict, ops: Box<[Op]>) -> Verdict {
+    fn all<T: Clone>(chain: &[Arc<Verdict>], last: &Verdict, part: fn(&Verdict) -> &[T]) -> Box<[T]> {
+        chain.iter().flat_map(|v| part(v)).chain(part(last)).cloned().collect()
+    }
+    Verdict {
+        ops,
         steps: all(chain, last, |v| &v.steps),
         effects: all(chain, last, |v| &v.effects),
         uses: all(chain, last, |v| &v.uses),
@@ -125,12 +145,13 @@ pub fn join(chain: &[Arc<Verdict>], last: &Verdict, md: &Metadata, matters: &Key
         mirrors: all(chain, last, |v| &v.mirrors),
         drop: last.drop,
         uses_underlay: last.uses_underlay || chain.iter().any(|v| v.uses_underlay),
-        expected: Some(Arc::new(expected)),
-    })
+        expected: None,
+        opens: None,
+    }
 }
 
 /// Do rules look at the tuple of a connection's first packet?
-fn sees_first_packet(matters: &Key) -> bool {
+pub fn sees_first_packet(matters: &Key) -> bool {
     let fields = [slot::CT_NW_PROTO, slot::CT_TP_SRC, slot::CT_TP_DST, slot::CT_NW_SRC, slot::CT_NW_DST, slot::CT_IPV6_SRC, slot::CT_IPV6_DST];
     fields.into_iter().any(|s| matters.get_wide(s) != 0)
 }
@@ -147,6 +168,6 @@ pub fn holds(e: &Expected, s: &Steadily) -> bool {
 impl Again {
     /// What the frame carries.
     pub fn split(self) -> (u32, sluice_frame::Frame, Carried, Option<Arc<sluice_flow::ct::Continuation>>) {
-        (self.stage, self.frame, Carried { md: self.md, origin: self.origin }, self.uncached)
+        (self.stage, self.frame, Carried { md: self.md, origin: self.origin, begun: self.begun }, self.uncached)
     }
 }

@@ -12,9 +12,11 @@
 
 pub mod alike;
 mod apply;
+pub mod born;
 pub mod classify;
 pub mod count;
 pub mod decide;
+pub mod door;
 pub mod egress;
 pub mod encap;
 pub mod exchange;

@@ -60,7 +60,7 @@ pub fn still_holds(
 /// The same for packets that are not so plain: the tuple is read from the packet as well.
 #[inline(never)]
 fn read_whole(tracker: &Tracker, connection: u32, expected: &Expected, frame: &Frame, h: &Headers, now_ms: u64) -> Option<Steadily> {
-    let seen = track::see(frame, h).filter(|seen| !seen.related)?;
+    let seen = track::see(frame, h, false).filter(|seen| !seen.related)?;
     let tuple = Tuple { zone: expected.zone, ..seen.tuple };
     tracker.steady(connection, &tuple, expected.state & REPLY != 0, &seen.transported, now_ms)
 }

@@ -28,6 +28,8 @@ pub struct Hot {
     pub on_fdb: bool,
     /// Flows must run effects once a second.
     pub has_effects: bool,
+    /// It tracks: a connection that it opens has a way of its own from then on.
+    pub tracks: bool,
     /// Packets since the last fold.
     pub packets: u64,
     /// Bytes since the last fold.
@@ -37,7 +39,7 @@ pub struct Hot {
 }
 
 /// What an id that was never given stands for: never good.
-static COLD: Hot = Hot { touched: u32::MAX, plain: false, on_fdb: false, has_effects: false, packets: 0, bytes: 0, last_ms: 0 };
+static COLD: Hot = Hot { touched: u32::MAX, plain: false, on_fdb: false, has_effects: false, tracks: false, packets: 0, bytes: 0, last_ms: 0 };
 
 /// How frames of a verdict are worked on: the commonest lists of operations have a way of their own.
 #[derive(Debug, Default)]
@@ -48,14 +50,17 @@ pub enum Plan {
     Wrap(Box<Template>, PortIdx),
     /// Outer headers off.
     Unwrap,
+    /// A connection is opened, where that can be; then the operations.
+    Open,
     /// The operations one by one.
     #[default]
     Any,
 }
 
 impl Plan {
-    fn of(ops: &[Op]) -> Plan {
-        match ops {
+    fn of(verdict: &Verdict) -> Plan {
+        match &*verdict.ops {
+            _ if verdict.opens.is_some() => Plan::Open,
             [Op::Output(port)] => Plan::Send(*port),
             [Op::Encap(e), Op::Output(port)] => Plan::Wrap(Box::new(Template::new(e)), *port),
             [Op::Decap] => Plan::Unwrap,
@@ -187,6 +192,7 @@ impl Store {
             plain: !on_fdb && verdict.effects.is_empty(),
             on_fdb,
             has_effects: !verdict.effects.is_empty(),
+            tracks: verdict.ops.iter().any(|op| matches!(op, Op::Track(_))),
             ..Hot::default()
         };
         let verdict = Arc::new(verdict);
@@ -209,7 +215,7 @@ impl Store {
         let at = id as usize;
         if let (Some(h), Some(p), Some(c)) = (self.hot.get_mut(at), self.plans.get_mut(at), self.cold.get_mut(at)) {
             *h = hot;
-            *p = Plan::of(&stored.verdict.ops);
+            *p = Plan::of(&stored.verdict);
             *c = Some(stored);
         }
         self.ids.insert(verdict, id);

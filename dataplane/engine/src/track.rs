@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use sluice_conntrack::{packet, Metadata, Request, Seen};
 use sluice_flow::ct::{Continuation, Tracking, CT_WORDS};
-use sluice_flow::key::{slot, Key};
+use sluice_flow::key::{slot, Key, Slot};
 use sluice_frame::{Frame, Gso};
 use sluice_wire::{checksum, Headers};
 
 use crate::apply::{Exits, Route};
-use crate::joined::{self, Origin};
+use crate::joined::{self, Begun, Origin};
 use crate::{helper, translate};
 
 /// Words of connection state in a key.
@@ -29,15 +29,21 @@ pub struct Again {
     pub md: Metadata,
     /// How it came here, where its verdicts may be joined.
     pub origin: Option<Box<Origin>>,
+    /// Where it came in, where it is new.
+    pub begun: Option<Begun>,
     /// It resumes here, and no stage is left for it: to be decided without the cache.
     pub uncached: Option<Arc<Continuation>>,
 }
 
-/// What the tracker needs to know of a frame; `None` when it is not sane.
+/// What the tracker needs to know of a frame; `None` when it is not sane. Of one that was `checked` before, checksums
+/// are right.
 #[inline]
-pub fn see(frame: &Frame, h: &Headers) -> Option<Seen> {
+pub fn see(frame: &Frame, h: &Headers, checked: bool) -> Option<Seen> {
     let meta = &frame.meta;
-    let trust = meta.needs_csum || meta.csum_valid || meta.gso != Gso::None;
+    let trust = checked || meta.needs_csum || meta.csum_valid || meta.gso != Gso::None;
+    if let Some(seen) = packet::read_plain(frame.head(), (*h).into(), trust) {
+        return seen;
+    }
     packet::read(frame.head(), h, trust, |from, to| sum(frame, from, to))
 }
 
@@ -61,30 +67,37 @@ fn sum(frame: &Frame, from: usize, to: usize) -> u16 {
 
 /// Writes what the tracker said into a key.
 pub fn write_state(key: &mut Key, md: &Metadata) {
-    key.set(slot::CT_STATE, u64::from(md.state));
-    key.set(slot::CT_MARK, u64::from(md.mark));
-    key.set(slot::CT_ZONE, u64::from(md.zone));
-    key.set_wide(slot::CT_LABEL, md.label);
-    let Some(t) = md.orig else { return };
-    key.set(slot::CT_NW_PROTO, u64::from(t.proto));
-    let (src, dst) = if t.is_icmp() { (t.dport(), 0) } else { (t.sport(), t.dport()) };
-    key.set(slot::CT_TP_SRC, u64::from(src));
-    key.set(slot::CT_TP_DST, u64::from(dst));
-    let a = t.addresses;
-    if t.v6 {
-        key.set_wide(slot::CT_IPV6_SRC, u128::from(a[0]) << 64 | u128::from(a[1]));
-        key.set_wide(slot::CT_IPV6_DST, u128::from(a[2]) << 64 | u128::from(a[3]));
-    } else {
-        key.set(slot::CT_NW_SRC, a[0] >> 32);
-        key.set(slot::CT_NW_DST, a[0] & 0xffff_ffff);
-    }
+    let words = key.words.iter_mut().skip(usize::from(CT_WORDS.start));
+    words.zip(state_words(md)).for_each(|(to, from)| *to = from);
 }
 
-/// The words of connection state, as a key has them.
+/// What the tracker said, as a key's words of connection state.
+#[inline]
 pub fn state_words(md: &Metadata) -> [u64; CT_LEN] {
-    let mut key = Key::ZERO;
-    write_state(&mut key, md);
-    ct_words(&key)
+    let mut words = [0; CT_LEN];
+    let mut put = |s: Slot, value: u64| words[usize::from(s.word - CT_WORDS.start)] |= value << s.shift;
+    let mut wide = |s: Slot, high: u64, low: u64| {
+        put(Slot { width: 64, ..s }, high);
+        put(Slot { word: s.word + 1, width: 64, ..s }, low);
+    };
+    wide(slot::CT_LABEL, (md.label >> 64) as u64, md.label as u64);
+    let tuple = md.orig.unwrap_or_default();
+    let a = tuple.addresses;
+    if tuple.v6 {
+        wide(slot::CT_IPV6_SRC, a[0], a[1]);
+        wide(slot::CT_IPV6_DST, a[2], a[3]);
+    } else {
+        put(slot::CT_NW_SRC, a[0] >> 32);
+        put(slot::CT_NW_DST, a[0] & 0xffff_ffff);
+    }
+    put(slot::CT_STATE, u64::from(md.state));
+    put(slot::CT_MARK, u64::from(md.mark));
+    put(slot::CT_ZONE, u64::from(md.zone));
+    put(slot::CT_NW_PROTO, u64::from(tuple.proto));
+    let (src, dst) = if tuple.is_icmp() { (tuple.dport(), 0) } else { (tuple.sport(), tuple.dport()) };
+    put(slot::CT_TP_SRC, u64::from(src));
+    put(slot::CT_TP_DST, u64::from(dst));
+    words
 }
 
 /// The words of connection state of a key or mask.
@@ -114,7 +127,7 @@ impl Exits {
         if h.frag != 0 && h.is_ip() {
             return self.track_fragment(frame, h, t, route);
         }
-        let seen = see(&frame, h);
+        let seen = see(&frame, h, route.md.checked);
         let rewrite = route.tracker.track(&request(t), seen.as_ref(), &mut route.md, route.now_ms);
         if let Some(r) = &rewrite {
             translate::translate(&mut frame, h, r);
@@ -130,12 +143,12 @@ impl Exits {
     pub(crate) fn go_on(&mut self, frame: Frame, h: &Headers, t: &Tracking, route: &mut Route<'_>) {
         match (&t.fork, t.then.is_empty()) {
             (Some(at), true) => {
-                let origin = joined::extend(t, route);
-                self.resume(frame, at, origin, route);
+                let (origin, begun) = (joined::extend(t, route), joined::begun(t, route));
+                self.resume(frame, at, (origin, begun), route);
             }
             (Some(at), false) => {
                 if let Some(copy) = self.copy_or_count(&frame) {
-                    self.resume(copy, at, None, route);
+                    self.resume(copy, at, (None, None), route);
                 }
                 self.apply(frame, *h, &t.then, route);
             }
@@ -144,14 +157,14 @@ impl Exits {
         }
     }
 
-    pub(crate) fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, origin: Option<Box<Origin>>, route: &mut Route<'_>) {
+    pub(crate) fn resume(&mut self, frame: Frame, at: &Arc<Continuation>, (origin, begun): (Option<Box<Origin>>, Option<Begun>), route: &mut Route<'_>) {
         let md = route.md;
         let (stage, uncached) = match route.views.tracked(route.program, at, &md) {
             Some(stage) => (stage, None),
             None => (u32::MAX, Some(at.clone())),
         };
         let origin = origin.filter(|_| uncached.is_none());
-        self.again.push(Again { stage, frame, md, origin, uncached });
+        self.again.push(Again { stage, frame, md, origin, begun, uncached });
     }
 
     /// The tracker has seen it and nothing else is to happen.

@@ -17,7 +17,7 @@ use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
 use crate::encap::Outer;
 use crate::store::Store;
-use crate::track::{ct_words, state_words, write_state, CT_LEN};
+use crate::track::{ct_words, state_words, CT_LEN};
 
 /// First stage that is not a device.
 pub const FIRST_CONTINUATION: u32 = 0x1_0000;
@@ -28,6 +28,8 @@ const TRACKED_MAX: usize = 32_768;
 /// Peers that a turn may add after all.
 const ROOM: usize = 4096;
 const STAGE_SHIFT: u32 = 32;
+/// Stages of tracked packets that need no search; a power of two.
+const RECENT: usize = 64;
 /// Words of service headers.
 const SERVICE_LEN: usize = SERVICE_WORDS.end - SERVICE_WORDS.start;
 /// Kinds of outer headers whose stage is remembered; a power of two.
@@ -131,8 +133,10 @@ pub struct Views {
     known: HashMap<Unwrapped, u32>,
     /// Stages of packets that came from the tracker.
     tracked: HashMap<(Arc<Continuation>, [u64; CT_LEN]), u32, FoldBuild>,
+    /// Some of them, which need no search: packets of one kind come in a row.
+    recent: Vec<Option<Recent>>,
     /// The bits of connection state that matter, per bridge, when those stages were made.
-    masks: HashMap<BridgeIdx, [u64; CT_LEN]>,
+    masks: Vec<Option<[u64; CT_LEN]>>,
     /// Key set of each bridge when the views were made.
     key_sets: Vec<Key>,
     /// The last one looked up: packets of one peer come in a row.
@@ -142,6 +146,14 @@ pub struct Views {
     resolved: Vec<Resolved>,
     /// Something was resolved under the present program.
     any_resolved: bool,
+}
+
+/// A stage of packets that came from the tracker.
+#[derive(Clone, Debug)]
+struct Recent {
+    at: Arc<Continuation>,
+    words: [u64; CT_LEN],
+    stage: u32,
 }
 
 /// What outer headers mean.
@@ -226,6 +238,7 @@ impl Views {
         self.continuations.clear();
         self.known.clear();
         self.tracked.clear();
+        self.recent.clear();
         self.masks.clear();
         self.last = None;
         self.forget_resolved();
@@ -250,11 +263,38 @@ impl Views {
     /// Number of the view for a packet that resumes; `None` when there are too many.
     #[inline]
     pub fn tracked(&mut self, program: &Program, at: &Arc<Continuation>, md: &Metadata) -> Option<u32> {
-        let mask = *self.masks.entry(at.bridge).or_insert_with(|| bridge_mask(program, at.bridge));
+        let mask = self.mask(program, at.bridge);
         let mut words = state_words(md);
         for (w, m) in words.iter_mut().zip(mask) {
             *w &= m;
         }
+        let place = (words[0] ^ words[0] >> 32) as usize % RECENT;
+        if let Some(Some(r)) = self.recent.get(place) {
+            if Arc::ptr_eq(&r.at, at) && r.words == words {
+                return Some(r.stage);
+            }
+        }
+        let stage = self.search_tracked(program, at, words)?;
+        self.recent.resize(RECENT, None);
+        if let Some(r) = self.recent.get_mut(place) {
+            *r = Some(Recent { at: at.clone(), words, stage });
+        }
+        Some(stage)
+    }
+
+    #[inline]
+    fn mask(&mut self, program: &Program, bridge: BridgeIdx) -> [u64; CT_LEN] {
+        let place = usize::from(bridge);
+        if let Some(Some(mask)) = self.masks.get(place) {
+            return *mask;
+        }
+        if self.masks.len() <= place {
+            self.masks.resize(place + 1, None);
+        }
+        *self.masks[place].insert(bridge_mask(program, bridge))
+    }
+
+    fn search_tracked(&mut self, program: &Program, at: &Arc<Continuation>, words: [u64; CT_LEN]) -> Option<u32> {
         let key = (at.clone(), words);
         if let Some(stage) = self.tracked.get(&key) {
             return Some(*stage);
@@ -263,9 +303,8 @@ impl Views {
             return None;
         }
         let mut base = at.key();
-        write_state(&mut base, md);
-        for (w, m) in base.words.iter_mut().skip(usize::from(CT_WORDS.start)).zip(mask) {
-            *w &= m;
+        for (to, from) in base.words.iter_mut().skip(usize::from(CT_WORDS.start)).zip(key.1) {
+            *to = from;
         }
         let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
         self.continuations.push(View::new(stage, program, Entry::Resume(at.clone()), Arc::new(base)));
@@ -275,7 +314,8 @@ impl Views {
 
     /// Do other bits of connection state matter now than when stages were made?
     pub fn is_outdated(&self, program: &Program) -> bool {
-        self.masks.iter().any(|(bridge, mask)| bridge_mask(program, *bridge) != *mask)
+        let known = self.masks.iter().enumerate().filter_map(|(bridge, mask)| Some((bridge, mask.as_ref()?)));
+        known.into_iter().any(|(bridge, mask)| bridge_mask(program, bridge as BridgeIdx) != *mask)
     }
 
     fn add(&mut self, program: &Program, u: Unwrapped) -> Option<u32> {

@@ -4,6 +4,7 @@
 //! Deliberately does not know: threads, sleeping, where time comes from.
 
 mod batch;
+mod births;
 pub mod control;
 pub mod crossing;
 pub mod flows;
@@ -26,6 +27,7 @@ use crate::alike::Alike;
 use crate::classify::Caches;
 use crate::count::{Counters, PortCounters};
 use crate::decide::Outbox;
+use crate::door::Door;
 use crate::egress::{Egress, Losses};
 use crate::exchange::Exchange;
 use crate::fair::{Fair, Work};
@@ -105,6 +107,11 @@ pub struct Worker {
     exchange: Exchange,
     caches: Caches,
     alike: Alike,
+    /// Of first packets of connections, their whole way.
+    births: Alike,
+    /// Counts those whose way is not known.
+    born: u32,
+    door: Door,
     store: Store,
     views: Views,
     decider: Decider,
@@ -144,6 +151,9 @@ impl Worker {
             exchange: Exchange::default(),
             caches: Caches::new(settings.flows, settings.seeds),
             alike: Alike::new(settings.seeds),
+            births: Alike::new(settings.seeds),
+            born: 0,
+            door: Door::default(),
             store: Store::new(settings.seeds),
             views: Views::default(),
             decider: Decider::default(),

@@ -86,6 +86,12 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         self.live
     }
 
+    /// A number that every insertion changes.
+    #[inline]
+    pub fn insertions(&self) -> u32 {
+        self.turn
+    }
+
     /// True when nothing is cached.
     pub fn is_empty(&self) -> bool {
         self.live == 0

@@ -284,6 +284,29 @@ pub struct Verdict {
     pub uses_underlay: bool,
     /// It holds only for packets of which the tracker says this.
     pub expected: Option<Arc<Expected>>,
+    /// It holds only for packets that open this connection.
+    pub opens: Option<Arc<Opening>>,
+}
+
+/// What a packet opens that the tracker has not seen, where that was decided before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Zone.
+    pub zone: u16,
+    /// Mark: value and mask.
+    pub mark: Option<(u32, u32)>,
+    /// Label: value and mask.
+    pub label: Option<(u128, u128)>,
+    /// Whom the connection counts for.
+    pub owner: u32,
+    /// What happens to a packet that opens nothing.
+    pub otherwise: Arc<Verdict>,
+}
+
+impl std::hash::Hash for Opening {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.zone, self.mark, self.label, self.owner).hash(state);
+    }
 }
 
 /// What the tracker said of the packets of a flow that remembers its connection.

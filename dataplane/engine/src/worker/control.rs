@@ -299,6 +299,8 @@ impl Worker {
     pub(super) fn forget_all(&mut self) {
         self.caches.narrow.clear();
         self.caches.wide.clear();
+        self.alike.clear();
+        self.births.clear();
         self.store.release_all();
     }
 

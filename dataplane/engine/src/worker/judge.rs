@@ -14,7 +14,7 @@ use sluice_flow::Program;
 use sluice_frame::Frame;
 use sluice_wire::PackedHeaders;
 
-use super::batch::{Batch, OTHERWISE};
+use super::batch::{Batch, CLOSER, OTHERWISE};
 use super::Worker;
 use crate::classify::{good, look_up, Caches, Found, Now};
 use crate::joined::{self, Carried};
@@ -83,7 +83,7 @@ impl Worker {
     /// addresses, which they may have taught.
     #[inline(never)]
     fn settle(&mut self, program: &Arc<Program>, view: &View, frames: &[Frame], b: &mut Batch) {
-        let mut taught = false;
+        let (mut taught, stored) = (false, self.caches.narrow.insertions());
         for (i, f) in frames.iter().enumerate() {
             let (Some(&verdict), Some(&connection)) = (b.verdicts.get(i), b.connections.get(i)) else { break };
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
@@ -99,7 +99,10 @@ impl Worker {
                 let key = parse::wide(f, &headers.unpack(), words, view);
                 self.judge_wide(program, view, f, *headers, &key)
             } else {
-                self.judge(program, view, f, *headers, words, hash)
+                // What was not in the cache is not there now, unless something was put there.
+                let absent = verdict == 0 && connection != CLOSER && self.caches.narrow.insertions() == stored;
+                let alike = if absent { self.judge_alike(program, words, hash) } else { None };
+                alike.unwrap_or_else(|| self.judge(program, view, f, *headers, words, hash))
             };
             taught = true;
             if let Some(verdict) = b.verdicts.get_mut(i) {
@@ -139,25 +142,41 @@ impl Worker {
         if let Some(verdict) = self.judge_found(program, f, headers, key, found) {
             return verdict;
         }
-        let second = (self.now_ms / 1000) as u32;
-        if let Some(verdict) = self.alike.find(key, &self.store) {
-            self.exits.counters.alike += 1;
-            self.store.again(verdict);
-            let flow = Flow { verdict, epoch: program.epoch() as u32, effect_s: second, ..Flow::default() };
-            if let Displaced::Flow { verdict } = self.caches.narrow.insert(hash, key, flow) {
-                self.released.push(verdict);
-            }
+        if let Some(verdict) = self.judge_alike(program, key, hash) {
             return verdict;
         }
+        let second = (self.now_ms / 1000) as u32;
         let decision = self.miss(program, view, f);
         let rests_on = decision.rests_on;
         let verdict = decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released);
         if let Some(bits) = rests_on {
             // Bits that matter to no rule at all are in no key.
             let bits = std::array::from_fn(|i| bits[i] & view.narrow[i]);
-            self.alike.learn(key, &bits, verdict, &self.store);
+            self.alike.learn(key, &bits, verdict, &mut self.store);
         }
         verdict
+    }
+
+    /// The verdict of a flow that is not in the cache, where one like it was decided. It may get a place there.
+    fn judge_alike(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64) -> Option<u32> {
+        if let Some(verdict) = self.judge_birth(program, key, hash) {
+            return Some(verdict);
+        }
+        let verdict = self.alike.find(key, &self.store)?;
+        self.exits.counters.alike += 1;
+        if !self.store.hot(verdict).tracks || self.door.admits(hash) {
+            self.store.again(verdict);
+            self.keep_flow(program, key, hash, verdict);
+        }
+        Some(verdict)
+    }
+
+    /// Gives a flow without effects a place in the cache; its use of the verdict is counted already.
+    pub(super) fn keep_flow(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64, verdict: u32) {
+        let flow = Flow { verdict, epoch: program.epoch() as u32, effect_s: (self.now_ms / 1000) as u32, ..Flow::default() };
+        if let Displaced::Flow { verdict } = self.caches.narrow.insert(hash, key, flow) {
+            self.released.push(verdict);
+        }
     }
 
     fn judge_wide(
@@ -310,7 +329,11 @@ fn find_all(caches: &Caches, store: &Store, now: (&Versions, u32), wide: bool, n
             false => good(&caches.narrow, hashes[i], &words[i], store, now.0, now.1),
             true => None,
         };
-        (verdicts[i], connections[i]) = found.unwrap_or((0, 0));
+        (verdicts[i], connections[i]) = match found {
+            Some(Some(known)) => known,
+            Some(None) => (0, CLOSER),
+            None => (0, 0),
+        };
         unknown += usize::from(verdicts[i] == 0);
         tracked |= connections[i];
     }

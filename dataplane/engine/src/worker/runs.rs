@@ -62,6 +62,13 @@ impl Worker {
                         self.exits.unwrap(f, &h.unpack(), program, &mut self.views, known);
                     }
                 }
+                Plan::Open => {
+                    for (f, h) in counted.zip(b.headers.iter().skip(at)) {
+                        self.execute_birth(program, stage, verdict, f, &h.unpack());
+                    }
+                    at += run;
+                    continue;
+                }
                 Plan::Any => {
                     let mut carried = carried.iter_mut().skip(at);
                     let mut headers = b.headers.iter().skip(at);
@@ -99,12 +106,14 @@ impl Worker {
         for ((frame, &verdict), c) in frames.iter().zip(&b.verdicts).zip(&carried) {
             if c.origin.is_some() {
                 self.join(program, stage, verdict, frame, c);
+            } else if let Some(begun) = c.begun {
+                self.learn_birth(program, begun, (stage, verdict), frame);
             }
         }
         self.carried = carried;
     }
 
-    fn execute(
+    pub(super) fn execute(
         &mut self,
         program: &Program,
         stage: u32,
@@ -119,7 +128,7 @@ impl Worker {
         let (md, before) = carried.map_or((Metadata::default(), None), |c| (c.md, c.origin.as_deref()));
         // A frame that resumed without a way to remember has none from here on either.
         let may_join = before.is_some() || md.state == 0;
-        let way = (may_join && !self.store.hot(verdict).on_fdb && matches!(*v.ops, [Op::Track(_)])).then_some(Way { stage, verdict: v, before });
+        let way = (may_join && !self.store.hot(verdict).on_fdb && matches!(*v.ops, [Op::Track(_)])).then_some(Way { stage, verdict: v, id: verdict, before });
         let (tracker, now_ms) = (&*self.tracker, self.now_ms);
         let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way };
         self.exits.apply(frame, *headers, &v.ops, &mut route);

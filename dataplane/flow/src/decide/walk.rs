@@ -444,6 +444,7 @@ impl<'a> Walk<'a> {
                 drop,
                 uses_underlay: self.uses_underlay,
                 expected: None,
+                opens: None,
             },
             deps: self.deps,
             events: self.events,

@@ -386,6 +386,61 @@ mod alone {
         assert!(after.conserved());
     }
 
+    fn opening(sport: u16) -> Input {
+        let (client, server): (std::net::IpAddr, std::net::IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 11].into());
+        let l4 = packets::udp(client, server, (sport, 53), 20);
+        Input { bridge: 0, port: 1, bytes: packets::frame(&packets::ip(client, server, 17, 0, &l4)) }
+    }
+
+    #[test]
+    fn a_packet_that_opens_a_connection_as_others_did_costs_one_look_up() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        assert_eq!(engine.packet(&opening(999), 0).unwrap().len(), 1, "this one is decided");
+        let before = engine.switch().worker().counters().clone();
+        for sport in 1000..1100 {
+            assert_eq!(engine.packet(&opening(sport), 5).unwrap().len(), 1);
+        }
+        let after = engine.switch().worker().counters().clone();
+        assert_eq!((after.misses - before.misses, after.hits - before.hits), (0, 0));
+        // A few get a place in the cache at once, and take the long way.
+        assert!((100..120).contains(&(after.alike - before.alike)), "{}", after.alike - before.alike);
+        assert_eq!(engine.switch().worker().tracker().len(), 101);
+        assert!(after.conserved());
+    }
+
+    #[test]
+    fn a_packet_that_comes_again_opens_no_second_connection() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        for sport in 1000..1100 {
+            for _ in 0..3 {
+                // The one rule sends what is new: so does a packet in the same direction before any answer.
+                assert_eq!(engine.packet(&opening(sport), 5).unwrap().len(), 1);
+            }
+        }
+        assert_eq!(engine.switch().worker().tracker().len(), 100);
+        let opened = engine.switch().worker().tracker().stats.named().into_iter().find(|(n, _)| *n == "opened");
+        assert_eq!(opened, Some(("opened", 100)));
+    }
+
+    #[test]
+    fn a_rule_that_goes_opens_no_more_connections() {
+        let mut engine = Engine::default();
+        engine.load(&world(&plain())).unwrap();
+        for sport in 1000..1010 {
+            assert_eq!(engine.packet(&opening(sport), 5).unwrap().len(), 1);
+        }
+        let gone = "table=1,priority=10,ip,ct_state=+trk+new,in_port=1";
+        let mut del = parse_flow_line(&format!("{gone},actions=drop"), &Names::new()).unwrap().0;
+        del.command = sluice_openflow::FlowModCommand::DeleteStrict;
+        engine.switch().flow_mod(0, &del, Version::V10).unwrap();
+        for sport in 1010..1020 {
+            assert_eq!(engine.packet(&opening(sport), 5).unwrap().len(), 0);
+        }
+        assert_eq!(engine.switch().worker().tracker().len(), 10);
+    }
+
     #[test]
     fn a_rule_that_goes_takes_the_established_connections_that_it_allowed() {
         let mut engine = Engine::default();
