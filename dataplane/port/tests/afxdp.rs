@@ -232,6 +232,10 @@ fn the_best_port_for_a_device_is_chosen_with_a_reason() {
     let second = switch.inside(|| open_best("a1", pool, umem, &XdpOptions { take, ..XdpOptions::default() }).unwrap());
     println!("{}", second.reason);
     assert!(!second.is_afxdp && second.reason.contains("another XDP program"));
+    // The id that the host's own tools show: "prog/xdp id 7".
+    let shown = switch.ip("-details link show a1");
+    let id = shown.split("prog/xdp").nth(1).and_then(|t| t.split_whitespace().nth(1)).expect("an id");
+    assert!(second.reason.contains(&format!("attached, id {id} (")), "{} of {shown}", second.reason);
     tunnel.port.close(pool);
     second.port.close(pool);
     assert_eq!((pool.outstanding(), pool.lent()), (0, 0));

@@ -255,7 +255,9 @@ fn attach(device: &Device, map: &OwnedFd, options: &XdpOptions) -> Result<Attach
         match linked {
             Ok(link) => return Ok(Attached { link, native, fragments, refusals }),
             Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => {
-                let why = format!("{e}; another XDP program is attached (see: ip -details link show {})", device.name());
+                let id = crate::netlink::xdp_program(device.index()).ok().flatten();
+                let which = id.map_or(String::new(), |id| format!(", id {id}"));
+                let why = format!("{e}; another XDP program is attached{which} (see: ip -details link show {})", device.name());
                 return Err(PortError::new(Trouble::Unsupported, device.name(), "attach XDP program", why));
             }
             Err(e) => {

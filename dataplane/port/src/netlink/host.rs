@@ -161,7 +161,7 @@ fn takes_routes_along(tables: &Tables, change: &Change) -> bool {
     }
 }
 
-fn open_socket(groups: u32) -> io::Result<OwnedFd> {
+pub(super) fn open_socket(groups: u32) -> io::Result<OwnedFd> {
     let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
     // SAFETY: sockaddr_nl is plain old data; zero is a value of it.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };

@@ -14,9 +14,11 @@ mod message;
 mod prefix;
 mod read;
 mod tables;
+mod xdp;
 
 pub use counters::LinkCounters;
 pub use error::NetlinkError;
 pub use host::Host;
 pub use prefix::Prefix;
 pub use tables::{Address, Change, Link, Neighbour, NextHop, Route, RouteKind, Tables};
+pub use xdp::xdp_program;

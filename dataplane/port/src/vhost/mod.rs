@@ -15,6 +15,7 @@ mod link;
 mod memory;
 mod negotiator;
 mod port;
+mod prefetch;
 mod protocol;
 mod queue;
 mod record;

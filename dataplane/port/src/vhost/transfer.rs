@@ -14,6 +14,7 @@ use sluice_frame::{Frame, Gso, Meta, Pool, FRAME_MAX};
 
 use super::bytes::{from_guest, to_guest, Cursor};
 use super::dirty::DirtyLog;
+use super::prefetch;
 use super::record::{judge, Undone, LONG};
 use super::ring::{Batch, Broken, Chain, Desc, Ring, Stop, BATCH, CHAIN_MAX, WRITE};
 use super::space::{Space, Span};
@@ -97,6 +98,7 @@ impl Transfer {
         let (mut n, mut result) = (0, Ok(()));
         for i in 0..self.batch.chains.len() {
             let Some(&chain) = self.batch.chains.get(i) else { break };
+            self.look_ahead(i + 1);
             match self.take(&chain, pool) {
                 Ok(Taken::Frame(frame)) => {
                     stats.count_rx(frame.len());
@@ -114,6 +116,15 @@ impl Transfer {
         }
         ring.publish();
         result.map(|()| n)
+    }
+
+    /// Asks for the rest of a long frame while the one in front of it is copied.
+    #[inline(always)]
+    fn look_ahead(&self, chain: usize) {
+        let Some(chain) = self.batch.chains.get(chain) else { return };
+        if let (&[d], Some(host)) = (self.batch.of(chain), chain.host) {
+            prefetch::rest(host, d.len as usize, false);
+        }
     }
 
     #[inline(always)]
@@ -215,9 +226,13 @@ impl Transfer {
         if let (&[d], Some(host), true) = (self.batch.of(&chain), chain.host, frame.is_linear()) {
             let total = self.header + frame.head().len();
             if d.flags & WRITE != 0 && d.len as usize >= total && self.log.is_none() {
+                self.at += 1;
+                // The next frame is likely to be as long as this one.
+                if let Some(next) = self.batch.chains.get(self.at).and_then(|c| c.host) {
+                    prefetch::rest(next, total, true);
+                }
                 self.put_one(host, frame);
                 ring.complete(&chain, total as u32);
-                self.at += 1;
                 return Ok(Ok(()));
             }
         }

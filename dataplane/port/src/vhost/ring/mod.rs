@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::dirty::DirtyLog;
+use super::prefetch;
 use super::space::{Fault, Space};
 
 /// Descriptors that one chain may have, its indirect table included.
@@ -164,27 +165,11 @@ impl Batch {
         // An address that is not found here is looked at again where it is used.
         let host = space.near(d.address, d.len).or_else(|| space.whole(d.address, d.len, d.flags & WRITE != 0).ok());
         if let Some(host) = host {
-            prefetch(host);
+            prefetch::begin(host, d.flags & WRITE != 0);
         }
         let count = (self.descs.len() - first) as u32;
         self.chains.push(Chain { first: first as u32, count, id, slots, host });
     }
-}
-
-/// Asks for the cache lines at an address and the next one.
-#[inline(always)]
-fn prefetch(at: NonNull<u8>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        // SAFETY: a prefetch of any address is allowed.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(at.as_ptr().cast());
-            _mm_prefetch::<_MM_HINT_T0>(at.as_ptr().wrapping_add(64).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Where a ring is and how it is to be used.

@@ -12,6 +12,7 @@ use super::event::{passed_packed, Place};
 use super::shared::{self, fence};
 use super::{Base, Batch, Broken, Chain, Desc, Ring, RingSpec, Stop, CHAIN_MAX, INDIRECT, NEXT, WRITE};
 use crate::vhost::inflight::{InflightPacked, Saved};
+use crate::vhost::prefetch::{self, LINE};
 use crate::vhost::space::Space;
 
 /// Bytes of a descriptor.
@@ -106,6 +107,14 @@ impl PackedRing {
     fn say(&self, n: usize, value: u16, order: Ordering) {
         // SAFETY: as above.
         unsafe { shared::store(self.spec.device.add(2 * n), value, order) }
+    }
+
+    /// Asks for the lines of the next descriptors: each is read and then written.
+    #[inline]
+    fn own(&self, at: Place, want: u16) {
+        for ahead in (0..want.min(self.spec.size)).step_by(LINE / DESC) {
+            prefetch::to_write(self.spec.desc, DESC * usize::from(at.after(ahead, self.spec.size).index));
+        }
     }
 
     /// Is the descriptor at a place available?
@@ -247,6 +256,9 @@ impl Ring for PackedRing {
             return Ok(());
         }
         let (mut at, mut slots) = (self.next, 0);
+        if want > 1 && self.is_available(at).is_some() {
+            self.own(at, want as u16);
+        }
         while batch.chains.len() < want && !batch.is_full() {
             let Some(flags) = self.is_available(at) else { break };
             match self.collect(at, flags, space, batch) {

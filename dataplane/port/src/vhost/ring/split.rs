@@ -11,6 +11,7 @@ use super::event::passed;
 use super::shared::{self, fence};
 use super::{Base, Batch, Broken, Chain, Desc, Ring, RingSpec, Stop, CHAIN_MAX, INDIRECT, NEXT};
 use crate::vhost::inflight::InflightSplit;
+use crate::vhost::prefetch::{self, LINE};
 use crate::vhost::space::Space;
 
 /// Bytes of a descriptor.
@@ -173,6 +174,14 @@ impl SplitRing {
         Err(Broken::LongChain.into())
     }
 
+    /// Asks for the lines of the next `n` used entries, which the guest read last.
+    #[inline]
+    fn own_used(&self, n: u16) {
+        for ahead in (0..n).step_by(LINE / 8) {
+            prefetch::to_write(self.spec.device, 4 + 8 * usize::from(self.used.wrapping_add(ahead) & self.mask));
+        }
+    }
+
     fn log_used(&self, offset: u64, len: u64) {
         if let Some((log, guest)) = &self.spec.log {
             log.mark(guest + offset, len);
@@ -205,6 +214,7 @@ impl Ring for SplitRing {
             return Ok(());
         }
         let n = usize::from(self.waiting()?).min(want) as u16;
+        self.own_used(n);
         for i in 0..n {
             match self.collect(self.entry(self.next.wrapping_add(i)), 1, space, batch) {
                 Err(stop) if batch.chains.is_empty() => return Err(stop),
