@@ -2,6 +2,7 @@
 //! peers that misbehave.
 
 mod connections;
+mod devices;
 mod misbehaviour;
 mod unasked;
 #[path = "../support/mod.rs"]

@@ -13,15 +13,20 @@ impl Machines {
     pub fn new() -> Machines {
         let place = Place::new();
         let names = [format!("{}a", place.netns), format!("{}b", place.netns)];
-        for (i, name) in names.iter().enumerate() {
-            let n = i + 1;
-            place.host(&format!("ip netns add {name}"));
-            place.sh(&format!("ip link add p{n} type veth peer name eth0 netns {name} && ip link set p{n} up"));
-            place.host(&format!(
-                "ip -n {name} link set eth0 address 02:00:00:00:00:0{n} && ip -n {name} addr add 10.0.0.{n}/24 dev eth0 && ip -n {name} link set eth0 up"
-            ));
-        }
-        Machines { place, names }
+        names.iter().for_each(|name| place.host(&format!("ip netns add {name}")));
+        let machines = Machines { place, names };
+        machines.plug(1);
+        machines.plug(2);
+        machines
+    }
+
+    /// Joins machine `n` (1 or 2) to the device `p1` or `p2`, which this makes.
+    pub fn plug(&self, n: usize) {
+        let (place, name) = (&self.place, &self.names[n - 1]);
+        place.sh(&format!("ip link add p{n} type veth peer name eth0 netns {name} && ip link set p{n} up"));
+        place.host(&format!(
+            "ip -n {name} link set eth0 address 02:00:00:00:00:0{n} && ip -n {name} addr add 10.0.0.{n}/24 dev eth0 && ip -n {name} link set eth0 up"
+        ));
     }
 
     /// Pings a millisecond apart, to be started.
