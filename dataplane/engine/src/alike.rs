@@ -41,6 +41,8 @@ struct Masked {
     serial: u32,
     uses: u32,
     entries: Box<[Entry]>,
+    /// Places of those that are this mask's.
+    filled: Vec<u16>,
 }
 
 /// Decisions that hold for more than one flow.
@@ -115,8 +117,9 @@ impl Alike {
         let serial = m.serial;
         if let Some(e) = m.entries.get_mut(place) {
             store.again(verdict);
-            if e.serial == serial {
-                store.release(e.verdict);
+            match e.serial == serial {
+                true => store.release(e.verdict),
+                false => m.filled.push(place as u16),
             }
             *e = Entry { words: masked, verdict, serial, tag: store.tag(verdict) };
         }
@@ -128,7 +131,7 @@ impl Alike {
         let of_stage = self.masks.iter().filter(|m| m.stage == stage).count();
         if of_stage < OF_STAGE_MAX && self.masks.len() < MASKS_MAX {
             let entries = vec![Entry::default(); ENTRIES].into_boxed_slice();
-            self.masks.push(Masked { mask, stage, serial: self.serial, uses: 0, entries });
+            self.masks.push(Masked { mask, stage, serial: self.serial, uses: 0, entries, filled: Vec::new() });
             return self.masks.len() - 1;
         }
         let is_candidate = |m: &Masked| of_stage < OF_STAGE_MAX || m.stage == stage;
@@ -137,7 +140,7 @@ impl Alike {
         // What was much used once makes room in the end.
         self.masks.iter_mut().for_each(|m| m.uses /= 2);
         if let Some(m) = self.masks.get_mut(at) {
-            m.entries.iter().filter(|e| e.serial == m.serial).for_each(|e| store.release(e.verdict));
+            m.filled.drain(..).filter_map(|at| m.entries.get(usize::from(at))).for_each(|e| store.release(e.verdict));
             (m.mask, m.stage, m.serial, m.uses) = (mask, stage, self.serial, 0);
         }
         at

@@ -63,7 +63,11 @@ impl Caches {
     }
 }
 
-/// Verdict and connection of a flow that is known; `Some(None)` where it may not hold, or something is to be done for it.
+/// In place of a connection: the flow is in the cache, and may not hold as it is.
+pub const CLOSER: u32 = u32::MAX - 1;
+
+/// Verdict and connection of a flow that is known and holds, with nothing to be done for it. Verdict 0 for any other:
+/// with [`CLOSER`] where the flow is there.
 #[inline(always)]
 pub fn good<const K: usize, const E: usize>(
     cache: &FlowCache<K, E>,
@@ -72,11 +76,14 @@ pub fn good<const K: usize, const E: usize>(
     store: &Store,
     versions: &Versions,
     second: u32,
-) -> Option<Option<(u32, u32)>> {
-    let flow = cache.flow(cache.find(hash, key)?);
+) -> (u32, u32) {
+    let Some(place) = cache.find(hash, key) else { return (0, 0) };
+    let flow = cache.flow(place);
     let hot = store.hot(flow.verdict);
-    let holds = flow.epoch >= hot.touched && (hot.plain || is_looked_after(&flow, hot, versions, second));
-    Some(holds.then_some((flow.verdict, flow.connection)))
+    match flow.epoch >= hot.touched && (hot.plain || is_looked_after(&flow, hot, versions, second)) {
+        true => (flow.verdict, flow.connection),
+        false => (0, CLOSER),
+    }
 }
 
 /// Have its learned addresses not moved, and did its effects run in this second?

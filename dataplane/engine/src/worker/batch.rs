@@ -10,9 +10,6 @@ use crate::BATCH;
 /// Of a flow whose packet is not what it was when its verdict was joined: it takes the long way.
 pub(super) const OTHERWISE: u32 = u32::MAX;
 
-/// Of a flow that is in the cache and may not hold as it is.
-pub(super) const CLOSER: u32 = u32::MAX - 1;
-
 /// What the stations hand on for each frame of a batch.
 #[derive(Default)]
 pub(super) struct Batch {

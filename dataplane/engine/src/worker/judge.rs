@@ -14,9 +14,9 @@ use sluice_flow::Program;
 use sluice_frame::Frame;
 use sluice_wire::PackedHeaders;
 
-use super::batch::{Batch, CLOSER, OTHERWISE};
+use super::batch::{Batch, OTHERWISE};
 use super::Worker;
-use crate::classify::{good, look_up, Caches, Found, Now};
+use crate::classify::{good, look_up, Caches, Found, Now, CLOSER};
 use crate::joined::{self, Carried};
 use crate::steady::still_holds;
 use crate::store::{Plan, Store};
@@ -101,8 +101,10 @@ impl Worker {
             } else {
                 // What was not in the cache is not there now, unless something was put there.
                 let absent = verdict == 0 && connection != CLOSER && self.caches.narrow.insertions() == stored;
-                let alike = if absent { self.judge_alike(program, words, hash) } else { None };
-                alike.unwrap_or_else(|| self.judge(program, view, f, *headers, words, hash))
+                match absent {
+                    true => self.judge_absent(program, view, f, words, hash),
+                    false => self.judge(program, view, f, *headers, words, hash),
+                }
             };
             taught = true;
             if let Some(verdict) = b.verdicts.get_mut(i) {
@@ -142,6 +144,11 @@ impl Worker {
         if let Some(verdict) = self.judge_found(program, f, headers, key, found) {
             return verdict;
         }
+        self.judge_absent(program, view, f, key, hash)
+    }
+
+    /// The verdict of a flow that is not in the cache.
+    fn judge_absent(&mut self, program: &Arc<Program>, view: &View, f: &Frame, key: &[u64; NARROW_WORDS], hash: u64) -> u32 {
         if let Some(verdict) = self.judge_alike(program, key, hash) {
             return verdict;
         }
@@ -327,13 +334,9 @@ fn find_all(caches: &Caches, store: &Store, now: (&Versions, u32), wide: bool, n
     for i in 0..n {
         let found = match wide && headers[i].has_wide_fields() {
             false => good(&caches.narrow, hashes[i], &words[i], store, now.0, now.1),
-            true => None,
+            true => (0, 0),
         };
-        (verdicts[i], connections[i]) = match found {
-            Some(Some(known)) => known,
-            Some(None) => (0, CLOSER),
-            None => (0, 0),
-        };
+        (verdicts[i], connections[i]) = found;
         unknown += usize::from(verdicts[i] == 0);
         tracked |= connections[i];
     }
