@@ -38,6 +38,7 @@ pub mod track;
 pub mod translate;
 pub mod view;
 pub mod worker;
+pub mod writes;
 
 pub use count::{Counters, MeterUse, PortCounters, Report, RuleUse};
 pub use worker::control::Work;

@@ -207,7 +207,7 @@ fn nd_option(head: &[u8], mut at: usize, kind: u8) -> Option<usize> {
 }
 
 fn within(s: Slot, whole: Slot) -> bool {
-    s.width <= 64 && s.word == whole.word && s.shift >= whole.shift && s.shift + s.width <= whole.shift + whole.width
+    s.shift_within(whole).is_some()
 }
 
 /// Byte offset, length and shift inside a 128-bit field of two words.

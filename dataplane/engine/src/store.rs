@@ -16,6 +16,7 @@ use sluice_flow::{BridgeIdx, Op, PortIdx, Program, Verdict};
 
 use crate::count::{Report, RuleUse, TableUse};
 use crate::encap::Template;
+use crate::writes::Writes;
 
 /// Part of a stored verdict that every hit touches.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +49,8 @@ pub enum Plan {
     Send(PortIdx),
     /// Outer headers in front, then sent by this device.
     Wrap(Box<Template>, PortIdx),
+    /// Header fields written, all at once, then the rest.
+    Write(Box<Written>),
     /// Outer headers off.
     Unwrap,
     /// A connection is opened, where that can be; then the operations.
@@ -64,7 +67,42 @@ impl Plan {
             [Op::Output(port)] => Plan::Send(*port),
             [Op::Encap(e), Op::Output(port)] => Plan::Wrap(Box::new(Template::new(e)), *port),
             [Op::Decap] => Plan::Unwrap,
-            _ => Plan::Any,
+            _ => match Writes::leading(ops) {
+                Some((writes, taken)) => Plan::Write(Box::new(Written { writes, taken, then: Then::of(ops.get(taken..)) })),
+                None => Plan::Any,
+            },
+        }
+    }
+}
+
+/// Operations that begin with writes.
+#[derive(Debug)]
+pub struct Written {
+    /// The writes.
+    pub writes: Writes,
+    /// How many operations they are.
+    pub taken: usize,
+    /// What follows them.
+    pub then: Then,
+}
+
+/// What follows the writes.
+#[derive(Debug)]
+pub enum Then {
+    /// Sent by this device.
+    Send(PortIdx),
+    /// Outer headers in front, then sent by this device.
+    Wrap(Template, PortIdx),
+    /// The operations one by one.
+    Any,
+}
+
+impl Then {
+    fn of(ops: Option<&[Op]>) -> Then {
+        match ops {
+            Some([Op::Output(port)]) => Then::Send(*port),
+            Some([Op::Encap(e), Op::Output(port)]) => Then::Wrap(Template::new(e), *port),
+            _ => Then::Any,
         }
     }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod births;
 pub mod control;
 pub mod crossing;
+mod executor;
 pub mod flows;
 mod judge;
 mod runs;

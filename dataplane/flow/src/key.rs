@@ -68,6 +68,15 @@ impl Slot {
         Some(Slot::new(word, start % 64, width))
     }
 
+    /// Bits of `whole` below this slot, where this one lies in it (both of at most 64 bits).
+    pub fn shift_within(self, whole: Slot) -> Option<u32> {
+        let inside = self.width <= 64
+            && self.word == whole.word
+            && self.shift >= whole.shift
+            && self.shift + self.width <= whole.shift + whole.width;
+        inside.then(|| u32::from(self.shift - whole.shift))
+    }
+
     /// All ones in the field's own width, right-aligned.
     pub const fn ones(self) -> u128 {
         if self.width >= 128 {

@@ -6,19 +6,18 @@ use std::sync::Arc;
 
 use sluice_conntrack::Metadata;
 use sluice_flow::ct::Continuation;
-use sluice_flow::program::Ingress;
-use sluice_flow::{DropReason, Op, Program};
+use sluice_flow::{DropReason, Program};
 use sluice_frame::Frame;
 use sluice_wire::Headers;
 
 use super::batch::Batch;
+use super::executor::{is_underlay, Executor};
 use super::Worker;
 use crate::apply::Route;
 use crate::count::RuleUse;
-use crate::joined::{Carried, Way};
+use crate::joined::Carried;
 use crate::store::Plan;
 use crate::track::{self, Again};
-use crate::view::Entry;
 use crate::{encap, BATCH};
 
 /// Times that one frame may be unwrapped and classified anew.
@@ -43,23 +42,36 @@ impl Worker {
             let run = verdicts.iter().take_while(|v| **v == verdict).count();
             let mut bytes = 0;
             let counted = rest.by_ref().take(run).inspect(|f| bytes += f.len() as u64);
-            match self.store.plan(verdict) {
-                Plan::Send(port) => counted.for_each(|f| self.exits.queue(*port, f)),
+            let headers = b.headers.iter().skip(at);
+            let plan = self.store.plan(verdict);
+            let mut way = Executor {
+                exits: &mut self.exits,
+                views: &mut self.views,
+                program,
+                tracker: &self.tracker,
+                now_ms: self.now_ms,
+                stage,
+                verdict,
+                store: &self.store,
+            };
+            match plan {
+                Plan::Send(port) => counted.for_each(|f| way.exits.queue(*port, f)),
                 Plan::Wrap(template, port) => {
-                    for (f, h) in counted.zip(b.headers.iter().skip(at)) {
-                        let h = h.unpack();
-                        let Err(f) = self.exits.wrap_and_queue(f, &h, template, *port) else { continue };
-                        let (ops, drop) = self.store.verdict(verdict).map_or((&[][..], None), |v| (&*v.ops, v.drop));
-                        let (tracker, now_ms, md) = (&*self.tracker, self.now_ms, Metadata::default());
-                        let mut route = Route { program, views: &mut self.views, drop, now_ms, tracker, md, way: None };
-                        self.exits.apply(f, h, ops, &mut route);
+                    for (f, h) in counted.zip(headers) {
+                        way.wrap(0, f, *h, template, *port, None);
+                    }
+                }
+                Plan::Write(written) => {
+                    let mut carried = carried.iter_mut().skip(at);
+                    for (f, h) in counted.zip(headers) {
+                        way.write(written, f, *h, carried.next());
                     }
                 }
                 Plan::Unwrap => {
-                    let repeats = self.is_underlay(stage) && self.store.hot(verdict).plain;
+                    let repeats = self.store.hot(verdict).plain && way.is_underlay();
                     let known = if repeats { (verdict, self.store.tag(verdict)) } else { (0, 0) };
-                    for (f, h) in counted.zip(b.headers.iter().skip(at)) {
-                        self.exits.unwrap(f, &h.unpack(), program, &mut self.views, known);
+                    for (f, h) in counted.zip(headers) {
+                        way.exits.unwrap(f, &h.unpack(), program, way.views, known);
                     }
                 }
                 Plan::Open => {
@@ -71,10 +83,8 @@ impl Worker {
                 }
                 Plan::Any => {
                     let mut carried = carried.iter_mut().skip(at);
-                    let mut headers = b.headers.iter().skip(at);
-                    for f in counted {
-                        let Some(h) = headers.next() else { break };
-                        self.execute(program, stage, verdict, f, &h.unpack(), carried.next());
+                    for (f, h) in counted.zip(headers) {
+                        way.execute(0, f, &h.unpack(), carried.next());
                     }
                 }
             }
@@ -113,6 +123,7 @@ impl Worker {
         self.carried = carried;
     }
 
+    /// One verdict on one frame, its operations one by one.
     pub(super) fn execute(
         &mut self,
         program: &Program,
@@ -122,16 +133,9 @@ impl Worker {
         headers: &Headers,
         carried: Option<&mut Carried>,
     ) {
-        let Some(v) = self.store.verdict(verdict) else {
-            return self.exits.drop(frame, DropReason::NoOutput);
-        };
-        let (md, before) = carried.map_or((Metadata::default(), None), |c| (c.md, c.origin.as_deref()));
-        // A frame that resumed without a way to remember has none from here on either.
-        let may_join = before.is_some() || md.state == 0;
-        let way = (may_join && !self.store.hot(verdict).on_fdb && matches!(*v.ops, [Op::Track(_)])).then_some(Way { stage, verdict: v, id: verdict, before });
-        let (tracker, now_ms) = (&*self.tracker, self.now_ms);
-        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way };
-        self.exits.apply(frame, *headers, &v.ops, &mut route);
+        let (exits, views, store, tracker) = (&mut self.exits, &mut self.views, &self.store, &*self.tracker);
+        let mut executor = Executor { exits, views, program, tracker, now_ms: self.now_ms, stage, verdict, store };
+        executor.execute(0, frame, headers, carried);
     }
 
     /// Classifies what was unwrapped or tracked, until nothing is or it was enough.
@@ -182,7 +186,7 @@ impl Worker {
 
     /// Do look-ups at this stage ask for nothing but addresses and ports of tunnels?
     fn is_underlay(&self, stage: u32) -> bool {
-        self.views.get(stage).is_some_and(|v| matches!(v.entry, Entry::From(Some(Ingress::Underlay))))
+        is_underlay(&self.views, stage)
     }
 
     fn go_round_unwrapped(&mut self) {
