@@ -131,12 +131,15 @@ def main():
     options.add_argument("--build", required=True)
     options.add_argument("--out", required=True)
     options.add_argument("--short", action="store_true")
-    options.add_argument("--only", default="", help="cells whose name begins so")
+    options.add_argument("--only", action="append", help="cells whose name begins so; may be given again")
+    options.add_argument("--flows", type=int, action="append", help="cells of so many flows; may be given again")
     options.add_argument("--bytes", type=int, help="cells with frames of this length only")
     args = options.parse_args()
     args.out = os.path.abspath(args.out)
     core = max(os.sched_getaffinity(0))
-    cells = [c for c in all_cells(args.short) if c.name.startswith(args.only) and args.bytes in (None, c.bytes)]
+    begins = tuple(args.only or [""])
+    cells = [c for c in all_cells(args.short)
+             if c.name.startswith(begins) and args.bytes in (None, c.bytes) and (not args.flows or c.flows in args.flows)]
     rows, begin = [], time.time()
     with Box(f"{args.out}/peers/root", HUGEPAGES) as box:
         run = Run(args, box, core)

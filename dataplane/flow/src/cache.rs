@@ -3,12 +3,15 @@
 //! Purpose: one memory line decides a packet of a known flow. A bounded-probe set: a key may be in
 //! four places, two neighbouring lines at each of two hashes. Where all four are taken one occupant may
 //! move once to a free place of its own; else it is displaced: a collision costs a miss, never a chain.
-//! Grows by doubling up to a limit; what was cached then is decided again (once per doubling).
-//! Invariant: an entry's verdict is never 0 while it is in use; `K` key words come first.
+//! Grows by doubling up to a limit: flows move to the larger table a few at a time, and are found in either.
+//! Invariant: an entry's verdict is never 0 while it is in use; `K` key words come first; a key is in one place only.
 //! Deliberately does not know: what a verdict is, which words matter (keys come in masked).
+
+mod grow;
 
 use crate::hash::Seeds;
 use crate::prefetch::prefetch;
+use grow::Old;
 use sluice_frame::Words;
 
 /// Words of an entry for narrow keys: one memory line.
@@ -51,6 +54,8 @@ pub enum Displaced {
 #[derive(Debug)]
 pub struct FlowCache<const K: usize, const E: usize> {
     cells: Words,
+    /// The table that flows are moved out of. Its places are numbered on from those of `cells`.
+    old: Option<Old>,
     mask: usize,
     live: usize,
     max: usize,
@@ -64,16 +69,8 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     pub fn new(max: usize, seeds: Seeds) -> Self {
         const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0) };
         let max = max.next_power_of_two().max(START);
-        let mut cache = FlowCache { cells: Words::zeroed(0), mask: 0, live: 0, max, turn: 0, seeds };
-        cache.resize(START);
-        cache
-    }
-
-    fn resize(&mut self, entries: usize) {
         // Zeroed memory comes from the kernel page by page as it is touched.
-        self.cells = Words::zeroed(entries * E);
-        self.mask = entries - 1;
-        self.live = 0;
+        FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, max, turn: 0, seeds }
     }
 
     /// Flows that the cache can hold now.
@@ -97,16 +94,6 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         self.live == 0
     }
 
-    /// Would a growth help? Then every flow in it is forgotten: let go of their verdicts first.
-    pub fn wants_to_grow(&self) -> bool {
-        self.live * 2 > self.capacity() && self.capacity() < self.max
-    }
-
-    /// Doubles the cache and empties it.
-    pub fn grow(&mut self) {
-        self.resize((self.capacity() * 2).min(self.max));
-    }
-
     /// Hash of a key, to be given to the other methods with it.
     #[inline(always)]
     pub fn hash(&self, key: &[u64; K]) -> u64 {
@@ -128,6 +115,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
 
     /// Forgets every flow.
     pub fn clear(&mut self) {
+        self.old = None;
         self.cells.fill(0);
         self.live = 0;
     }
@@ -135,18 +123,24 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     #[inline(always)]
     fn entry(&self, slot: usize) -> Option<&[u64; E]> {
         let at = slot * E;
-        self.cells.get(at..at + E)?.try_into().ok()
+        match self.cells.get(at..at + E) {
+            Some(entry) => entry.try_into().ok(),
+            None => self.old_entry(slot - self.capacity()),
+        }
     }
 
     #[inline(always)]
     fn entry_mut(&mut self, slot: usize) -> Option<&mut [u64; E]> {
         let at = slot * E;
+        if at >= self.cells.len() {
+            return self.old_entry_mut(slot - self.capacity());
+        }
         self.cells.get_mut(at..at + E)?.try_into().ok()
     }
 
     /// Every flow with its key, in no order.
     pub fn flows(&self) -> impl Iterator<Item = ([u64; K], Flow)> + '_ {
-        (0..self.capacity()).filter_map(|place| {
+        (0..self.places_in_use()).filter_map(|place| {
             let entry = self.entry(place).filter(|e| e[K] >> 32 != 0)?;
             Some((std::array::from_fn(|i| entry[i]), self.flow(place)))
         })
@@ -175,7 +169,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     #[inline(never)]
     fn find_further(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
         let places = [self.first(hash) ^ 1, self.second(hash), self.second(hash) ^ 1];
-        places.into_iter().find(|s| self.holds(*s, key))
+        places.into_iter().find(|s| self.holds(*s, key)).or_else(|| self.find_old(hash, key))
     }
 
     #[inline(always)]
@@ -226,11 +220,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     pub fn insert(&mut self, hash: u64, key: &[u64; K], flow: Flow) -> Displaced {
         let places = self.places(hash);
         self.turn = self.turn.wrapping_add(1);
-        let same = places.into_iter().find(|s| self.holds(*s, key));
-        let slot = same
-            .or_else(|| places.into_iter().find(|s| self.is_free(*s)))
-            .or_else(|| places.into_iter().find(|s| self.move_away(*s)))
-            .unwrap_or(places[self.turn as usize % 4]);
+        let slot = self.find(hash, key).unwrap_or_else(|| self.make_room(&places));
         let displaced = match self.flow(slot).verdict {
             0 => {
                 self.live += 1;
@@ -243,6 +233,12 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         }
         self.update(slot, flow);
         displaced
+    }
+
+    /// One of these places, free if that can be; else a flow is displaced from it.
+    fn make_room(&mut self, places: &[usize; 4]) -> usize {
+        let free = places.iter().find(|s| self.is_free(**s)).copied();
+        free.or_else(|| places.iter().find(|s| self.move_away(**s)).copied()).unwrap_or(places[self.turn as usize % 4])
     }
 
     /// Moves the flow at `slot` to another place of its own that is free; true when that made room.
@@ -304,6 +300,7 @@ mod tests {
         let mut c = Narrow::new(1 << 16, Seeds::FIXED);
         while c.capacity() < 1 << 16 {
             c.grow();
+            c.go_on_growing(usize::MAX, |_| {});
         }
         let key = |i: u64| [i, i * 3, 7, i ^ 0xff, 1];
         for i in 0..1 << 15 {

@@ -57,6 +57,24 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Gives memory of these words back to the kernel, whole pages of it: they are zero again. What lies beyond the end
+    /// is left out.
+    pub fn give_back(&mut self, words: std::ops::Range<usize>) {
+        const PAGE: usize = 4096 / size_of::<u64>();
+        let (from, to) = (words.start.next_multiple_of(PAGE), words.end.min(self.len) / PAGE * PAGE);
+        let end = words.end.min(self.len);
+        let (first, last) = if from < to { (words.start..from, to..end) } else { (words.start..end, end..end) };
+        for edge in [first, last] {
+            self.get_mut(edge).into_iter().for_each(|words| words.fill(0));
+        }
+        if from < to {
+            // SAFETY: whole pages inside of memory of our own, borrowed mutably; they read as zero afterwards.
+            unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), (to - from) * size_of::<u64>(), libc::MADV_DONTNEED) };
+        }
+    }
+}
+
 impl Drop for Words {
     fn drop(&mut self) {
         // SAFETY: exactly what was mapped; no one else has it.
@@ -123,6 +141,16 @@ mod tests {
             assert_eq!(words.as_ptr() as usize % 64, 0);
             words.iter_mut().enumerate().for_each(|(i, w)| *w = i as u64);
             assert!(words.iter().enumerate().all(|(i, w)| *w == i as u64));
+        }
+    }
+
+    #[test]
+    fn what_was_given_back_is_zero_and_the_rest_stays() {
+        let mut words = Words::zeroed(10_000);
+        for range in [0..1, 3..700, 600..2000, 5000..10_000, 9000..20_000, 30_000..40_000] {
+            words.fill(7);
+            words.give_back(range.clone());
+            assert!(words.iter().enumerate().all(|(i, w)| (*w == 0) == range.contains(&i)), "{range:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use sluice_flow::action::{Action, OfPort};
+use sluice_flow::cache::FlowCache;
 use sluice_flow::key::{slot, TUN_OPTION_WORDS};
 use sluice_flow::decide::Frozen;
 use sluice_flow::{BridgeIdx, DropReason, Event, Key, Op, PortIdx, Program};
@@ -20,7 +21,11 @@ use crate::police::{Policer, Rates};
 use crate::storm::FloodRates;
 use crate::count::{Counters, Report, RuleUse};
 use crate::egress::{Egress, Plan};
+use crate::store::Store;
 use crate::{service, BATCH};
+
+/// Places of a cache that grows whose flows move in one turn: fewer than new flows of the same time could fill it by again.
+const MOVED_IN_A_TURN: usize = 256;
 
 /// What is to be done with a controller's packet.
 pub enum Work<'a> {
@@ -304,18 +309,19 @@ impl Worker {
         self.store.release_all();
     }
 
-    /// A cache that grows forgets its flows, and then no one knows which verdicts are in use: both start anew.
+    /// Flows move to a larger cache a few in each turn, so that no packet waits for many.
     pub(super) fn grow_caches(&mut self) {
-        let (narrow, wide) = (self.caches.narrow.wants_to_grow(), self.caches.wide.wants_to_grow());
-        if !narrow && !wide {
-            return;
-        }
-        self.forget_all();
-        if narrow {
-            self.caches.narrow.grow();
-        }
-        if wide {
-            self.caches.wide.grow();
-        }
+        go_on_growing(&mut self.caches.narrow, &mut self.store);
+        go_on_growing(&mut self.caches.wide, &mut self.store);
+    }
+}
+
+#[inline]
+fn go_on_growing<const K: usize, const E: usize>(cache: &mut FlowCache<K, E>, store: &mut Store) {
+    if cache.wants_to_grow() {
+        cache.grow();
+    }
+    if cache.is_growing() {
+        cache.go_on_growing(MOVED_IN_A_TURN, |verdict| store.release(verdict));
     }
 }
