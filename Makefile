@@ -13,8 +13,10 @@ help:
 	@echo "make bench-openflow  rule changes, dumps and bundles beside ovs-vswitchd (root)"
 	@echo "make bench       first figures beside OVS-DPDK: table and plot in target/bench (root)"
 	@echo "make bench-peers the same, then ClassBench rule sets of 10,000 rules (SHORT=1: fewer windows) (root)"
-	@echo "make bench-attack what victims keep while a neighbour attacks"
+	@echo "make bench-attack what victims keep while a neighbour attacks, beside OVS-DPDK (root)"
+	@echo "make bench-first what the first packet of a flow costs, beside OVS-DPDK's upcall (root)"
 	@echo "make bench-scale two workers beside two processes of one"
+	@echo "make bench-shared memory that one worker writes for packets and another one touches: none (valgrind)"
 	@echo "make bench-vhost two guests (testpmd) through us and through OVS-DPDK: busy cycles per packet (root)"
 	@echo "make test-vhost  real guests: testpmd and QEMU, kills and reconnects (root)"
 	@echo "make fuzz-vhost  a hostile guest, 10^8 lives (HOSTILE_RUNS=N)"
@@ -61,11 +63,23 @@ bench-peers:
 	@scripts/need.sh bench
 	$(CARGO) build --release --locked -p sluice -p sluice-benches
 	@benches/run.sh $(if $(SHORT),--short)
-	@PYTHONDONTWRITEBYTECODE=1 benches/peers/classbench.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench --only 10000
+	@PYTHONDONTWRITEBYTECODE=1 benches/peers/classbench.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench --only 10000 --within $(if $(SHORT),60,480)
 
 bench-attack:
-	$(CARGO) build --release --locked -p sluice-benches
-	@$${CARGO_TARGET_DIR:-target}/release/attack
+	@scripts/need.sh bench
+	$(CARGO) build --release --locked -p sluice-benches --bin attack --bin inputs
+	@$${CARGO_TARGET_DIR:-target}/release/inputs target/bench/in
+	@benches/peers/fetch.sh target/bench/peers
+	@PYTHONDONTWRITEBYTECODE=1 benches/peers/attack.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench
+
+# What the first packet of a flow costs, beside OVS-DPDK's upcall.
+.PHONY: bench-first
+bench-first:
+	@scripts/need.sh bench
+	$(CARGO) build --release --locked -p sluice-benches --bin first --bin inputs
+	@$${CARGO_TARGET_DIR:-target}/release/inputs target/bench/in
+	@benches/peers/fetch.sh target/bench/peers
+	@PYTHONDONTWRITEBYTECODE=1 benches/peers/first.py --build $${CARGO_TARGET_DIR:-target}/release --out target/bench
 
 # What new connections cost, beside OVS-DPDK, and what established ones keep beside a flood of SYNs.
 .PHONY: bench-connections
@@ -115,6 +129,13 @@ test-systemd:
 # 10^8 connections come and go: the table's memory stays flat. Some minutes.
 soak-conntrack:
 	SLUICE_BIRTHS=100000000 $(CARGO) test --release --locked -p sluice-conntrack --test table memory_is_flat -- --nocapture
+
+# Does one worker write for a packet what the other one reads? Every load and store is looked at.
+.PHONY: bench-shared
+bench-shared:
+	@scripts/need.sh gate
+	$(CARGO) build --release --locked -p sluice-benches --bin scale
+	@PYTHONDONTWRITEBYTECODE=1 python3 benches/shared_lines.py $${CARGO_TARGET_DIR:-target}/release/scale benches/rules/l2.flows benches/rules/neutron.flows
 
 # Two workers of one switch beside two switches of one worker.
 .PHONY: bench-scale

@@ -15,6 +15,9 @@ SMALL, MIDDLE, LARGE = 60, 508, 1514
 # Lengths 60, 590 and 1514 as 7 : 4 : 1.
 MIX = 0
 MIX_MEAN = 358
+# Lengths as in the real captures of `$SLUICE_SHARED/pcaps`.
+REAL = 1
+TUNNELLED = ("decap", "both")
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,11 @@ class Cell:
     flows: int
     size: int = SMALL
     kind: str = "plain"
+    mean: int = 0
 
     @property
     def bytes(self):
-        return (self.size or MIX_MEAN) + 4
+        return (self.mean or self.size) + 4
 
     @property
     def peer_flows(self):
@@ -40,7 +44,7 @@ class Cell:
         return self.rules == "-"
 
     def capture(self, flows):
-        kind = "vxlan" if self.shape == "decap" else "mix" if self.size == MIX else self.kind
+        kind = "vxlan" if self.shape in TUNNELLED else {MIX: "mix", REAL: "real"}.get(self.size, self.kind)
         return f"{kind}-{self.size}-{flows}.pcap"
 
     def source(self, inputs):
@@ -58,12 +62,25 @@ def many(name, shape, rules, flows):
     return [Cell(name, shape, rules, n) for n in flows]
 
 
-def sizes(name, shape, rules):
-    return [Cell(f"{name}, {what}", shape, rules, 10_000, size)
-            for what, size in (("512 B", MIDDLE), ("1518 B", LARGE), ("mixed lengths", MIX))]
+def real_mean(inputs):
+    """Of the frames as long as real ones; 0 where no real captures were there to be measured."""
+    try:
+        with open(f"{inputs}/real-mean") as f:
+            return int(f.read())
+    except FileNotFoundError:
+        return 0
 
 
-def all_cells(short):
+def sizes(name, shape, rules, real):
+    wanted = [("512 B", MIDDLE, 0), ("1518 B", LARGE, 0), ("mixed lengths", MIX, MIX_MEAN)]
+    wanted += [("lengths of real captures", REAL, real)] if real else []
+    return [Cell(f"{name}, {what}", shape, rules, 10_000, size, mean=mean) for what, size, mean in wanted]
+
+
+def all_cells(short, inputs):
+    real = real_mean(inputs)
+    if not real:
+        print("skipped: lengths of real captures (no pcaps below $SLUICE_SHARED or ../shared)", flush=True)
     cells = many("source alone", "plain", "-", (1, 10_000, 100_000))
     cells += many("L2 in->out", "plain", "l2", FLOWS)
     cells += [Cell("NORMAL, 1,000 hosts each way", "stateful", "normal", 1_000, kind="hosts")]
@@ -73,11 +90,12 @@ def all_cells(short):
     cells += many("NAT rewrite", "plain", "rewrite", (1, 10_000))
     cells += many("VXLAN encap", "encap", "encap", FLOWS)
     cells += many("VXLAN decap", "decap", "decap", FLOWS)
+    cells += many("VXLAN decap, then encap", "both", "both", (1, 10_000, 100_000))
     # Connections, packets both ways.
     cells += many("Stateful, one zone", "stateful", "ct", (1, 10_000, 200_000, 1_000_000))
     cells += many("Stateful, Neutron tables", "stateful", "neutron-ct", (1, 10_000, 200_000, 1_000_000))
-    cells += sizes("L2 in->out", "plain", "l2") + sizes("Neutron tables", "plain", "neutron")
-    cells += sizes("VXLAN encap", "encap", "encap") + sizes("Stateful, Neutron tables", "stateful", "neutron-ct")
+    cells += sizes("L2 in->out", "plain", "l2", real) + sizes("Neutron tables", "plain", "neutron", real)
+    cells += sizes("VXLAN encap", "encap", "encap", real) + sizes("Stateful, Neutron tables", "stateful", "neutron-ct", real)
     if not short:
         cells += [Cell(f"{name}, 1518 B", "plain", rules, 1, LARGE) for name, rules in (("L2 in->out", "l2"), ("Neutron tables", "neutron"))]
     return cells

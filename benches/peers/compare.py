@@ -12,7 +12,7 @@ import time
 
 import report
 from box import Box
-from cells import all_cells
+from cells import SMALL, TUNNELLED, all_cells
 from ours import Ours
 from ovs import MODES, Ovs, OvsError
 from testpmd import Testpmd, TestpmdError
@@ -91,7 +91,7 @@ class Run:
             return False
         try:
             self.ovs.resume()
-            self.ovs.arrange(cell.shape, self.rules(cell), f"{self.inputs}/{cell.capture(cell.peer_flows)}")
+            self.ovs.arrange(cell.shape, self.rules(cell), f"{self.inputs}/{cell.capture(cell.peer_flows)}", long=cell.size != SMALL)
             self.ovs.check(cell.shape)
             return True
         except OvsError as e:
@@ -119,7 +119,7 @@ class Run:
     def source(self, cell):
         """Our source with no switch behind it."""
         source = cell.source(self.inputs)
-        key = (source, cell.shape == "decap")
+        key = (source, cell.shape in TUNNELLED)
         if key not in self.source_seen:
             with Ours(self.cell_program, self.core, cell.shape, "-", source) as alone:
                 self.source_seen[key] = statistics.median(mpps(alone.window(self.seconds)) for _ in range(self.rounds))
@@ -138,7 +138,7 @@ def main():
     args.out = os.path.abspath(args.out)
     core = max(os.sched_getaffinity(0))
     begins = tuple(args.only or [""])
-    cells = [c for c in all_cells(args.short)
+    cells = [c for c in all_cells(args.short, f"{args.out}/in")
              if c.name.startswith(begins) and args.bytes in (None, c.bytes) and (not args.flows or c.flows in args.flows)]
     rows, begin = [], time.time()
     with Box(f"{args.out}/peers/root", HUGEPAGES) as box:

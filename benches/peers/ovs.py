@@ -20,6 +20,7 @@ OWN_MAC = "02:00:00:00:ff:02"
 PEER = "192.0.2.1"
 PEER_MAC = "02:00:00:00:ff:01"
 MEMORY_MB = 1024
+UNDERLAY_MTU = 1600
 
 MODES = {
     "default": ("100", "false"),
@@ -126,14 +127,16 @@ class Ovs:
     def source(self, bridge, number, capture):
         self._device(bridge, f"in{number}", number, f"net_pcap{number},rx_pcap={os.path.abspath(capture)},infinite_rx=1")
 
-    def sink(self, bridge, number):
+    def sink(self, bridge, number, mtu=None):
         self._device(bridge, f"out{number}", number, f"net_null{number},no-rx=1")
+        if mtu:
+            self.vsctl("set", "Interface", f"out{number}", f"mtu_request={mtu}")
 
-    def arrange(self, shape, rules, capture):
-        """The same ports as in our own cell: source 1, sink 2, tunnel 8 whose packets use port 9."""
+    def arrange(self, shape, rules, capture, long=False):
+        """The same ports as in our own cell: source 1, sink 2, tunnel 8 whose packets use port 9 (and leave by 10)."""
         self.clear()
         self.bridge("br0")
-        if shape in ("encap", "decap"):
+        if shape in ("encap", "decap", "both"):
             self._underlay()
         self.ofctl("--bundle", "add-flows", "br0", rules)
         if shape == "decap":
@@ -141,8 +144,15 @@ class Ovs:
             self.source("phy", 9, capture)
             self.ofctl("add-flow", "phy", "in_port=9,actions=LOCAL")
             return
+        if shape == "both":
+            self.source("phy", 9, capture)
+            self.sink("phy", 10)
+            self.ofctl("add-flow", "phy", "in_port=9,actions=LOCAL")
+            self.ofctl("add-flow", "phy", "in_port=LOCAL,actions=10")
+            return
         if shape == "encap":
-            self.sink("phy", 9)
+            # Long frames with outer headers around them; none is made longer that need not be.
+            self.sink("phy", 9, UNDERLAY_MTU if long else None)
             self.ofctl("add-flow", "phy", "in_port=LOCAL,actions=9")
         elif shape == "stateful":
             self.source("br0", 2, answers(capture))
@@ -193,7 +203,7 @@ class Ovs:
     def check(self, shape):
         """Does all that comes in go out? Figures of dropped packets would be worth nothing."""
         source, sink = {"plain": (("br0", 1), ("br0", 2)), "stateful": (("br0", 1), ("br0", 2)), "encap": (("br0", 1), ("phy", 9)),
-                        "decap": (("phy", 9), ("br0", 2))}[shape]
+                        "decap": (("phy", 9), ("br0", 2)), "both": (("phy", 9), ("phy", 10))}[shape]
         end = time.time() + 6
         while time.time() < end:
             before = self._packets(*source, "rx"), self._packets(*sink, "tx")

@@ -40,17 +40,25 @@ pub enum Shape {
     Encap,
     /// Out of the tunnel to port 2.
     Decap,
+    /// Out of the tunnel and into it again, with another VNI.
+    Both,
     /// From port 1 to port 2, and answers from port 2 to port 1.
     Stateful,
 }
 
 impl Shape {
+    /// Do its frames come with outer headers?
+    pub fn is_tunnelled(self) -> bool {
+        matches!(self, Shape::Decap | Shape::Both)
+    }
+
     /// By its name on a command line.
     pub fn named(name: &str) -> Option<Shape> {
         match name {
             "plain" => Some(Shape::Plain),
             "encap" => Some(Shape::Encap),
             "decap" => Some(Shape::Decap),
+            "both" => Some(Shape::Both),
             "stateful" => Some(Shape::Stateful),
             _ => None,
         }
@@ -83,12 +91,12 @@ fn build_with(
     switch: &mut Inline,
 ) -> Result<(), String> {
     let (first, underlay) = match shape {
-        Shape::Decap => (sink(), source),
+        Shape::Decap | Shape::Both => (sink(), source),
         _ => (source, sink()),
     };
     switch.add_device(0, SOURCE, first);
     switch.add_device(0, SINK, second);
-    if matches!(shape, Shape::Encap | Shape::Decap) {
+    if shape == Shape::Encap || shape.is_tunnelled() {
         let idx = switch.add_device(0, UNDERLAY, underlay);
         add_tunnel(switch, idx);
     }

@@ -12,5 +12,6 @@ pub mod attack;
 pub mod cell;
 pub mod classbench;
 pub mod clock;
+pub mod ovn;
 pub mod traffic;
 pub mod vary;

@@ -36,6 +36,15 @@ pub fn mixed_frames(count: u64) -> Vec<Vec<u8>> {
     order(count).into_iter().map(|i| flows(MIX[i as usize % MIX.len()]).frame(i)).collect()
 }
 
+/// As [`frames`], each flow with a length drawn from these, as far as Ethernet carries it (60 to 1514 bytes).
+pub fn frames_as_long_as(lengths: &[usize], count: u64) -> Vec<Vec<u8>> {
+    let mut random = Random::new(SEED);
+    let mut drawn = || lengths.get(random.below(lengths.len())).copied().unwrap_or(60).clamp(60, 1514);
+    let of_flows: Vec<usize> = (0..count).map(|_| drawn()).collect();
+    let len = |i: u64| of_flows.get(i as usize).copied().unwrap_or(60);
+    order(count).into_iter().map(|i| flows(len(i)).frame(i)).collect()
+}
+
 /// The Neutron tables with a security group that allows the sources of the first `count` flows one by one,
 /// and the same ports as without: a conjunction, as the agent writes it.
 pub fn remote_group(neutron: &str, count: u64) -> String {

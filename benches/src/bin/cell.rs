@@ -44,9 +44,9 @@ fn run(words: &[String]) -> Result<(), String> {
     let (shape, rules, source, count) = match words {
         [shape, rules, source] => (shape, rules, source, None),
         [shape, rules, source, count] => (shape, rules, source, count.strip_prefix("count=").and_then(|n| n.parse().ok())),
-        _ => return Err("usage: cell plain|encap|decap|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS]".into()),
+        _ => return Err("usage: cell plain|encap|decap|both|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS]".into()),
     };
-    let shape = Shape::named(shape).ok_or_else(|| format!("'{shape}' is not plain, encap, decap or stateful"))?;
+    let shape = Shape::named(shape).ok_or_else(|| format!("'{shape}' is not plain, encap, decap, both or stateful"))?;
     let (source, flows) = open(shape, source)?;
     let speaker = Speaker::default();
     let mut subject = match rules.as_str() {
@@ -78,9 +78,9 @@ fn run(words: &[String]) -> Result<(), String> {
 fn open(shape: Shape, source: &str) -> Result<(Box<dyn Port>, u64), String> {
     if let Some(flows) = source.strip_prefix("vary=") {
         let flows: u32 = flows.parse().map_err(|_| format!("'{source}': expected vary=FLOWS"))?;
-        let (spec, inner) = match shape {
-            Shape::Decap => (traffic::flows(60).vxlan(traffic::VNI), vxlan::OUTER4_LEN),
-            _ => (traffic::flows(60), 0),
+        let (spec, inner) = match shape.is_tunnelled() {
+            true => (traffic::flows(60).vxlan(traffic::VNI), vxlan::OUTER4_LEN),
+            false => (traffic::flows(60), 0),
         };
         let vary = Vary::new(spec.frame(0), inner, flows).ok_or("the frame to vary is too short")?;
         return Ok((Box::new(vary), flows.into()));

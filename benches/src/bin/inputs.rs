@@ -1,4 +1,5 @@
 //! `inputs DIR`: writes the captures that all switches replay, and the rules that are made from them.
+//! With `$SLUICE_SHARED` (or `../shared`) also one with lengths as in the real captures there.
 
 use std::path::Path;
 
@@ -39,7 +40,22 @@ fn write_all(dir: &Path) -> std::io::Result<()> {
         let wrapped = frames(&flows(60).vxlan(traffic::VNI), count);
         std::fs::write(dir.join(format!("vxlan-60-{count}.pcap")), write_pcap(&wrapped))?;
     }
+    write_real(dir)?;
     std::fs::write(dir.join("remote.flows"), traffic::remote_group(NEUTRON, REMOTE))
+}
+
+/// Flows with the lengths of real captures, where those are there; beside it the mean length in bytes.
+fn write_real(dir: &Path) -> std::io::Result<()> {
+    let Some(shared) = sluice_fixtures::shared::shared_dir("frames as long as those of real captures") else { return Ok(()) };
+    let below = sluice_fixtures::shared::captures_below(&shared.join("pcaps"));
+    let lengths: Vec<usize> = below.iter().flat_map(|(_, frames)| frames).map(|f| f.bytes.len()).collect();
+    if lengths.is_empty() {
+        return Ok(());
+    }
+    let all = traffic::frames_as_long_as(&lengths, MIXED);
+    let mean = all.iter().map(Vec::len).sum::<usize>() / all.len().max(1);
+    write_both(dir, &format!("real-1-{MIXED}.pcap"), all)?;
+    std::fs::write(dir.join("real-mean"), mean.to_string())
 }
 
 /// A capture and its answers.

@@ -5,12 +5,13 @@
 //! to a CPU of its own. Prints packets per second of wall time, both together, and the ratio. With
 //! `crossing`, frames that one of the two workers receives leave by a device of the other.
 //! `scale one RULES FLOWS CPU SECONDS` is one of those processes.
+//! `scale marked RULES FLOWS` lets both workers take turns in marked sections, for `benches/shared_lines.py` to trace.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sluice::inline::Inline;
 use sluice_benches::traffic;
@@ -37,6 +38,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
+        ["marked", rules, flows] => marked(rules, flows),
         ["one", rules, flows, cpu, seconds] => one(rules, flows, cpu, seconds),
         [rules, flows] => both(rules, flows, false, "1"),
         [rules, flows, "crossing"] => both(rules, flows, true, "1"),
@@ -208,6 +210,44 @@ impl Pair {
         let (a, b) = (self.switch.worker().counters().clone(), self.second.counters());
         format!("handed over {}, dropped {} of {}", a.handed + b.handed, a.dropped_total() + b.dropped_total(), a.received + b.received)
     }
+}
+
+/// Stores here tell who traces memory which worker is at work: 1 or 2, or 0 for neither.
+#[repr(align(64))]
+struct Mark(AtomicU64);
+static MARK: Mark = Mark(AtomicU64::new(0));
+/// Sections of each worker, and turns in each.
+const SECTIONS: usize = 4;
+const TURNS: usize = 50;
+
+/// Each worker on a thread of its own, one at a time.
+fn marked(rules: &str, flows: &str) -> Result<(), String> {
+    let mut pair = Pair::new(rules, flows, false)?;
+    for worker in [pair.switch.worker(), &mut pair.second] {
+        (0..10 * TURNS).for_each(|_| _ = worker.turn(1000));
+    }
+    println!("mark {:x}", std::ptr::from_ref(&MARK).addr());
+    let whose = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for (number, worker) in [(1, pair.switch.worker()), (2, &mut pair.second)] {
+            let whose = &whose;
+            scope.spawn(move || {
+                for _ in 0..SECTIONS {
+                    while whose.load(SeqCst) != number {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    // The other one is asleep by now.
+                    std::thread::sleep(Duration::from_millis(50));
+                    MARK.0.store(number, SeqCst);
+                    (0..TURNS).for_each(|_| _ = worker.turn(1000));
+                    MARK.0.store(0, SeqCst);
+                    whose.store(3 - number, SeqCst);
+                }
+            });
+        }
+    });
+    println!("{}", pair.told());
+    Ok(())
 }
 
 fn median(mut all: Vec<f64>) -> f64 {

@@ -13,7 +13,7 @@ use sluice_flow::verdict::{Cover, Encap};
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
-use sluice_wire::{membership, parse_part, parse_tagged, Headers};
+use sluice_wire::{membership, parse_part, parse_tagged, Headers, PackedHeaders};
 
 use sluice_conntrack::{Metadata, Tracker};
 
@@ -363,9 +363,9 @@ impl Exits {
 
     /// What most packets for a tunnel need: no one looks at their new headers. A frame that needs more comes back as it was.
     #[inline]
-    pub(crate) fn wrap_and_queue(&mut self, mut frame: Frame, h: &Headers, t: &Template, port: PortIdx) -> Result<(), Frame> {
+    pub(crate) fn wrap_and_queue(&mut self, mut frame: Frame, h: PackedHeaders, t: &Template, port: PortIdx) -> Result<(), Frame> {
         let ident = self.ident.wrapping_add(1);
-        if frame.meta.gso != Gso::None || frame.len() > t.longest || encap::encap(&mut frame, h, t, ident).is_err() {
+        if frame.meta.gso != Gso::None || frame.len() > t.longest || encap::encap_packed(&mut frame, h, t, ident).is_err() {
             return Err(frame);
         }
         self.ident = ident;

@@ -5,9 +5,9 @@
 use sluice_flow::verdict::{Encap, OuterTos, OuterTtl};
 use sluice_flow::DropReason;
 use sluice_frame::{Frame, Gso};
-use sluice_wire::bytes::{u16_or_zero, u32_or_zero, u64_or_zero};
+use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u64_or_zero};
 use sluice_wire::checksum;
-use sluice_wire::{Headers, Net, Transport};
+use sluice_wire::{Headers, Net, PackedHeaders, Transport};
 
 /// Ethernet, IPv4, UDP, VXLAN.
 pub const OUTER_LEN: usize = 14 + 20 + 8 + 8;
@@ -76,15 +76,49 @@ impl Template {
     }
 }
 
+/// What outer headers take from the packet inside.
+#[derive(Clone, Copy)]
+struct Inner {
+    /// UDP source port: by flow.
+    port: u16,
+    tos: Option<u8>,
+    ttl: Option<u8>,
+}
+
+impl Inner {
+    fn of(head: &[u8], h: &Headers) -> Inner {
+        let (tos, ttl) = inner_tos_ttl(head, h);
+        Inner { port: source_port(head, h), tos, ttl }
+    }
+
+    /// The same from packed headers, for what most packets are.
+    #[inline(always)]
+    fn of_packed(head: &[u8], h: PackedHeaders) -> Inner {
+        let plain = h.is_plain_tcp().and_then(|_| Some((array_at::<20>(head, h.l3())?, u32_at(head, h.l4())?)));
+        let Some((ip, ports)) = plain else { return Inner::of(head, &h.unpack()) };
+        Inner { port: port_of(folded(u64_or_zero(ip, 12)), ports, ip[9]), tos: Some(ip[1]), ttl: Some(ip[8]) }
+    }
+}
+
 /// Puts outer headers in front of a frame. `ident` numbers packets that routers may fragment.
-#[inline]
 pub fn encap(frame: &mut Frame, inner: &Headers, t: &Template, ident: u16) -> Result<(), DropReason> {
+    let inner = Inner::of(frame.head(), inner);
+    put_on(frame, inner, t, ident)
+}
+
+/// As [`encap`], with packed headers.
+#[inline]
+pub fn encap_packed(frame: &mut Frame, inner: PackedHeaders, t: &Template, ident: u16) -> Result<(), DropReason> {
+    let inner = Inner::of_packed(frame.head(), inner);
+    put_on(frame, inner, t, ident)
+}
+
+#[inline(always)]
+fn put_on(frame: &mut Frame, inner: Inner, t: &Template, ident: u16) -> Result<(), DropReason> {
     let len = frame.len();
     if len > INNER_MAX {
         return Err(DropReason::EncapTooLong);
     }
-    let source_port = source_port(frame.head(), inner);
-    let (inner_tos, inner_ttl) = inner_tos_ttl(frame.head(), inner);
     if !frame.push_front(OUTER_LEN) {
         return Err(DropReason::NoHeadroom);
     }
@@ -92,7 +126,7 @@ pub fn encap(frame: &mut Frame, inner: &Headers, t: &Template, ident: u16) -> Re
     *h = t.bytes;
     // Summed from here: bytes just written would have to be waited for.
     let udp_len = (len + OUTER_LEN - UDP) as u16;
-    let tos = outer_tos(t.tos, inner_tos);
+    let tos = outer_tos(t.tos, inner.tos);
     let mut sum = t.sum + u64::from(tos) + u64::from(udp_len + 20);
     h[IP + 1] = tos;
     [h[IP + 2], h[IP + 3]] = (udp_len + 20).to_be_bytes();
@@ -101,14 +135,16 @@ pub fn encap(frame: &mut Frame, inner: &Headers, t: &Template, ident: u16) -> Re
         sum += u64::from(ident);
     }
     if t.inherits_ttl {
-        let ttl = inner_ttl.unwrap_or(DEFAULT_TTL);
+        let ttl = inner.ttl.unwrap_or(DEFAULT_TTL);
         h[IP + 8] = ttl;
         sum += u64::from(ttl) << 8;
     }
     [h[IP + 10], h[IP + 11]] = checksum::finish(sum).to_be_bytes();
-    [h[UDP], h[UDP + 1]] = source_port.to_be_bytes();
+    [h[UDP], h[UDP + 1]] = inner.port.to_be_bytes();
     [h[UDP + 4], h[UDP + 5]] = udp_len.to_be_bytes();
-    shift_offload(frame);
+    if frame.meta.needs_csum || frame.meta.gso != Gso::None {
+        shift_offload(frame);
+    }
     if let Some((src, dst)) = t.csum {
         fill_udp_checksum(frame, src, dst);
     }
@@ -154,7 +190,6 @@ fn outer_tos(tos: OuterTos, inner: Option<u8>) -> u8 {
     }
 }
 
-#[inline(always)]
 fn inner_tos_ttl(head: &[u8], h: &Headers) -> (Option<u8>, Option<u8>) {
     let at = |i: usize| head.get(h.l3 as usize + i).copied();
     match h.net {
@@ -165,20 +200,27 @@ fn inner_tos_ttl(head: &[u8], h: &Headers) -> (Option<u8>, Option<u8>) {
 }
 
 /// A port that is the same for all packets of an inner flow and spread over flows.
-#[inline(always)]
 fn source_port(head: &[u8], h: &Headers) -> u16 {
     let word = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     let l3 = h.l3 as usize;
     let ports = if h.transport == Transport::Opaque { 0 } else { word(h.l4 as usize) };
     let addresses = match h.net {
-        Net::Ipv4 => {
-            let both = head.get(l3 + 12..).map_or(0, |b| u64_or_zero(b, 0));
-            (both >> 32) as u32 ^ (both as u32).rotate_left(16)
-        }
+        Net::Ipv4 => head.get(l3 + 12..).map_or(0, |b| folded(u64_or_zero(b, 0))),
         Net::Ipv6 | Net::Ipv6Broken => (0..8).fold(0, |a: u32, i| a.rotate_left(5) ^ word(l3 + 8 + 4 * i)),
         _ => word(0) ^ word(4).rotate_left(11) ^ word(8).rotate_left(22),
     };
-    let mixed = (u64::from(addresses) << 32 | u64::from(ports ^ u32::from(h.proto))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    port_of(addresses, ports, h.proto)
+}
+
+/// Both addresses of IPv4 in one word.
+#[inline(always)]
+fn folded(both: u64) -> u32 {
+    (both >> 32) as u32 ^ (both as u32).rotate_left(16)
+}
+
+#[inline(always)]
+fn port_of(addresses: u32, ports: u32, proto: u8) -> u16 {
+    let mixed = (u64::from(addresses) << 32 | u64::from(ports ^ u32::from(proto))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     FIRST_SOURCE_PORT + ((mixed >> 40) as u32 % SOURCE_PORTS) as u16
 }
 
@@ -282,4 +324,19 @@ fn unshift_offload(frame: &mut Frame, removed: u16) {
         _ => meta.needs_csum = false,
     }
     meta.hdr_len = meta.hdr_len.saturating_sub(removed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_fixtures::samples::samples;
+
+    #[test]
+    fn packed_or_not_headers_give_the_same_outer_ones() {
+        for sample in samples() {
+            let h = sluice_wire::parse(&sample.frame);
+            let (a, b) = (Inner::of(&sample.frame, &h), Inner::of_packed(&sample.frame, h.into()));
+            assert_eq!((a.port, a.tos, a.ttl), (b.port, b.tos, b.ttl), "{}", sample.name);
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub struct FlowCache<const K: usize, const E: usize> {
     old: Option<Old>,
     mask: usize,
     live: usize,
+    /// Flows that came since some were moved last.
+    added: usize,
     max: usize,
     /// Chooses whom to displace; any sequence does.
     turn: u32,
@@ -70,7 +72,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0) };
         let max = max.next_power_of_two().max(START);
         // Zeroed memory comes from the kernel page by page as it is touched.
-        FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, max, turn: 0, seeds }
+        FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, added: 0, max, turn: 0, seeds }
     }
 
     /// Flows that the cache can hold now.
@@ -140,7 +142,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
 
     /// Every flow with its key, in no order.
     pub fn flows(&self) -> impl Iterator<Item = ([u64; K], Flow)> + '_ {
-        (0..self.places_in_use()).filter_map(|place| {
+        self.places_in_use().filter_map(|place| {
             let entry = self.entry(place).filter(|e| e[K] >> 32 != 0)?;
             Some((std::array::from_fn(|i| entry[i]), self.flow(place)))
         })
@@ -224,6 +226,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         let displaced = match self.flow(slot).verdict {
             0 => {
                 self.live += 1;
+                self.added += 1;
                 Displaced::Nothing
             }
             verdict => Displaced::Flow { verdict },
@@ -300,7 +303,9 @@ mod tests {
         let mut c = Narrow::new(1 << 16, Seeds::FIXED);
         while c.capacity() < 1 << 16 {
             c.grow();
-            c.go_on_growing(usize::MAX, |_| {});
+            while c.is_growing() {
+                c.go_on_growing(|_| {});
+            }
         }
         let key = |i: u64| [i, i * 3, 7, i ^ 0xff, 1];
         for i in 0..1 << 15 {

@@ -24,9 +24,6 @@ use crate::egress::{Egress, Plan};
 use crate::store::Store;
 use crate::{service, BATCH};
 
-/// Places of a cache that grows whose flows move in one turn: fewer than new flows of the same time could fill it by again.
-const MOVED_IN_A_TURN: usize = 256;
-
 /// What is to be done with a controller's packet.
 pub enum Work<'a> {
     /// These actions.
@@ -322,6 +319,6 @@ fn go_on_growing<const K: usize, const E: usize>(cache: &mut FlowCache<K, E>, st
         cache.grow();
     }
     if cache.is_growing() {
-        cache.go_on_growing(MOVED_IN_A_TURN, |verdict| store.release(verdict));
+        cache.go_on_growing(|verdict| store.release(verdict));
     }
 }

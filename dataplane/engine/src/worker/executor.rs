@@ -52,9 +52,8 @@ impl Executor<'_> {
     /// Outer headers in front, and out; a frame that needs more than that takes the operations from `from` on.
     #[inline]
     pub fn wrap(&mut self, from: usize, frame: Frame, h: PackedHeaders, t: &Template, port: PortIdx, carried: Option<&mut Carried>) {
-        let h = h.unpack();
-        if let Err(frame) = self.exits.wrap_and_queue(frame, &h, t, port) {
-            self.execute(from, frame, &h, carried);
+        if let Err(frame) = self.exits.wrap_and_queue(frame, h, t, port) {
+            self.execute(from, frame, &h.unpack(), carried);
         }
     }
 

@@ -5,6 +5,10 @@
 
 use super::{FlowCache, Words};
 
+/// Places whose flows move for each new flow. Before the new table is half full as many came as half the old one's places: two would do.
+const FOR_EACH: usize = 3;
+/// Places whose flows move where no flow is new.
+const AT_LEAST: usize = 16;
 /// Words that are given back to the kernel at once.
 const GIVEN_BACK: usize = (2 << 20) / size_of::<u64>();
 
@@ -12,7 +16,7 @@ const GIVEN_BACK: usize = (2 << 20) / size_of::<u64>();
 #[derive(Debug)]
 pub(super) struct Old {
     cells: Words,
-    /// Places before this one are empty.
+    /// What is written in places before this one has moved.
     moved: usize,
 }
 
@@ -36,6 +40,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         let entries = (self.capacity() * 2).min(self.max);
         let cells = std::mem::replace(&mut self.cells, Words::zeroed(entries * E));
         self.old = Some(Old { cells, moved: 0 });
+        self.added = 0;
         self.mask = entries - 1;
     }
 
@@ -45,46 +50,52 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         self.old.is_some()
     }
 
-    /// Moves what is at the next so many places; hears of the verdict of each flow that had to make room.
-    pub fn go_on_growing(&mut self, places: usize, mut displaced: impl FnMut(u32)) {
-        let Some(old) = &self.old else { return };
+    /// Moves a few flows, in proportion to those that were added since; hears of the verdict of each that had to make room.
+    pub fn go_on_growing(&mut self, mut displaced: impl FnMut(u32)) {
+        let Some(mut old) = self.old.take() else { return };
+        let places = AT_LEAST + FOR_EACH * std::mem::take(&mut self.added);
         let (from, all) = (old.moved, old.capacity(E));
         let to = from.saturating_add(places).min(all);
-        for place in from..to {
-            let Some(entry) = self.old_entry_mut(place).filter(|e| e[K] >> 32 != 0) else { continue };
-            let moving = std::mem::replace(entry, [0; E]);
-            if let Some(verdict) = self.put(&moving) {
+        let cells = old.cells.get(from * E..to * E).unwrap_or(&[]);
+        for entry in cells.chunks_exact(E).filter_map(<[u64]>::first_chunk::<E>).filter(|e| e[K] >> 32 != 0) {
+            if let Some(verdict) = self.put(entry) {
                 self.live -= 1;
                 displaced(verdict);
             }
         }
-        match &mut self.old {
-            Some(old) if to < all => {
-                old.moved = to;
-                // All of it at the end would be a pause.
-                let (before, now) = (from * E / GIVEN_BACK, to * E / GIVEN_BACK);
-                if now != before {
-                    old.cells.give_back(before * GIVEN_BACK..now * GIVEN_BACK);
-                }
-            }
-            _ => self.old = None,
+        if to == all {
+            return;
         }
+        // All of it at the end would be a pause.
+        let (before, now) = (from * E / GIVEN_BACK, to * E / GIVEN_BACK);
+        if now != before {
+            old.cells.give_back(before * GIVEN_BACK..now * GIVEN_BACK);
+        }
+        old.moved = to;
+        self.old = Some(old);
     }
 
     /// Puts an entry where its key belongs; the verdict of the flow that was there.
+    #[inline]
     fn put(&mut self, entry: &[u64; E]) -> Option<u32> {
-        let key = entry.first_chunk::<K>()?;
+        let hash = self.hash(entry.first_chunk::<K>()?);
+        let first = self.first(hash);
+        if self.is_free(first) {
+            *self.entry_mut(first)? = *entry;
+            return None;
+        }
         self.turn = self.turn.wrapping_add(1);
-        let places = self.places(self.hash(key));
-        let slot = self.make_room(&places);
+        let slot = self.make_room(&self.places(hash));
         let before = self.flow(slot).verdict;
         *self.entry_mut(slot)? = *entry;
         (before != 0).then_some(before)
     }
 
-    /// Places of both tables.
-    pub(super) fn places_in_use(&self) -> usize {
-        self.capacity() + self.old.as_ref().map_or(0, |old| old.capacity(E))
+    /// Places of both tables where a flow may be.
+    pub(super) fn places_in_use(&self) -> impl Iterator<Item = usize> {
+        let own = self.capacity();
+        let old = self.old.as_ref().map_or(0..0, |old| old.moved..old.capacity(E));
+        (0..own).chain(own + old.start..own + old.end)
     }
 
     #[cold]
@@ -99,10 +110,12 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
 
     /// Where the key is, if it has not moved yet.
     pub(super) fn find_old(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
-        let mask = self.old.as_ref()?.capacity(E) - 1;
+        let old = self.old.as_ref()?;
+        let mask = old.capacity(E) - 1;
         let (a, b) = (hash as usize & mask, (hash >> 32) as usize & mask);
-        let places = [a, a ^ 1, b, b ^ 1].map(|place| self.capacity() + place);
-        places.into_iter().find(|s| self.holds(*s, key))
+        // What has moved is still written there.
+        let places = [a, a ^ 1, b, b ^ 1].into_iter().filter(|place| *place >= old.moved);
+        places.map(|place| self.capacity() + place).find(|s| self.holds(*s, key))
     }
 }
 
@@ -136,13 +149,15 @@ mod tests {
             if c.wants_to_grow() {
                 c.grow();
             }
-            c.go_on_growing(8, |_| lost += 1);
+            c.go_on_growing(|_| lost += 1);
             for seen in [i, i / 2, i / 3] {
                 assert!(verdict(&c, seen).is_none_or(|v| v == seen + 1));
             }
         }
-        c.go_on_growing(usize::MAX, |_| lost += 1);
-        assert!(!c.is_growing() && c.capacity() == 1 << 16);
+        while c.is_growing() {
+            c.go_on_growing(|_| lost += 1);
+        }
+        assert!(c.capacity() == 1 << 16);
         let known = (0..flows).filter(|i| verdict(&c, *i) == Some(i + 1)).count();
         assert_eq!((known + lost, c.len()), (flows as usize, known));
         assert!(lost * 1000 < flows as usize, "{lost} flows of {flows} had to make room");
@@ -161,7 +176,9 @@ mod tests {
         for i in 0..1000 {
             assert_eq!(c.take(Seeds::FIXED.hash5(&key(i)), &key(i)), Some(i + 1));
         }
-        c.go_on_growing(usize::MAX, |_| {});
+        while c.is_growing() {
+            c.go_on_growing(|_| {});
+        }
         assert_eq!((c.len(), c.flows().count()), (1000, 1000));
         assert!((0..2000).all(|i| verdict(&c, i).is_some() == (i >= 1000)));
     }
@@ -171,7 +188,7 @@ mod tests {
         let mut c = Narrow::new(1 << 16, Seeds::FIXED);
         (0..2000).for_each(|i| assert_eq!(insert(&mut c, i), Displaced::Nothing));
         c.grow();
-        c.go_on_growing(100, |_| {});
+        (0..5).for_each(|_| c.go_on_growing(|_| {}));
         c.clear();
         assert!(c.is_empty() && !c.is_growing() && c.flows().next().is_none());
     }
