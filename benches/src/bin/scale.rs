@@ -227,21 +227,21 @@ fn marked(rules: &str, flows: &str) -> Result<(), String> {
         (0..10 * TURNS).for_each(|_| _ = worker.turn(1000));
     }
     println!("mark {:x}", std::ptr::from_ref(&MARK).addr());
-    let whose = AtomicU64::new(1);
+    // Whoever is not at work sleeps in there.
+    let next = Barrier::new(2);
     std::thread::scope(|scope| {
         for (number, worker) in [(1, pair.switch.worker()), (2, &mut pair.second)] {
-            let whose = &whose;
+            let next = &next;
             scope.spawn(move || {
-                for _ in 0..SECTIONS {
-                    while whose.load(SeqCst) != number {
-                        std::thread::sleep(Duration::from_millis(20));
+                for section in 0..2 * SECTIONS as u64 {
+                    next.wait();
+                    if section % 2 + 1 != number {
+                        continue;
                     }
-                    // The other one is asleep by now.
                     std::thread::sleep(Duration::from_millis(50));
                     MARK.0.store(number, SeqCst);
                     (0..TURNS).for_each(|_| _ = worker.turn(1000));
                     MARK.0.store(0, SeqCst);
-                    whose.store(3 - number, SeqCst);
                 }
             });
         }

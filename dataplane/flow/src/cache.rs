@@ -20,6 +20,8 @@ pub const NARROW_ENTRY: usize = 8;
 pub const WIDE_ENTRY: usize = 24;
 const WORDS_PER_LINE: usize = 8;
 const START: usize = 4096;
+/// Word of a key in which most flows differ: addresses.
+const TELLING: usize = 2;
 
 /// What a cached flow carries beside its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,7 +71,7 @@ pub struct FlowCache<const K: usize, const E: usize> {
 impl<const K: usize, const E: usize> FlowCache<K, E> {
     /// An empty cache that may grow to `max` flows (rounded up to a power of two).
     pub fn new(max: usize, seeds: Seeds) -> Self {
-        const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0) };
+        const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0 && TELLING < K) };
         let max = max.next_power_of_two().max(START);
         // Zeroed memory comes from the kernel page by page as it is touched.
         FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, added: 0, max, turn: 0, seeds }
@@ -171,7 +173,13 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     #[inline(never)]
     fn find_further(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
         let places = [self.first(hash) ^ 1, self.second(hash), self.second(hash) ^ 1];
-        places.into_iter().find(|s| self.holds(*s, key)).or_else(|| self.find_old(hash, key))
+        places.into_iter().find(|s| self.resembles(*s, key) && self.holds(*s, key)).or_else(|| self.find_old(hash, key))
+    }
+
+    /// Is it, by the word that tells most flows apart, perhaps this key? For places where it rarely is.
+    #[inline(always)]
+    fn resembles(&self, slot: usize, key: &[u64; K]) -> bool {
+        self.entry(slot).is_some_and(|e| e[TELLING] == key[TELLING])
     }
 
     #[inline(always)]

@@ -115,7 +115,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         let (a, b) = (hash as usize & mask, (hash >> 32) as usize & mask);
         // What has moved is still written there.
         let places = [a, a ^ 1, b, b ^ 1].into_iter().filter(|place| *place >= old.moved);
-        places.map(|place| self.capacity() + place).find(|s| self.holds(*s, key))
+        places.map(|place| self.capacity() + place).find(|s| self.resembles(*s, key) && self.holds(*s, key))
     }
 }
 
