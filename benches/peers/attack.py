@@ -20,7 +20,6 @@ from box import Box
 from ovs import Ovs, OvsError
 
 HUGEPAGES = 1160
-ROUNDS = 3
 SETTLE, WINDOW = 0.5, 0.6
 VICTIMS, SINK, ATTACKER = 1, 2, 3
 KEPT = 0.8
@@ -64,10 +63,10 @@ class Rig:
         return (after - before) * 1000 / (ns_after - ns_before)
 
 
-def peer(rig, attack):
+def peer(rig, attack, rounds):
     """Beside plain traffic, and beside the attack."""
     seen = {PLAIN: [], attack: []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for attacker, windows in seen.items():
             rig.arrange(attack, attacker)
             windows.append(rig.window())
@@ -88,7 +87,7 @@ def peers(args, core, attacks):
             rig = Rig(ovs, inputs, f"{args.out}/in/plain-60-10000.pcap")
             for attack in attacks:
                 try:
-                    found[attack] = peer(rig, attack.replace(" ", "-"))
+                    found[attack] = peer(rig, attack.replace(" ", "-"), args.rounds)
                 except OvsError as e:
                     print(f"OVS-DPDK, {attack}: {e}", flush=True)
         except OvsError as e:
@@ -110,6 +109,7 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--build", required=True)
     options.add_argument("--out", required=True)
+    options.add_argument("--rounds", type=int, default=3, help="windows of OVS-DPDK beside each")
     args = options.parse_args()
     args.out = os.path.abspath(args.out)
     os.makedirs(f"{args.out}/in/attack", exist_ok=True)
