@@ -67,7 +67,7 @@ impl Plan {
             [Op::Output(port)] => Plan::Send(*port),
             [Op::Encap(e), Op::Output(port)] => Plan::Wrap(Box::new(Template::new(e)), *port),
             [Op::Decap] => Plan::Unwrap,
-            _ => match Writes::leading(ops) {
+            ops => match Writes::leading(ops) {
                 Some((writes, taken)) => Plan::Write(Box::new(Written { writes, taken, then: Then::of(ops.get(taken..)) })),
                 None => Plan::Any,
             },
