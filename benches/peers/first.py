@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """first.py --build DIR --out DIR: what the first packet of a flow costs, ours and OVS-DPDK's upcall.
 
-Ours is the program `first`. OVS-DPDK gets the same tables and a capture of 200,000 flows; its datapath flows are deleted
+Ours is the program `first`. OVS-DPDK gets the same tables and a capture of 100,000 flows; its datapath flows are deleted
 before each window. It says itself how long an upcall takes on average (`pmd-perf-show`); a percentile it does not say.
 """
 
@@ -19,7 +19,7 @@ from box import Box
 from ovs import MODES, Ovs, OvsError
 
 HUGEPAGES = 1160
-FLOWS = 200_000
+FLOWS = 100_000
 WINDOWS = 8
 WINDOW = 0.05
 HERE = os.path.dirname(os.path.abspath(__file__))
