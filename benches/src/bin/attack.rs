@@ -26,7 +26,7 @@ const ROUNDS: usize = 3;
 /// Least part that victims must keep.
 const KEPT: f64 = 0.8;
 /// Frames of an attack in a capture.
-const CAPTURED: usize = 200_000;
+const CAPTURED: usize = 100_000;
 /// Bits of the hash in which colliding flows agree, and how many of them are sent.
 const COLLIDING: (u64, usize) = (0xfff, 256);
 
