@@ -20,7 +20,7 @@ from box import Box
 from ovs import Ovs, OvsError
 
 HUGEPAGES = 1160
-SETTLE, WINDOW = 0.5, 0.6
+SETTLE, WINDOW = 0.8, 0.6
 VICTIMS, SINK, ATTACKER = 1, 2, 3
 KEPT = 0.8
 PLAIN = "plain-established-traffic"
@@ -52,9 +52,10 @@ class Rig:
     def window(self):
         """Packets of the victims per microsecond of CPU time."""
         pid = self.ovs.daemon.pid
-        tids = threads.find(pid, "pmd")
         self.ovs.appctl("dpctl/del-flows")
         time.sleep(SETTLE)
+        # Ports that were just added may have made it start another one.
+        tids = threads.find(pid, "pmd")
         before, ns_before = self.ovs._packets("br0", VICTIMS, "rx"), threads.cpu_ns(pid, tids)
         time.sleep(WINDOW)
         after, ns_after = self.ovs._packets("br0", VICTIMS, "rx"), threads.cpu_ns(pid, tids)
@@ -88,7 +89,7 @@ def peers(args, core, attacks):
             for attack in attacks:
                 try:
                     found[attack] = peer(rig, attack.replace(" ", "-"), args.rounds)
-                except OvsError as e:
+                except (OvsError, FileNotFoundError) as e:
                     print(f"OVS-DPDK, {attack}: {e}", flush=True)
         except OvsError as e:
             print(f"OVS-DPDK: {e}", flush=True)

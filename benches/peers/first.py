@@ -56,7 +56,8 @@ def peer(ovs, rules, capture):
     seen = {}
     for mode in MODES:
         ovs.mode(mode)
-        time.sleep(0.3)
+        # Its polling thread may be another one after that.
+        time.sleep(0.8)
         seen[mode] = upcall(ovs)
     return seen
 
@@ -72,7 +73,7 @@ def peers(args, core, tables):
             ovs.start()
             for name, rules in tables.items():
                 found[name] = peer(ovs, rules, f"{args.out}/in/plain-60-{FLOWS}.pcap")
-        except OvsError as e:
+        except (OvsError, FileNotFoundError) as e:
             print(f"OVS-DPDK: {e}", flush=True)
         finally:
             ovs.stop()
