@@ -71,6 +71,8 @@ def peers(args, core, tables):
         ovs = Ovs(box, f"{args.out}/peers/run", core)
         try:
             ovs.start()
+            # Without this it does not time upcalls.
+            ovs.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-perf-metrics=true")
             for name, rules in tables.items():
                 found[name] = peer(ovs, rules, f"{args.out}/in/plain-60-{FLOWS}.pcap")
         except (OvsError, FileNotFoundError) as e:
