@@ -156,6 +156,26 @@ fn meter(command: MeterCommand, id: u32) -> MeterMod {
 }
 
 #[test]
+fn a_band_without_a_burst_has_a_tenth_of_a_second_or_the_longest_frame_but_never_more_than_a_second() {
+    let burst = |flags, rate, burst_size| {
+        let bands = vec![MeterBand { kind: MeterBandKind::Drop, rate, burst_size }];
+        let mm = MeterMod { command: MeterCommand::Add, config: MeterConfig { id: 1, flags, bands } };
+        match &RuleSet::new().apply_meter(0, &mm, 0).unwrap().changes[..] {
+            [Change::SetMeter { to: Some(meter), .. }] => meter.bands[0].burst,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (kbps, pktps, with_burst) = (1, 2, 4);
+    assert_eq!(burst(kbps, 100_000, 0), 10_000);
+    assert_eq!(burst(kbps, 1_000, 0), 525);
+    assert_eq!(burst(kbps, 100, 0), 100);
+    assert_eq!(burst(pktps, 1_000, 0), 100);
+    assert_eq!(burst(pktps, 5, 0), 1);
+    assert_eq!(burst(kbps | with_burst, 1_000, 7), 7);
+    assert_eq!(burst(kbps | with_burst, 100_000, 0), 10_000);
+}
+
+#[test]
 fn meters_are_added_once_and_take_their_rules_along() {
     use MeterCommand::{Add, Delete, Modify};
     let mut rules = RuleSet::new();

@@ -124,8 +124,19 @@ impl Meters {
     }
 }
 
+/// The longest frame, in kilobits: a segment that is cut only behind the switch.
+const LONGEST_FRAME: u32 = 65_549 * 8 / 1000 + 1;
+
+/// The burst of a band that names none: a tenth of a second's worth, because a whole second's, as Open vSwitch
+/// takes it, is a fifth of what a measurement of five seconds sees. But a bucket that holds no whole frame would
+/// never let one pass, so it holds one unless that is more than a second's worth.
+fn own_burst(flags: u16, rate: u32) -> u32 {
+    let least = if flags & PKTPS != 0 { 1 } else { LONGEST_FRAME };
+    (rate / 10).max(least.min(rate))
+}
+
 fn band(flags: u16, b: &MeterBand) -> Band {
-    let burst = if flags & BURST != 0 && b.burst_size != 0 { b.burst_size } else { b.rate };
+    let burst = if flags & BURST != 0 && b.burst_size != 0 { b.burst_size } else { own_burst(flags, b.rate) };
     let exceeded = match b.kind {
         MeterBandKind::Drop => Exceeded::Drop,
         MeterBandKind::DscpRemark(by) => Exceeded::Remark(by),
