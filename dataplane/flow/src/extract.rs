@@ -11,7 +11,7 @@ mod narrow;
 pub use narrow::{extract_narrow, extract_narrow_packed, extract_narrow_part};
 
 use sluice_wire::bytes::{array_at, u16_or_zero, u32_at, u32_or_zero, u48_at, u64_or_zero, u8_at};
-use sluice_wire::{nsh, pbb, Headers, Net, Transport};
+use sluice_wire::{ipv6, nsh, pbb, Headers, Net, Transport};
 
 use crate::key::{slot, Key, PacketKey, NARROW_WORDS, PACKET_WORDS, SERVICE_WORDS, VLAN_PRESENT};
 
@@ -76,6 +76,9 @@ fn network_words(head: &[u8], headers: &Headers, key: &mut PacketKey) {
         Net::Ipv6 | Net::Ipv6Broken => ipv6_words(head, usize::from(headers.l3), key),
         Net::Arp => arp_words(head, usize::from(headers.l3), key),
         Net::Ipv4 | Net::Nsh | Net::Pbb | Net::Opaque => {}
+    }
+    if headers.net == Net::Ipv6 {
+        extension_words(head, headers, key);
     }
     if headers.transport == Transport::Icmp6 && headers.net == Net::Ipv6 {
         neighbour_words(head, headers, key);
@@ -202,6 +205,15 @@ fn ipv6_words(head: &[u8], l3: usize, key: &mut PacketKey) {
     for (i, word) in key.words[5..9].iter_mut().enumerate() {
         *word = u64_or_zero(head, l3 + 8 + 8 * i);
     }
+}
+
+/// The extension headers of a sound IPv6 packet.
+fn extension_words(head: &[u8], headers: &Headers, key: &mut PacketKey) {
+    let l3 = usize::from(headers.l3);
+    let Some(next) = u8_at(head, l3 + ipv6::NEXT).filter(|n| ipv6::present(*n, &[]) != 0) else { return };
+    let end = (headers.end as usize).min(head.len());
+    let payload = head.get(l3 + ipv6::LEN..end).unwrap_or(&[]);
+    key.set(slot::IPV6_EXTHDR, u64::from(ipv6::present(next, payload)));
 }
 
 fn arp_words(head: &[u8], l3: usize, key: &mut PacketKey) {

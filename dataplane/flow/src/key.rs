@@ -160,6 +160,8 @@ pub mod slot {
     pub const ND_OPTIONS_TYPE: Slot = s(9, 0, 8);
     /// ARP target hardware address, or ND target link-layer address.
     pub const ARP_THA: Slot = s(10, 16, 48);
+    /// Which IPv6 extension headers the packet has, as `sluice_wire::ipv6::present` tells them.
+    pub const IPV6_EXTHDR: Slot = s(10, 0, 9);
     /// ND target address.
     pub const ND_TARGET: Slot = s(11, 0, 128);
     /// First MPLS label stack entry.

@@ -30,6 +30,8 @@ pub const HOP_BY_HOP: u8 = 0;
 pub const ROUTING: u8 = 43;
 /// Next header: fragment.
 pub const FRAGMENT: u8 = 44;
+/// Next header: encrypted payload.
+pub const ESP: u8 = 50;
 /// Next header: authentication.
 pub const AUTHENTICATION: u8 = 51;
 /// Next header: ICMPv6.
@@ -141,6 +143,70 @@ impl<'a> Iterator for Extensions<'a> {
     }
 }
 
+/// What can be told of a packet's extension headers: OpenFlow 1.3's `OFPIEH_*` (7.2.3.8).
+pub mod seen {
+    /// Nothing follows the headers.
+    pub const NO_NEXT: u16 = 1 << 0;
+    /// An encrypted payload.
+    pub const ESP: u16 = 1 << 1;
+    /// An authentication header.
+    pub const AUTH: u16 = 1 << 2;
+    /// One or two headers of destination options.
+    pub const DEST: u16 = 1 << 3;
+    /// A fragment header.
+    pub const FRAGMENT: u16 = 1 << 4;
+    /// A routing header.
+    pub const ROUTING: u16 = 1 << 5;
+    /// Hop-by-hop options.
+    pub const HOP_BY_HOP: u16 = 1 << 6;
+    /// A header that is there more often than RFC 8200 (4.1) expects.
+    pub const REPEATED: u16 = 1 << 7;
+    /// Headers in another order than RFC 8200 (4.1) recommends.
+    pub const UNORDERED: u16 = 1 << 8;
+}
+
+/// The bit of a header in [`seen`], and its place in the recommended order.
+const fn extension_bit(kind: u8) -> (u16, u8) {
+    match kind {
+        HOP_BY_HOP => (seen::HOP_BY_HOP, 0),
+        // Before a routing header, destination options come at 1: `present` looks for that.
+        ROUTING => (seen::ROUTING, 2),
+        FRAGMENT => (seen::FRAGMENT, 3),
+        AUTHENTICATION => (seen::AUTH, 4),
+        ESP => (seen::ESP, 5),
+        DESTINATION => (seen::DEST, 6),
+        NOTHING => (seen::NO_NEXT, 7),
+        _ => (0, 8),
+    }
+}
+
+/// Bits of [`seen`] for the headers of `payload`, which begins with one of type `next`. What lies behind the
+/// header of a later fragment is not looked at.
+pub fn present(next: u8, payload: &[u8]) -> u16 {
+    let (mut bits, mut last, mut destinations) = (0, 0, 0);
+    let mut walk = Extensions::new(next, payload);
+    loop {
+        let kind = walk.next_header();
+        let stepped = walk.next();
+        let (bit, mut place) = extension_bit(kind);
+        if kind == DESTINATION {
+            destinations += 1;
+            place = if walk.next_header() == ROUTING { 1 } else { place };
+        }
+        let may_repeat = kind == DESTINATION && destinations == 2;
+        bits |= if bits & bit != 0 && !may_repeat { seen::REPEATED } else { 0 };
+        bits |= if bit != 0 && place < last { seen::UNORDERED } else { 0 };
+        bits |= bit;
+        last = place.max(last);
+        let later = |header: &[u8]| matches!(header, [_, _, o0, o1, ..] if u16::from_be_bytes([*o0, *o1]) >> 3 != 0);
+        match stepped {
+            Some((FRAGMENT, header)) if later(header) => return bits,
+            Some(_) => {}
+            None => return bits,
+        }
+    }
+}
+
 /// A fragment header; `offset` in units of 8 bytes.
 pub const fn fragment(next: u8, offset: u16, more: bool, id: u32) -> [u8; 8] {
     let [o0, o1] = (offset << 3 | more as u16).to_be_bytes();
@@ -183,5 +249,39 @@ mod tests {
         for len in 0..8 {
             assert_eq!(Extensions::new(HOP_BY_HOP, &chain[..len]).next(), None);
         }
+    }
+
+    #[test]
+    fn headers_are_told_with_what_is_repeated_and_what_is_out_of_order() {
+        /// A chain of these headers, which ends in `last`.
+        fn told(kinds: &[u8], last: u8) -> u16 {
+            let followers = kinds.iter().skip(1).chain([&last]);
+            let one = |(kind, next): (&u8, &u8)| match *kind {
+                FRAGMENT => fragment(*next, 0, true, 7),
+                AUTHENTICATION => [*next, 0, 0, 0, 0, 0, 0, 1],
+                _ => no_options(*next),
+            };
+            let payload: Vec<u8> = kinds.iter().zip(followers).flat_map(one).chain([0; 8]).collect();
+            present(*kinds.first().unwrap_or(&last), &payload)
+        }
+        use seen::{AUTH, DEST, HOP_BY_HOP as HOP, NO_NEXT, REPEATED, UNORDERED};
+        assert_eq!(told(&[], 6), 0);
+        assert_eq!(told(&[], NOTHING), NO_NEXT);
+        assert_eq!(told(&[], ESP), seen::ESP);
+        assert_eq!(told(&[HOP_BY_HOP, AUTHENTICATION], 6), HOP | AUTH);
+        let all = [HOP_BY_HOP, DESTINATION, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION];
+        assert_eq!(told(&all, 17), HOP | DEST | seen::ROUTING | seen::FRAGMENT | AUTH);
+        assert_eq!(told(&[DESTINATION, HOP_BY_HOP], 6), HOP | DEST | UNORDERED);
+        assert_eq!(told(&[DESTINATION, AUTHENTICATION], 6), DEST | AUTH | UNORDERED);
+        assert_eq!(told(&[AUTHENTICATION, AUTHENTICATION], 6), AUTH | REPEATED);
+        assert_eq!(told(&[DESTINATION, DESTINATION], 6), DEST);
+        assert_eq!(told(&[DESTINATION, DESTINATION, DESTINATION], 6), DEST | REPEATED);
+    }
+
+    #[test]
+    fn behind_a_later_fragment_nothing_is_told() {
+        let chain = [fragment(NOTHING, 1, false, 7), [0; 8]].concat();
+        assert_eq!(present(FRAGMENT, &chain), seen::FRAGMENT);
+        assert_eq!(present(FRAGMENT, &chain[..7]), seen::FRAGMENT);
     }
 }

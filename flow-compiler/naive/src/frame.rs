@@ -241,6 +241,7 @@ impl Frame {
             key.set(slot::NW_TTL, u64::from(header[7]));
             key.set_wide(slot::IPV6_SRC, wide(&header[8..24]));
             key.set_wide(slot::IPV6_DST, wide(&header[24..40]));
+            key.set(slot::IPV6_EXTHDR, extension_bits(&self.rest[ip.at..ip.end]));
         } else {
             key.set(slot::NW_TOS, u64::from(header[1]));
             key.set(slot::NW_TTL, u64::from(header[8]));
@@ -489,6 +490,39 @@ fn ipv6_extensions(packet: &[u8]) -> Option<(u8, usize, bool, bool)> {
             _ => return Some((next, at, fragment, later)),
         }
     }
+}
+
+/// Which extension headers a sound IPv6 packet has, as OpenFlow's `ipv6_exthdr` says it.
+fn extension_bits(packet: &[u8]) -> u64 {
+    let mut kinds = vec![packet[6]];
+    let mut at = 40;
+    while let Some(kind) = kinds.last().copied().filter(|k| matches!(k, 0 | 43 | 44 | 51 | 60)) {
+        let (Some(&next), Some(&len)) = (packet.get(at), packet.get(at + 1)) else { break };
+        if kind == 44 && be16(packet, at + 2).is_none_or(|f| f & 0xfff8 != 0) {
+            break;
+        }
+        kinds.push(next);
+        at += match kind {
+            44 => 8,
+            51 => (usize::from(len) + 2) * 4,
+            _ => (usize::from(len) + 1) * 8,
+        };
+    }
+    let count = |kind: u8| kinds.iter().filter(|k| **k == kind).count();
+    let told = [(59, 0), (50, 1), (51, 2), (60, 3), (44, 4), (43, 5), (0, 6)];
+    let mut bits: u64 = told.iter().filter(|(kind, _)| count(*kind) > 0).map(|(_, bit)| 1 << bit).sum();
+    if told.iter().any(|(kind, _)| count(*kind) > if *kind == 60 { 2 } else { 1 }) {
+        bits |= 1 << 7;
+    }
+    let order = |i: usize| match (kinds[i], kinds.get(i + 1)) {
+        (60, Some(43)) => Some(1),
+        (kind, _) => [0, 255, 43, 44, 51, 50, 60, 59].iter().position(|k| *k == kind),
+    };
+    let places: Vec<usize> = (0..kinds.len()).filter_map(order).collect();
+    if !places.is_sorted() {
+        bits |= 1 << 8;
+    }
+    bits
 }
 
 /// Kind and offset of the address in each link-layer address option, up to the first malformed one.

@@ -62,9 +62,11 @@ fn rule_set(r: &mut Random, bridge: &BridgeSpec, n: usize) -> Vec<String> {
     let backbones = bridge.ports.iter().any(|p| p.peer.is_some());
     for i in 0..n {
         let table = if r.chance(35) { 0 } else { r.below(u64::from(LAST) + 1) as u8 };
-        let (conditions, known) = match backbones && r.chance(12) {
-            true => (r.pick(&[",dl_type=0x88e7", ",dl_type=0x88e7,pbb_isid=0", ",dl_type=0x88e7,pbb_isid=5", ",dl_type=0x88e7,pbb_uca=1"]).into(), Known::Frame(Some(PBB))),
-            false => conditions(r, table == 0),
+        // A stock switch does not know these fields; it gets the first bridge alone.
+        let (conditions, known) = match r.below(100) {
+            0..12 if backbones => (r.pick(&[",dl_type=0x88e7", ",dl_type=0x88e7,pbb_isid=0", ",dl_type=0x88e7,pbb_isid=5", ",dl_type=0x88e7,pbb_uca=1"]).into(), Known::Frame(Some(PBB))),
+            12..24 if backbones => (format!(",ipv6,ipv6_exthdr={}", r.pick(&["0", "0x44", "0x40/0x40", "8/8", "0x10/0x10", "0x80/0x180", "0x100/0x100", "0x1/0x3"])), Known::Frame(Some(0x86dd))),
+            _ => conditions(r, table == 0),
         };
         let actions = actions(r, bridge, table, known);
         out.push(format!("table={table},priority={}{conditions},actions={actions}", 10 + 2 * i));
@@ -234,7 +236,8 @@ fn write(r: &mut Random, known: Known) -> String {
 fn packet(r: &mut Random, ports: &[(usize, u32)]) -> Input {
     let flow = Flow { labels: Vec::new(), ..Flow::random(r, ports) };
     let plain = flow.bytes();
-    let untagged = Flow { vlan: None, ..flow.clone() }.bytes();
+    let mut untagged = Flow { vlan: None, ..flow.clone() }.bytes();
+    let plain = if r.chance(30) && extend(r, &mut untagged) { untagged.clone() } else { plain };
     let mut bytes = match r.below(5) {
         0 => plain,
         1 | 2 => link(&flow, NSH, &nsh(r, &untagged)),
@@ -256,6 +259,26 @@ fn packet(r: &mut Random, ports: &[(usize, u32)]) -> Input {
         bytes.truncate(14 + r.below(30) as usize);
     }
     Input { bridge: flow.bridge, port: flow.in_port, bytes }
+}
+
+/// Puts up to three extension headers into an untagged IPv6 frame; says whether it was one.
+fn extend(r: &mut Random, frame: &mut Vec<u8>) -> bool {
+    if frame.get(12..14) != Some(&[0x86, 0xdd]) || frame.len() < 54 {
+        return false;
+    }
+    for _ in 0..1 + r.below(3) {
+        let kind = r.pick(&[0u8, 43, 44, 51, 60, 60]);
+        let next = std::mem::replace(&mut frame[20], kind);
+        let header = match kind {
+            43 => [next, 0, 4, 0, 0, 0, 0, 0],
+            44 | 51 => [next, 0, 0, 0, 0, 0, 0, 1],
+            _ => [next, 0, 1, 4, 0, 0, 0, 0],
+        };
+        frame.splice(54..54, header);
+    }
+    let len = (frame.len() - 54) as u16;
+    frame[18..20].copy_from_slice(&len.to_be_bytes());
+    true
 }
 
 fn link(flow: &Flow, eth_type: u16, payload: &[u8]) -> Vec<u8> {

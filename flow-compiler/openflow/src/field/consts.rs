@@ -200,6 +200,8 @@ impl Field {
     pub const PBB_ISID: Field = Field(183);
     /// `pbb_uca`.
     pub const PBB_UCA: Field = Field(184);
+    /// `ipv6_exthdr`.
+    pub const IPV6_EXTHDR: Field = Field(185);
 }
 
 #[cfg(test)]
@@ -220,6 +222,7 @@ mod tests {
             (Field::ICMPV6_CODE, "icmpv6_code"),
             (Field::NSH_TTL, "nsh_ttl"),
             (Field::PBB_UCA, "pbb_uca"),
+            (Field::IPV6_EXTHDR, "ipv6_exthdr"),
         ];
         for (field, name) in pairs {
             assert_eq!(field.info().name, name);

@@ -63,7 +63,7 @@ const fn f(
 }
 
 #[rustfmt::skip]
-pub(super) static FIELDS: [FieldInfo; 185] = [
+pub(super) static FIELDS: [FieldInfo; 186] = [
     // name, alias, nxm name, oxm name, in 1.0, in 1.1, slot, bits, nxm, oxm, since 1.x, maskable, writable, format, prerequisite
     f("dp_hash", "", "NXM_NX_DP_HASH", "NXOXM_ET_DP_HASH", Legacy::No, Legacy::No, Some(slot::DP_HASH), 32, std(0x0001, 35), exp(0x00002320, 0), 0, true, false, Format::Hex, Prereq::None),
     f("recirc_id", "", "NXM_NX_RECIRC_ID", "", Legacy::No, Legacy::No, Some(slot::RECIRC_ID), 32, std(0x0001, 36), NO, 0, false, false, Format::Decimal, Prereq::None),
@@ -250,6 +250,7 @@ pub(super) static FIELDS: [FieldInfo; 185] = [
     f("nsh_ttl", "", "", "NXOXM_NSH_TTL", Legacy::No, Legacy::No, Some(slot::NSH_TTL), 8, NO, exp(0x005ad650, 10), 0, false, true, Format::Decimal, Prereq::Nsh),
     f("pbb_isid", "", "", "OXM_OF_PBB_ISID", Legacy::No, Legacy::No, Some(slot::PBB_ISID), 24, NO, std(0x8000, 37), 3, true, true, Format::Decimal, Prereq::Pbb),
     f("pbb_uca", "", "", "OXM_OF_PBB_UCA", Legacy::No, Legacy::No, Some(slot::PBB_UCA), 1, NO, std(0x8000, 41), 4, false, true, Format::Decimal, Prereq::Pbb),
+    f("ipv6_exthdr", "", "", "OXM_OF_IPV6_EXTHDR", Legacy::No, Legacy::No, Some(slot::IPV6_EXTHDR), 9, NO, std(0x8000, 39), 3, true, false, Format::Hex, Prereq::Ipv6),
 ];
 
 /// The words of a key that each field is in, as bits (see [`super::word_bit`]).

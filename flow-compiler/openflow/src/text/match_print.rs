@@ -337,6 +337,7 @@ impl Printer<'_> {
                 self.plain("ipv6_src", Field::IPV6_SRC);
                 self.plain("ipv6_dst", Field::IPV6_DST);
                 self.flow_label();
+                self.plain("ipv6_exthdr", Field::IPV6_EXTHDR);
             }
             NSH => self.service(),
             PBB => {

@@ -121,7 +121,7 @@ pub(super) fn encode(out: &mut Vec<u8>, m: &Match, ids: Ids, cookie: u64, cookie
     w.network();
     w.tunnel();
     w.fields(Field::NSH_FLAGS, &[0, 9, 1, 2, 3, 4, 5, 6, 7, 8]);
-    w.all(&[Field::PBB_ISID, Field::PBB_UCA]);
+    w.all(&[Field::PBB_ISID, Field::PBB_UCA, Field::IPV6_EXTHDR]);
     w.registers();
     w.connection();
     w.field(Field::METADATA);

@@ -78,7 +78,8 @@ fn ids(types: &[u16]) -> Vec<u8> {
 fn oxms(version: Version, wanted: impl Fn(Field) -> bool) -> Vec<u8> {
     let minor = version.wire() - 1;
     let mut out = Vec::new();
-    for field in Field::all().filter(|f| f.info().slot.is_some() && f.info().prereq != Prereq::Pbb && wanted(*f)) {
+    let strange = |f: Field| f.info().prereq == Prereq::Pbb || f == Field::IPV6_EXTHDR;
+    for field in Field::all().filter(|f| f.info().slot.is_some() && !strange(*f) && wanted(*f)) {
         let info = field.info();
         let standard = info.oxm.filter(|_| info.oxm_since <= minor);
         if let Some(id) = standard.or(info.nxm) {
