@@ -188,6 +188,7 @@ impl Control {
             }
             let asked = self.obey(now_ms);
             more |= asked.more;
+            self.switch.call_workers();
             if let Some(cleanup) = asked.exit {
                 crate::log!(Info, "sluiced", "stopping, as asked for on the control socket");
                 return Ok(cleanup);

@@ -447,6 +447,11 @@ impl Switch {
         self.team.as_mut().is_none_or(|t| t.inject(from, injection))
     }
 
+    /// Wakes the workers that controllers' packets wait for; to be called before the control thread waits.
+    pub fn call_workers(&mut self) {
+        self.team.iter_mut().for_each(Team::call);
+    }
+
     /// Frames by fate, as of the last report.
     pub fn counters(&self) -> &Counters {
         self.reports.counters()

@@ -270,6 +270,8 @@ pub struct Worker {
     news: rtrb::Consumer<News>,
     waiting: VecDeque<Command>,
     injections: usize,
+    /// Something was handed over that the worker was not woken for yet.
+    owes_a_call: bool,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
     berth: berth::Berth,
@@ -283,7 +285,7 @@ impl Worker {
         let berth = berth::Berth::default();
         let seat = thread::Seat { number, pool, place, cpu, inbox, outbox, berth: berth.clone() };
         let (thread, waker) = thread::spawn(commons, seat)?;
-        Ok(Worker { berth, commands, news, waiting: VecDeque::new(), injections: 0, waker, thread: Some(thread) })
+        Ok(Worker { berth, commands, news, waiting: VecDeque::new(), injections: 0, owes_a_call: false, waker, thread: Some(thread) })
     }
 
     /// Hands over a program: true when the worker will look at no frame before it has it, else the
@@ -302,21 +304,32 @@ impl Worker {
     pub fn tell(&mut self, command: Command) {
         self.waiting.push_back(command);
         self.push();
+        self.call();
     }
 
-    /// Hands over a controller's packet; false when too many wait already.
+    /// Wakes the thread if something waits for it.
+    pub fn call(&mut self) {
+        if std::mem::take(&mut self.owes_a_call) {
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// Hands over a controller's packet; false when too many wait already. Controllers send them by the hundred: the
+    /// worker is woken once for all, by [`Worker::call`].
     pub fn inject(&mut self, injection: Injection) -> bool {
         if self.waiting.iter().filter(|c| matches!(c, Command::Inject(_))).count() >= INJECTIONS {
             self.injections += 1;
             return false;
         }
-        self.tell(Command::Inject(Box::new(injection)));
+        self.waiting.push_back(Command::Inject(Box::new(injection)));
+        self.push();
         true
     }
 
     /// The next news, if any.
     pub fn next_news(&mut self) -> Option<News> {
         self.push();
+        self.call();
         self.news.pop().ok()
     }
 
@@ -328,6 +341,7 @@ impl Worker {
                 break;
             }
             self.push();
+            self.call();
             while self.news.pop().is_ok() {}
             std::thread::yield_now();
         }
@@ -342,18 +356,14 @@ impl Worker {
     }
 
     fn push(&mut self) {
-        let mut pushed = false;
         while let Some(command) = self.waiting.pop_front() {
             match self.commands.push(command) {
-                Ok(()) => pushed = true,
+                Ok(()) => self.owes_a_call = true,
                 Err(rtrb::PushError::Full(command)) => {
                     self.waiting.push_front(command);
                     break;
                 }
             }
-        }
-        if pushed {
-            let _ = self.waker.wake();
         }
     }
 }

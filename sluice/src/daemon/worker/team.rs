@@ -349,6 +349,13 @@ impl Team {
         owner.and_then(|n| self.get(n)).is_none_or(|m| m.worker.inject(injection))
     }
 
+    /// Wakes those that something waits for.
+    pub fn call(&mut self) {
+        for number in 0..self.members.len() {
+            self.get(number).into_iter().for_each(|m| m.worker.call());
+        }
+    }
+
     fn is_moving(&self, device: PortIdx) -> bool {
         self.moving.as_ref().is_some_and(|m| m.device == device)
     }
