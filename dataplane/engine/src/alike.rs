@@ -2,10 +2,11 @@
 //!
 //! Purpose: a flow that is not in the cache need not be decided when a packet that agrees with it in everything
 //! that mattered was decided before. Entries lie under the mask of those bits, masks in the order of their use.
-//! Invariant: an entry holds its verdict, and answers only while no change has touched that since; there are
-//! never more masks, nor entries of a mask, than the constants say, whatever traffic comes.
+//! Invariant: an entry holds its verdict, and answers only while no change has touched that since and no learned
+//! address that it rested on is elsewhere; there are never more masks, nor entries of a mask, than the constants say, whatever traffic comes.
 //! Deliberately does not know: why those bits; the exact cache, which gets the flow afterwards.
 
+use sluice_flow::fdb::Versions;
 use sluice_flow::hash::Seeds;
 use sluice_flow::key::NARROW_WORDS;
 
@@ -30,6 +31,18 @@ struct Entry {
     serial: u32,
     /// What the verdict's tag was.
     tag: u64,
+    rests_on: Learned,
+}
+
+/// What of the learned addresses a verdict rested on, and when it last told what it teaches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Learned {
+    /// As in the decision.
+    pub deps: u32,
+    /// As in the decision.
+    pub version: u32,
+    /// Second in which the verdict's effects ran.
+    pub effect_s: u32,
 }
 
 #[derive(Debug)]
@@ -72,40 +85,45 @@ impl Alike {
         self.masks.clear();
     }
 
-    /// The verdict of a packet with these words, where one like it was decided.
-    pub fn find(&mut self, words: &Words, store: &Store) -> Option<u32> {
+    /// The verdict of a packet with these words, where one like it was decided. Its effects are due when they ran
+    /// in another second than the one told.
+    pub fn find(&mut self, words: &Words, store: &Store, versions: &Versions) -> Option<(u32, &mut Learned)> {
         let (stage, seeds) = (stage_of(words), self.seeds);
         let mut found = None;
         for (i, m) in self.masks.iter_mut().enumerate().filter(|(_, m)| m.stage == stage) {
             let masked = under(words, &m.mask);
-            let at = seeds.hash5(&masked) as usize & (ENTRIES - 1);
-            let Some(e) = m.entries.get(at) else { continue };
-            if e.serial == m.serial && e.words == masked && store.tag(e.verdict) == e.tag {
+            let place = seeds.hash5(&masked) as usize & (ENTRIES - 1);
+            let Some(e) = m.entries.get(place) else { continue };
+            let same = e.serial == m.serial && e.words == masked && store.tag(e.verdict) == e.tag;
+            if same && (e.rests_on.deps == 0 || versions.current(e.rests_on.deps) == e.rests_on.version) {
                 m.uses = m.uses.saturating_add(1);
-                found = Some((i, e.verdict));
+                found = Some((i, place));
                 break;
             }
         }
-        let (at, verdict) = found?;
+        let (mut at, place) = found?;
         if at > 0 && self.masks[at].uses > self.masks[at - 1].uses {
             self.masks.swap(at, at - 1);
+            at -= 1;
         }
-        Some(verdict)
+        let e = self.masks.get_mut(at)?.entries.get_mut(place)?;
+        Some((e.verdict, &mut e.rests_on))
     }
 
-    /// The bits by which packets with these words have this verdict.
+    /// The bits by which packets with these words have this verdict, where it rests on nothing else.
     pub fn bits(&self, words: &Words, verdict: u32, store: &Store) -> Option<Words> {
         let (stage, tag) = (stage_of(words), store.tag(verdict));
         let known = self.masks.iter().filter(|m| m.stage == stage).find(|m| {
             let masked = under(words, &m.mask);
             let e = m.entries.get(self.seeds.hash5(&masked) as usize & (ENTRIES - 1));
-            e.is_some_and(|e| e.serial == m.serial && e.words == masked && (e.verdict, e.tag) == (verdict, tag))
+            let alone = |e: &&Entry| e.rests_on.deps == 0 && !store.hot(verdict).has_effects;
+            e.filter(alone).is_some_and(|e| e.serial == m.serial && e.words == masked && (e.verdict, e.tag) == (verdict, tag))
         });
         known.map(|m| m.mask)
     }
 
     /// A packet with these words got this verdict, and these bits of it mattered.
-    pub fn learn(&mut self, words: &Words, bits: &Words, verdict: u32, store: &mut Store) {
+    pub fn learn(&mut self, words: &Words, bits: &Words, verdict: u32, rests_on: Learned, store: &mut Store) {
         let stage = stage_of(words);
         let mut mask = *bits;
         mask[NARROW_WORDS - 1] |= STAGE_BITS;
@@ -121,7 +139,7 @@ impl Alike {
                 true => store.release(e.verdict),
                 false => m.filled.push(place as u16),
             }
-            *e = Entry { words: masked, verdict, serial, tag: store.tag(verdict) };
+            *e = Entry { words: masked, verdict, serial, tag: store.tag(verdict), rests_on };
         }
     }
 
@@ -152,6 +170,10 @@ mod tests {
     use super::*;
     use sluice_flow::{Op, Verdict};
 
+    fn found(a: &mut Alike, words: &Words, store: &Store) -> Option<u32> {
+        a.find(words, store, &Versions::new(Seeds::FIXED)).map(|(verdict, _)| verdict)
+    }
+
     fn verdict(store: &mut Store, port: u16) -> u32 {
         store.intern(Verdict { ops: Box::new([Op::Output(port)]), ..Verdict::default() }, false, 1)
     }
@@ -160,19 +182,33 @@ mod tests {
     fn what_agrees_in_the_bits_that_mattered_has_the_verdict_and_holds_it() {
         let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
         let (id, other) = (verdict(&mut store, 1), verdict(&mut store, 2));
-        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], id, &mut store);
-        assert_eq!(a.find(&[1, 7, 8, 9, 5 << 32], &store), Some(id));
-        assert_eq!(a.find(&[2, 2, 3, 4, 5 << 32], &store), None);
-        assert_eq!(a.find(&[1, 2, 3, 4, 6 << 32], &store), None, "another stage");
+        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], id, Learned::default(), &mut store);
+        assert_eq!(found(&mut a, &[1, 7, 8, 9, 5 << 32], &store), Some(id));
+        assert_eq!(found(&mut a, &[2, 2, 3, 4, 5 << 32], &store), None);
+        assert_eq!(found(&mut a, &[1, 2, 3, 4, 6 << 32], &store), None, "another stage");
         store.release(id);
-        assert_eq!(a.find(&[1, 7, 8, 9, 5 << 32], &store), Some(id), "it is held without any flow");
-        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], other, &mut store);
+        assert_eq!(found(&mut a, &[1, 7, 8, 9, 5 << 32], &store), Some(id), "it is held without any flow");
+        a.learn(&[1, 2, 3, 4, 5 << 32], &[0xff, 0, 0, 0, 0], other, Learned::default(), &mut store);
         assert!(store.verdict(id).is_none(), "nobody holds it");
         store.release_all();
-        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None);
+        assert_eq!(found(&mut a, &[1, 2, 3, 4, 5 << 32], &store), None);
         verdict(&mut store, 3);
         verdict(&mut store, 4);
-        assert_eq!(a.find(&[1, 2, 3, 4, 5 << 32], &store), None, "the numbers are other verdicts'");
+        assert_eq!(found(&mut a, &[1, 2, 3, 4, 5 << 32], &store), None, "the numbers are other verdicts'");
+    }
+
+    #[test]
+    fn what_rested_on_a_learned_address_has_the_verdict_until_that_changes() {
+        let (mut a, mut store, versions) = (Alike::new(Seeds::FIXED), Store::default(), Versions::new(Seeds::FIXED));
+        let id = verdict(&mut store, 1);
+        let bucket = versions.bucket_of(&[7]);
+        let rests_on = Learned { deps: u32::from(bucket), version: versions.current(u32::from(bucket)), effect_s: 4 };
+        a.learn(&[1, 0, 0, 0, 0], &[0xff, 0, 0, 0, 0], id, rests_on, &mut store);
+        let (verdict, learned) = a.find(&[1, 5, 0, 0, 0], &store, &versions).unwrap();
+        assert_eq!((verdict, learned.effect_s), (id, 4));
+        assert_eq!(a.bits(&[1, 0, 0, 0, 0], id, &store), None, "the bits alone do not make it");
+        versions.changed(bucket);
+        assert!(a.find(&[1, 5, 0, 0, 0], &store, &versions).is_none());
     }
 
     #[test]
@@ -180,11 +216,11 @@ mod tests {
         let (mut a, mut store) = (Alike::new(Seeds::FIXED), Store::default());
         let id = verdict(&mut store, 1);
         let used = [1, 0, 0, 0, 0];
-        a.learn(&used, &[u64::MAX, 0, 0, 0, 0], id, &mut store);
+        a.learn(&used, &[u64::MAX, 0, 0, 0, 0], id, Learned::default(), &mut store);
         for i in 0..10_000u64 {
-            assert_eq!(a.find(&used, &store), Some(id));
-            assert_eq!(a.find(&used, &store), Some(id));
-            a.learn(&[2, i, 0, 0, i % 50 << 32], &[i, i, 0, 0, 0], id, &mut store);
+            assert_eq!(found(&mut a, &used, &store), Some(id));
+            assert_eq!(found(&mut a, &used, &store), Some(id));
+            a.learn(&[2, i, 0, 0, i % 50 << 32], &[i, i, 0, 0, 0], id, Learned::default(), &mut store);
         }
         assert!(a.masks.len() <= MASKS_MAX);
         assert!((0..50).all(|s| a.masks.iter().filter(|m| m.stage == s << 32).count() <= OF_STAGE_MAX));

@@ -12,6 +12,7 @@ use sluice_frame::Frame;
 use sluice_wire::Headers;
 
 use super::Worker;
+use crate::alike::Learned;
 use crate::apply::Route;
 use crate::joined::Begun;
 use crate::view::Entry;
@@ -25,14 +26,14 @@ impl Worker {
     /// cache with its first verdict: it opens nothing.
     #[inline]
     pub(super) fn judge_birth(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64) -> Option<u32> {
-        let verdict = self.births.find(key, &self.store)?;
+        let (verdict, _) = self.births.find(key, &self.store, &self.versions)?;
         self.exits.counters.alike += 1;
         if !self.door.admits(hash) {
             return Some(verdict);
         }
         let first = self.store.verdict(verdict)?.opens.as_ref()?.otherwise.clone();
         let first = self.store.intern_shared(&first, program.epoch());
-        self.keep_flow(program, key, hash, first);
+        self.keep_flow(program, key, hash, first, Learned::default());
         Some(first)
     }
 
@@ -57,7 +58,7 @@ impl Worker {
         bits.iter_mut().zip(more).for_each(|(b, m)| *b |= m);
         let whole = born::join(self.store.verdict(begun.1)?, self.store.verdict(here.1)?, matters)?;
         let id = self.store.intern(whole, false, program.epoch());
-        self.births.learn(&words, &bits, id, &mut self.store);
+        self.births.learn(&words, &bits, id, Learned::default(), &mut self.store);
         self.released.push(id);
         Some(())
     }

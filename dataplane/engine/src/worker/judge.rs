@@ -16,6 +16,7 @@ use sluice_wire::PackedHeaders;
 
 use super::batch::{Batch, OTHERWISE};
 use super::Worker;
+use crate::alike::Learned;
 use crate::classify::{good, look_up, Caches, Found, Now, CLOSER};
 use crate::joined::{self, Carried};
 use crate::steady::still_holds;
@@ -149,38 +150,48 @@ impl Worker {
 
     /// The verdict of a flow that is not in the cache.
     fn judge_absent(&mut self, program: &Arc<Program>, view: &View, f: &Frame, key: &[u64; NARROW_WORDS], hash: u64) -> u32 {
-        if let Some(verdict) = self.judge_alike(program, key, hash) {
+        if let Some(verdict) = self.judge_alike(program, f, key, hash) {
             return verdict;
         }
         let second = (self.now_ms / 1000) as u32;
         let decision = self.miss(program, view, f);
-        let rests_on = decision.rests_on;
+        let (rests_on, deps) = (decision.rests_on, decision.deps);
         let verdict = decide::remember(&mut self.caches.narrow, &mut self.store, key, decision, program.epoch(), second, &mut self.released);
         if let Some(bits) = rests_on {
             // Bits that matter to no rule at all are in no key.
             let bits = std::array::from_fn(|i| bits[i] & view.narrow[i]);
-            self.alike.learn(key, &bits, verdict, &mut self.store);
+            let learned = Learned { deps: deps.packed, version: deps.version, effect_s: second };
+            self.alike.learn(key, &bits, verdict, learned, &mut self.store);
         }
         verdict
     }
 
     /// The verdict of a flow that is not in the cache, where one like it was decided. It may get a place there.
-    fn judge_alike(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64) -> Option<u32> {
+    fn judge_alike(&mut self, program: &Program, f: &Frame, key: &[u64; NARROW_WORDS], hash: u64) -> Option<u32> {
         if let Some(verdict) = self.judge_birth(program, key, hash) {
             return Some(verdict);
         }
-        let verdict = self.alike.find(key, &self.store)?;
+        let second = (self.now_ms / 1000) as u32;
+        let (verdict, learned) = self.alike.find(key, &self.store, &self.versions)?;
+        let due = std::mem::replace(&mut learned.effect_s, second) != second;
+        let learned = *learned;
+        let hot = self.store.hot(verdict);
+        let (has_effects, tracks) = (hot.has_effects, hot.tracks);
+        if due && has_effects && self.effects(program, verdict, f) {
+            return None;
+        }
         self.exits.counters.alike += 1;
-        if !self.store.hot(verdict).tracks || self.door.admits(hash) {
+        if !tracks || self.door.admits(hash) {
             self.store.again(verdict);
-            self.keep_flow(program, key, hash, verdict);
+            self.keep_flow(program, key, hash, verdict, learned);
         }
         Some(verdict)
     }
 
-    /// Gives a flow without effects a place in the cache; its use of the verdict is counted already.
-    pub(super) fn keep_flow(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64, verdict: u32) {
-        let flow = Flow { verdict, epoch: program.epoch() as u32, effect_s: (self.now_ms / 1000) as u32, ..Flow::default() };
+    /// Gives a flow a place in the cache; its use of the verdict is counted already.
+    pub(super) fn keep_flow(&mut self, program: &Program, key: &[u64; NARROW_WORDS], hash: u64, verdict: u32, learned: Learned) {
+        let Learned { deps, version: deps_version, effect_s } = learned;
+        let flow = Flow { verdict, epoch: program.epoch() as u32, deps, deps_version, effect_s, connection: 0 };
         if let Displaced::Flow { verdict } = self.caches.narrow.insert(hash, key, flow) {
             self.released.push(verdict);
         }

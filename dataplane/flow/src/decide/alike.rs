@@ -1,8 +1,10 @@
 //! What a decision rests on: so that packets that are alike need not be decided one by one.
 //!
 //! Look-ups tell which bits they rested on, and actions which they read. Of actions whose answers rest on more
-//! than the packet (learned addresses, groups, meters, tunnels, mirrors) nothing is claimed.
-//! Invariant: what is claimed for a packet holds for every packet with the same bits at the same stage.
+//! than the packet (groups, meters, tunnels, mirrors) nothing is claimed, except NORMAL's: what it knew of
+//! addresses is in the decision's dependencies.
+//! Invariant: what is claimed for a packet holds for every packet with the same bits at the same stage, until a
+//! dependency of the decision changes.
 //! Deliberately does not know: who remembers decisions.
 
 use super::walk::Walk;
@@ -10,8 +12,9 @@ use crate::action::Action;
 use crate::classifier::Seen;
 use crate::ct::Zone;
 use crate::key::{slot, Key, NARROW_WORDS};
+use crate::program::Bridge;
 use crate::reads::reads_of;
-use crate::verdict::Op;
+use crate::verdict::{Effect, Op};
 
 /// What every decision rests on: whether ports are hidden, and what kind of packet it is.
 pub(super) fn first() -> Seen {
@@ -52,9 +55,17 @@ impl Walk<'_> {
                 | Action::PopVlan
                 | Action::StackPush(_)
                 | Action::StackPop(_) => self.reads(action, None),
+                Action::Normal => self.rests_on_addresses(),
                 _ => self.alone = true,
             }
         }
+    }
+
+    /// NORMAL reads addresses and VLAN. Bonds and multicast groups make it read more.
+    fn rests_on_addresses(&mut self) {
+        [slot::ETH_SRC, slot::ETH_DST, slot::VLAN_TCI].into_iter().for_each(|s| self.seen.0.cover(s));
+        let reads_more = |b: &Bridge| !b.normal.bonds.is_empty() || b.normal.multicast.is_some();
+        self.alone |= self.bridge().is_none_or(reads_more);
     }
 
     fn reads(&mut self, action: &Action, more: Option<crate::key::Slot>) {
@@ -69,8 +80,7 @@ impl Walk<'_> {
             && !self.unrepeatable
             && !self.uses_underlay
             && self.freezing.is_none()
-            && self.deps.packed == 0
-            && self.effects.is_empty()
+            && self.effects.iter().all(|e| matches!(e, Effect::Seen { .. }))
             && self.uses.is_empty()
             && self.copies.is_empty()
             && !ops.iter().any(Op::punts);
