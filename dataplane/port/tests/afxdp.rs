@@ -34,7 +34,15 @@ impl Rig {
 
     fn open(&mut self, device: &str, options: &XdpOptions) -> AfXdpPort {
         let Rig { switch, pool, umem, .. } = self;
-        let port = switch.inside(|| AfXdpPort::open(device, pool, umem, options).unwrap());
+        // A child that another test is just making holds the sockets of a port that was closed until it runs its own program.
+        let mut tries = 0..100;
+        let port = loop {
+            match switch.inside(|| AfXdpPort::open(device, pool, umem, options)) {
+                Ok(port) => break port,
+                Err(e) if e.to_string().contains("busy") && tries.next().is_some() => std::thread::sleep(Duration::from_millis(10)),
+                Err(e) => panic!("{e}"),
+            }
+        };
         println!("{device}: {}", port.description());
         port
     }

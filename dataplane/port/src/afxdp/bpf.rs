@@ -14,6 +14,7 @@ const MAP_UPDATE: libc::c_int = 2;
 const PROGRAM_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
+const LINK_DETACH: libc::c_int = 34;
 const MAP_TYPE_SOCKETS: u32 = 17;
 const PROGRAM_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
@@ -180,10 +181,22 @@ struct LinkCreate {
     flags: u32,
 }
 
-/// Attaches a program to a device for as long as the link is open.
-pub(super) fn link(program: &OwnedFd, device: u32, mode: u32) -> io::Result<OwnedFd> {
+/// A program on a device; it is off again when this goes, or with the process.
+#[derive(Debug)]
+pub(super) struct Link(OwnedFd);
+
+impl Drop for Link {
+    /// Closing alone is not enough: a child that this process is just making holds the descriptor too until it runs
+    /// its own program, and so long the device would be taken. Where the kernel refuses, closing has to do.
+    fn drop(&mut self) {
+        let _ = bpf(LINK_DETACH, &(self.0.as_raw_fd() as u32));
+    }
+}
+
+/// Attaches a program to a device for as long as the link is there.
+pub(super) fn link(program: &OwnedFd, device: u32, mode: u32) -> io::Result<Link> {
     let a = LinkCreate { program: program.as_raw_fd() as u32, device, attach: ATTACH_XDP, flags: mode };
-    bpf(LINK_CREATE, &a).map(descriptor)
+    bpf(LINK_CREATE, &a).map(|fd| Link(descriptor(fd)))
 }
 
 #[derive(Clone, Copy)]
@@ -196,7 +209,7 @@ struct LinkUpdate {
 }
 
 /// Puts another program in the place of the attached one, between two frames.
-pub(super) fn replace(link: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
-    let a = LinkUpdate { link: link.as_raw_fd() as u32, program: program.as_raw_fd() as u32, flags: 0, old_program: 0 };
+pub(super) fn replace(link: &Link, program: &OwnedFd) -> io::Result<()> {
+    let a = LinkUpdate { link: link.0.as_raw_fd() as u32, program: program.as_raw_fd() as u32, flags: 0, old_program: 0 };
     bpf(LINK_UPDATE, &a).map(drop)
 }

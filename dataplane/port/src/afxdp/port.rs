@@ -63,7 +63,7 @@ impl Default for XdpOptions {
 #[derive(Debug)]
 pub struct AfXdpPort {
     /// First, so that it is closed first: no frame is redirected into a closing socket.
-    link: OwnedFd,
+    link: bpf::Link,
     map: OwnedFd,
     fragments: bool,
     queues: Vec<Queue>,
@@ -230,7 +230,7 @@ fn check_take(name: &str, take: &Take) -> Result<(), PortError> {
 /// An attached program.
 #[derive(Debug)]
 struct Attached {
-    link: OwnedFd,
+    link: bpf::Link,
     native: bool,
     fragments: bool,
     refusals: Vec<String>,
