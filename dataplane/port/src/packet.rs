@@ -42,6 +42,10 @@ pub struct PacketPort {
     shield: Option<Shield>,
     /// Frames that the kernel dropped because the socket's queue was full.
     overruns: Cell<u64>,
+    /// The device was told to be down. One that is being unplugged goes down first, while it is still there, and the
+    /// kernel says nothing more when it is gone.
+    fallen: bool,
+    gone: bool,
 }
 
 impl PacketPort {
@@ -88,6 +92,8 @@ impl PacketPort {
             stats: PortStats::default(),
             shield,
             overruns: Cell::new(0),
+            fallen: false,
+            gone: false,
         })
     }
 
@@ -106,8 +112,15 @@ impl PacketPort {
         filter::attach(&self.fd, take).map_err(|e| PortError::io(self.device.name(), "filter frames", e))
     }
 
+    fn no_device(&self) -> PortError {
+        PortError::io(self.device.name(), "receive", std::io::Error::from_raw_os_error(libc::ENODEV))
+    }
+
     /// Reads one frame; `Ok(None)` when none waits.
     fn read(&mut self) -> Result<Option<Frame>, PortError> {
+        if std::mem::take(&mut self.gone) {
+            return Err(self.no_device());
+        }
         loop {
             let mut header = [0; vnet::LEN];
             let mut control = Control([0; CONTROL]);
@@ -120,11 +133,11 @@ impl PacketPort {
                         self.stats.rx_errors += 1;
                         continue;
                     }
-                    Some(libc::ENETDOWN) if self.device.exists() => return Ok(None),
-                    Some(libc::ENETDOWN) => {
-                        let gone = std::io::Error::from_raw_os_error(libc::ENODEV);
-                        return Err(PortError::io(self.device.name(), "receive", gone));
+                    Some(libc::ENETDOWN) if self.device.exists() => {
+                        self.fallen = true;
+                        return Ok(None);
                     }
+                    Some(libc::ENETDOWN) => return Err(self.no_device()),
                     _ => return Err(PortError::io(self.device.name(), "receive", e)),
                 },
             };
@@ -245,6 +258,12 @@ struct QueueStats {
 impl Port for PacketPort {
     fn name(&self) -> &str {
         self.device.name()
+    }
+
+    fn device_changed(&mut self) {
+        if self.fallen && !self.device.exists() {
+            (self.fallen, self.gone) = (false, true);
+        }
     }
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {

@@ -160,6 +160,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("what the daemon said:\n{}", self.log());
+        }
     }
 }
 

@@ -171,6 +171,11 @@ impl Worker {
         Some(&*self.ports.get(device as usize)?.as_ref()?.port)
     }
 
+    /// Devices of the host may have changed or gone: ports look again.
+    pub fn look_again(&mut self) {
+        self.ports.iter_mut().flatten().for_each(|slot| slot.port.device_changed());
+    }
+
     /// Executes actions on a packet that a controller sent.
     pub fn inject(&mut self, bridge: BridgeIdx, in_port: OfPort, actions: &Arc<[Action]>, bytes: &[u8], now_ms: u64) {
         let mut pipeline = Key::ZERO;

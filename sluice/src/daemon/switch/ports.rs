@@ -242,6 +242,7 @@ impl Switch {
     ///
     /// `facts` says `None` of a device that nothing is new of, `Some(None)` of one that is not there.
     pub fn refresh_links(&mut self, mut facts: impl FnMut(&str) -> Option<Option<LinkFacts>>) {
+        self.team.iter_mut().for_each(super::Team::look_again);
         let mut changed = Vec::new();
         for bridge in self.bridges.values_mut() {
             for port in bridge.ports.values_mut() {

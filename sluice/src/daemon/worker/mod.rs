@@ -126,6 +126,8 @@ pub enum Command {
         /// All that belongs to it.
         parcel: Option<Box<Parcel>>,
     },
+    /// Look again at devices: the host's have changed.
+    LookAgain,
     /// Say what is cached.
     Flows {
         /// Comes back with the answer.

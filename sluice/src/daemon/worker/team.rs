@@ -349,6 +349,13 @@ impl Team {
         owner.and_then(|n| self.get(n)).is_none_or(|m| m.worker.inject(injection))
     }
 
+    /// Ports look again at their devices.
+    pub fn look_again(&mut self) {
+        for number in 0..self.members.len() {
+            self.get(number).into_iter().for_each(|m| m.worker.tell(Command::LookAgain));
+        }
+    }
+
     /// Wakes those that something waits for.
     pub fn call(&mut self) {
         for number in 0..self.members.len() {

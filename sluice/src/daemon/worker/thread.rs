@@ -220,6 +220,7 @@ impl Body {
             }
             Command::GiveUp { device } => self.give_up(device),
             Command::TakeOver { device, parcel } => self.take_over(device, parcel),
+            Command::LookAgain => self.worker.look_again(),
             Command::Flows { ticket } => {
                 let flows = self.worker.cached_flows();
                 self.give(News::Flows { ticket, flows });
