@@ -29,12 +29,17 @@ impl Witness for () {
     fn compared(&mut self, _: &MaskedKey, _: &Key) {}
 }
 
+/// Four bits that are told together.
+const NEIGHBOURS: u64 = 0xf;
+
 /// The bits that were rested on so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen(pub Key);
 
 impl Seen {
     /// Does the key differ from these words, bits and values? One bit is enough to tell, best one that is rested on anyway.
+    /// Of the others it is told with its neighbours: keys differ from a port in its 14th bit, or in its 13th, and each would be
+    /// another set of bits to look under.
     fn differs(&mut self, key: &Key, from: impl Iterator<Item = (usize, u64, u64)>) -> bool {
         let mut tells = None;
         for (word, bits, value) in from {
@@ -43,11 +48,11 @@ impl Seen {
                 return true;
             }
             if differing != 0 {
-                tells.get_or_insert((word, 1 << differing.ilog2()));
+                tells.get_or_insert((word, (NEIGHBOURS << (differing.ilog2() & !3)) & bits));
             }
         }
-        tells.is_some_and(|(word, bit)| {
-            self.0.words[word] |= bit;
+        tells.is_some_and(|(word, bits)| {
+            self.0.words[word] |= bits;
             true
         })
     }
