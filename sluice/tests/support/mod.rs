@@ -92,10 +92,11 @@ impl Place {
         self.directory.join("run")
     }
 
-    /// Writes a file into the directory.
+    /// Writes a file into the directory, in one piece: a daemon may be reading it.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.directory.join(name);
-        std::fs::write(&path, text).expect("a scratch file");
+        let (path, new) = (self.directory.join(name), self.directory.join(format!("{name}.new")));
+        std::fs::write(&new, text).expect("a scratch file");
+        std::fs::rename(&new, &path).expect("a scratch file in its place");
         path
     }
 }
