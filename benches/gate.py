@@ -24,7 +24,7 @@ FEW, MANY = 20_000, 120_000
 # Set up once in each program run: not worth a failure by itself.
 PACKAGES = ("sluice-benches",)
 
-PLAIN, TUNNELLED = "plain-60-1000.pcap", "vxlan-60-1000.pcap"
+PLAIN, TUNNELLED, TUNNELLED6 = "plain-60-1000.pcap", "vxlan-60-1000.pcap", "vxlan6-60-1000.pcap"
 CELLS = (
     # name, shape, rules, source
     ("source alone", "plain", "-", PLAIN),
@@ -33,6 +33,8 @@ CELLS = (
     ("Neutron, first packets", "plain", "neutron", "vary=4000000"),
     ("VXLAN encap", "encap", "encap", PLAIN),
     ("VXLAN decap", "decap", "decap", TUNNELLED),
+    ("VXLAN encap over IPv6", "encap6", "encap", PLAIN),
+    ("VXLAN decap over IPv6", "decap6", "decap", TUNNELLED6),
     ("Connections, Neutron tables", "stateful", "neutron-ct", PLAIN),
 )
 

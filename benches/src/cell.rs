@@ -4,7 +4,7 @@
 //! Invariant: port 1 is the source, port 2 the sink; port 8 is a tunnel whose packets use port 9.
 //! Deliberately does not know: time and figures.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use sluice::inline::Inline;
@@ -27,6 +27,8 @@ const TUNNEL: u32 = 8;
 const UNDERLAY: u32 = 9;
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0xff, 2];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0xff, 1];
 const VXLAN_PORT: u16 = 4789;
@@ -40,6 +42,10 @@ pub enum Shape {
     Encap,
     /// Out of the tunnel to port 2.
     Decap,
+    /// As [`Shape::Encap`], over IPv6.
+    Encap6,
+    /// As [`Shape::Decap`], over IPv6.
+    Decap6,
     /// Out of the tunnel and into it again, with another VNI.
     Both,
     /// From port 1 to port 2, and answers from port 2 to port 1.
@@ -49,7 +55,16 @@ pub enum Shape {
 impl Shape {
     /// Do its frames come with outer headers?
     pub fn is_tunnelled(self) -> bool {
-        matches!(self, Shape::Decap | Shape::Both)
+        matches!(self, Shape::Decap | Shape::Decap6 | Shape::Both)
+    }
+
+    /// The ends of its tunnel, ours first.
+    fn ends(self) -> Option<(IpAddr, IpAddr)> {
+        match self {
+            Shape::Plain | Shape::Stateful => None,
+            Shape::Encap | Shape::Decap | Shape::Both => Some((IpAddr::V4(OWN), IpAddr::V4(PEER))),
+            Shape::Encap6 | Shape::Decap6 => Some((IpAddr::V6(OWN6), IpAddr::V6(PEER6))),
+        }
     }
 
     /// By its name on a command line.
@@ -58,6 +73,8 @@ impl Shape {
             "plain" => Some(Shape::Plain),
             "encap" => Some(Shape::Encap),
             "decap" => Some(Shape::Decap),
+            "encap6" => Some(Shape::Encap6),
+            "decap6" => Some(Shape::Decap6),
             "both" => Some(Shape::Both),
             "stateful" => Some(Shape::Stateful),
             _ => None,
@@ -91,14 +108,14 @@ fn build_with(
     switch: &mut Inline,
 ) -> Result<(), String> {
     let (first, underlay) = match shape {
-        Shape::Decap | Shape::Both => (sink(), source),
+        _ if shape.is_tunnelled() => (sink(), source),
         _ => (source, sink()),
     };
     switch.add_device(0, SOURCE, first);
     switch.add_device(0, SINK, second);
-    if shape == Shape::Encap || shape.is_tunnelled() {
+    if let Some((own, peer)) = shape.ends() {
         let idx = switch.add_device(0, UNDERLAY, underlay);
-        add_tunnel(switch, idx);
+        add_tunnel(switch, idx, own, peer);
     }
     switch.flow_mods(0, mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))
 }
@@ -107,8 +124,7 @@ fn sink() -> Box<dyn sluice_port::Port> {
     Box::new(PcapPort::new("sink", Repeat::Times(0), Output::Discard))
 }
 
-fn add_tunnel(switch: &mut Inline, by: PortIdx) {
-    let (own, peer) = (IpAddr::V4(OWN), IpAddr::V4(PEER));
+fn add_tunnel(switch: &mut Inline, by: PortIdx, own: IpAddr, peer: IpAddr) {
     let mut underlay = Underlay::default();
     underlay.devices.push(Device {
         name: "underlay".into(),
@@ -117,7 +133,7 @@ fn add_tunnel(switch: &mut Inline, by: PortIdx) {
         exit: Exit::Port(by),
         mtu: 9000,
     });
-    underlay.routes.push(Route { prefix: peer, len: 32, device: 0, gateway: None, source: Some(own) });
+    underlay.routes.push(Route { prefix: peer, len: if peer.is_ipv6() { 128 } else { 32 }, device: 0, gateway: None, source: Some(own) });
     underlay.neighbours.insert((0, peer), PEER_MAC);
     let tunnel = Tunnel {
         key: None, out_key: None,
@@ -127,7 +143,7 @@ fn add_tunnel(switch: &mut Inline, by: PortIdx) {
         tos: OuterTos::Set(0),
         ttl: OuterTtl::Set(64),
         df: true,
-        csum: false,
+        csum: None,
         gbp: false,
         mark: 0,
     };

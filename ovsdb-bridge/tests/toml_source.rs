@@ -41,7 +41,7 @@ fn the_documented_example_is_read_whole() {
     let PortKind::Vxlan(vxlan) = br_tun.ports[1].kind else { panic!("a tunnel") };
     assert_eq!((vxlan.remote_ip, vxlan.key), (Address::Flow, Key::Flow));
     assert_eq!(vxlan.local_ip, Some(Address::Fixed(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)))));
-    assert_eq!((vxlan.tos, vxlan.ttl, vxlan.df, vxlan.csum), (Tos::Inherit, Ttl::Fixed(64), true, false));
+    assert_eq!((vxlan.tos, vxlan.ttl, vxlan.df, vxlan.csum), (Tos::Inherit, Ttl::Fixed(64), true, Some(false)));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_error_names_file_line_column_and_what_was_expected() {
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"b\"", "node.toml:4:6: expected a name that no other bridge or port has, found \"b\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\nkind=\"patch\"\npeer=\"p\"", "node.toml:6:6: expected a patch port that names this one as its peer, found \"p\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\npeer=\"q\"", "node.toml:5:1: expected one of name, kind, ofport_request, tag, mtu, cpu, vlan_mode, trunks, cvlans, priority_tags, protected, ingress_policing_rate, ingress_policing_burst, ingress_policing_kpkts_rate, ingress_policing_kpkts_burst, qinq_ethtype, storm_broadcast_rate, storm_unknown_unicast_rate, device, io, found \"peer\""),
-        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"v\"\nkind=\"vxlan\"\nremote_ip=\"host\"", "node.toml:6:11: expected \"flow\" or an IPv4 address, found \"host\""),
+        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"v\"\nkind=\"vxlan\"\nremote_ip=\"host\"", "node.toml:6:11: expected \"flow\" or an IP address, found \"host\""),
     ];
     for (text, expected) in cases {
         assert_eq!(error(text), expected);

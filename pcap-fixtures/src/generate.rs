@@ -49,6 +49,7 @@ pub struct FlowSpec {
     len: usize,
     vlan: Option<Tag>,
     vni: Option<u32>,
+    over6: bool,
     macs: Option<(Mac, Mac)>,
     dst4: Option<Ipv4Addr>,
     dst6: Option<Ipv6Addr>,
@@ -58,7 +59,7 @@ impl FlowSpec {
     /// One UDP flow over IPv4, 60 bytes, without VLAN tag or tunnel.
     pub fn new(seed: u64) -> Self {
         let (kind, len) = (Kind::Udp, build::ETHERNET_MIN);
-        FlowSpec { seed, flows: 1, kind, v6: false, len, vlan: None, vni: None, macs: None, dst4: None, dst6: None }
+        FlowSpec { seed, flows: 1, kind, v6: false, len, vlan: None, vni: None, over6: false, macs: None, dst4: None, dst6: None }
     }
 
     /// How many flows.
@@ -91,6 +92,11 @@ impl FlowSpec {
         FlowSpec { vni: Some(vni), ..self }
     }
 
+    /// As [`FlowSpec::vxlan`] over IPv6, 2001:db8::1 to 2001:db8::2, with the outer checksum.
+    pub fn vxlan6(self, vni: u32) -> Self {
+        FlowSpec { vni: Some(vni), over6: true, ..self }
+    }
+
     /// The same Ethernet source and destination in every frame. Without this both depend on the flow.
     pub fn macs(self, src: Mac, dst: Mac) -> Self {
         FlowSpec { macs: Some((src, dst)), ..self }
@@ -116,6 +122,9 @@ impl FlowSpec {
         let inner = self.plain_frame(i);
         let Some(vni) = self.vni else { return inner };
         let hash = mix(self.seed ^ OUTER ^ i);
+        if self.over6 {
+            return over_ipv6(vni, hash, &inner);
+        }
         let outer = Outer4 {
             dst: [2, 0, 0, 0, 0xff, 2],
             src: [2, 0, 0, 0, 0xff, 1],
@@ -267,6 +276,14 @@ impl Flow {
             Neighbour { kind: icmp6::SOLICITATION, flags: 0, target: self.dst6, address: Some(self.src_mac) };
         build::ipv6(header, &ask.to_bytes(header.src, group))
     }
+}
+
+fn over_ipv6(vni: u32, hash: u64, inner: &[u8]) -> Vec<u8> {
+    let end = |n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n);
+    let header = ipv6::Header { traffic_class: 0, label: 0, payload_len: 0, next: 0, hop_limit: 64, src: end(1), dst: end(2) };
+    let payload = [&vxlan::Header { vni, group: None }.to_bytes()[..], inner].concat();
+    let packet = build::udp6(header, vxlan::source_port(hash as u32), vxlan::PORT, &payload);
+    build::frame([2, 0, 0, 0, 0xff, 2], [2, 0, 0, 0, 0xff, 1], &[], ethernet::IPV6, &packet)
 }
 
 fn ipv4_between(src: Ipv4Addr, dst: Ipv4Addr) -> ipv4::Header {

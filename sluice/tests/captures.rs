@@ -187,6 +187,16 @@ fn sluice_ports(rules: &str) -> std::collections::BTreeSet<u32> {
 
 #[test]
 fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
+    out_and_back("192.0.2.1", 65_535 - 36);
+}
+
+#[test]
+fn what_goes_out_through_a_tunnel_over_ipv6_comes_back_byte_for_byte() {
+    out_and_back("2001:db8::1", 65_535 - 16);
+}
+
+/// Every frame of the captures through a tunnel to ourselves, which carries frames of so many bytes at most.
+fn out_and_back(own: &str, longest: usize) {
     let Some(root) = shared() else {
         return println!("SKIPPED: no captures at $SLUICE_SHARED/pcaps");
     };
@@ -195,7 +205,7 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
     let input = s.add_device(0, 1, Box::new(PcapPort::new("in", Repeat::Times(1), Output::Memory(near.clone()))));
     s.add_device(0, 2, Box::new(PcapPort::new("out", Repeat::Times(1), Output::Memory(far.clone()))));
     let under = s.add_underlay_device(Box::new(PcapPort::new("wire", Repeat::Times(1), Output::Memory(wire.clone()))));
-    let own = "192.0.2.1".parse().unwrap();
+    let own: std::net::IpAddr = own.parse().unwrap();
     let tunnel = Tunnel {
         key: None, out_key: None,
         remote: Some(own),
@@ -204,12 +214,12 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
         tos: OuterTos::Set(0),
         ttl: OuterTtl::Set(64),
         df: true,
-        csum: false,
+        csum: None,
         gbp: false,
         mark: 0,
     };
     let device = Device { name: "wire".into(), mac: [2; 6], addresses: vec![own], exit: Exit::Port(under), mtu: u32::MAX };
-    let route = Route { prefix: own, len: 32, device: 0, gateway: None, source: Some(own) };
+    let route = Route { prefix: own, len: if own.is_ipv6() { 128 } else { 32 }, device: 0, gateway: None, source: Some(own) };
     s.change(&[
         Change::SetPort { bridge: 0, port: 10, to: Some(Port { kind: PortKind::Tunnel(tunnel.into()), ..Port::device(0) }) },
         Change::SetIngress { device: under, to: Some(Ingress::Underlay) },
@@ -222,11 +232,11 @@ fn what_goes_out_through_a_tunnel_comes_back_byte_for_byte() {
         feed(&mut s, input, &frames, Output::Memory(near.clone()), &mut now_ms);
         let wrapped = wire.take();
         feed(&mut s, under, &wrapped, Output::Memory(wire.clone()), &mut now_ms);
-        let fits = |f: &&Vec<u8>| f.len() >= 14 && f.len() <= 65_535 - 36;
+        let fits = |f: &&Vec<u8>| f.len() >= 14 && f.len() <= longest;
         let expected: Vec<_> = frames.iter().filter(fits).cloned().collect();
         assert!(far.take() == expected, "{}", path.display());
         total += frames.len();
-        long += frames.iter().filter(|f| f.len() > 65_535 - 36).count();
+        long += frames.iter().filter(|f| f.len() > longest).count();
         runts += frames.iter().filter(|f| f.len() < 14).count();
     }
     let c = s.worker().counters();

@@ -44,9 +44,9 @@ fn run(words: &[String]) -> Result<(), String> {
     let (shape, rules, source, count) = match words {
         [shape, rules, source] => (shape, rules, source, None),
         [shape, rules, source, count] => (shape, rules, source, count.strip_prefix("count=").and_then(|n| n.parse().ok())),
-        _ => return Err("usage: cell plain|encap|decap|both|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS]".into()),
+        _ => return Err("usage: cell plain|encap|decap|encap6|decap6|both|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS]".into()),
     };
-    let shape = Shape::named(shape).ok_or_else(|| format!("'{shape}' is not plain, encap, decap, both or stateful"))?;
+    let shape = Shape::named(shape).ok_or_else(|| format!("'{shape}' is not plain, encap, decap, encap6, decap6, both or stateful"))?;
     let (source, flows) = open(shape, source)?;
     let speaker = Speaker::default();
     let mut subject = match rules.as_str() {

@@ -40,6 +40,7 @@ fn write_all(dir: &Path) -> std::io::Result<()> {
         let wrapped = frames(&flows(60).vxlan(traffic::VNI), count);
         std::fs::write(dir.join(format!("vxlan-60-{count}.pcap")), write_pcap(&wrapped))?;
     }
+    std::fs::write(dir.join("vxlan6-60-1000.pcap"), write_pcap(&frames(&flows(60).vxlan6(traffic::VNI), 1000)))?;
     write_real(dir)?;
     std::fs::write(dir.join("remote.flows"), traffic::remote_group(NEUTRON, REMOTE))
 }

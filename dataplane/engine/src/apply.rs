@@ -13,12 +13,13 @@ use sluice_flow::verdict::{Cover, Encap};
 use sluice_flow::{BridgeIdx, DropReason, Op, PortIdx, Program};
 use sluice_frame::{Frame, Gso, Pool};
 use sluice_port::{offload, Offloads};
-use sluice_wire::{membership, parse_part, parse_tagged, Headers, PackedHeaders};
+use sluice_wire::{membership, parse_part, parse_tagged, Headers, Net, PackedHeaders};
 
 use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
 use crate::encap::{Outer, Template};
+use crate::resolved::Remembered;
 use crate::meter::{remark, Meters};
 use crate::fragments::{Waiting, HELD_SHARE};
 use crate::joined::Way;
@@ -462,27 +463,44 @@ impl Exits {
     /// Outer headers off, and back to classification as from the tunnel port. `by` is the verdict that asks for
     /// it, and its tag.
     #[inline]
-    pub(crate) fn unwrap(&mut self, mut frame: Frame, h: &Headers, program: &Program, views: &mut Views, by: (u32, u64)) {
-        let outer = match encap::decap(&mut frame, h) {
+    pub(crate) fn unwrap(&mut self, frame: Frame, h: &Headers, program: &Program, views: &mut Views, by: (u32, u64)) {
+        match h.net {
+            Net::Ipv4 => self.unwrap_from::<u32>(frame, h, program, views, by),
+            Net::Ipv6 => self.unwrap_from::<u128>(frame, h, program, views, by),
+            _ => self.drop(frame, DropReason::TunnelInvalid),
+        }
+    }
+
+    #[inline]
+    fn unwrap_from<A: Remembered>(&mut self, mut frame: Frame, h: &Headers, program: &Program, views: &mut Views, by: (u32, u64)) {
+        let outer: Outer<A> = match encap::decap(&mut frame, h) {
             Ok(outer) => outer,
             Err(reason) => return self.drop(frame, reason),
         };
-        match views.resolved(&outer, by) {
+        match views.resolved.of(&outer, by) {
             Some(stage) => self.unwrapped.push((stage, frame)),
             None => self.unwrap_unresolved(frame, outer, program, views, by),
         }
     }
 
     #[inline(never)]
-    fn unwrap_unresolved(&mut self, frame: Frame, outer: Outer, program: &Program, views: &mut Views, by: (u32, u64)) {
-        let Some((bridge, port, tunnel)) = program.tunnel_for(outer.dst, outer.src, outer.vni, outer.dst_port) else {
+    fn unwrap_unresolved<A: Remembered>(
+        &mut self,
+        frame: Frame,
+        outer: Outer<A>,
+        program: &Program,
+        views: &mut Views,
+        by: (u32, u64),
+    ) {
+        let (src, dst) = (outer.src.ip(), outer.dst.ip());
+        let Some((bridge, port, tunnel)) = program.tunnel_for(dst, src, outer.vni, outer.dst_port) else {
             return self.drop(frame, DropReason::NoTunnel);
         };
         let gbp = if tunnel.gbp { outer.gbp } else { (0, 0) };
-        let unwrapped = Unwrapped { bridge, port, vni: outer.vni, src: outer.src, dst: outer.dst, gbp };
+        let unwrapped = Unwrapped { bridge, port, vni: outer.vni, src, dst, gbp };
         match views.unwrapped(program, unwrapped) {
             Some(stage) => {
-                views.resolve(outer, stage, by);
+                views.resolved.remember(outer, stage, by);
                 self.unwrapped.push((stage, frame));
             }
             None => self.drop(frame, DropReason::StageLimit),

@@ -29,6 +29,7 @@ pub mod meter;
 mod parse;
 pub mod police;
 pub mod storm;
+mod resolved;
 pub mod rewrite;
 mod service;
 mod steady;

@@ -5,6 +5,7 @@
 //! Invariant: a view's masks cover the key set of its bridge.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_conntrack::Metadata;
@@ -15,8 +16,7 @@ use sluice_flow::key::{slot, NARROW_WORDS, PACKET_WORDS, SERVICE_WORDS};
 use sluice_flow::program::Ingress;
 use sluice_flow::{BridgeIdx, Key, PortIdx, Program};
 
-use crate::encap::Outer;
-use crate::store::Store;
+use crate::resolved::Resolutions;
 use crate::track::{ct_words, state_words, CT_LEN};
 
 /// First stage that is not a device.
@@ -32,8 +32,6 @@ const STAGE_SHIFT: u32 = 32;
 const RECENT: usize = 64;
 /// Words of service headers.
 const SERVICE_LEN: usize = SERVICE_WORDS.end - SERVICE_WORDS.start;
-/// Kinds of outer headers whose stage is remembered; a power of two.
-const RESOLVED: usize = 256;
 
 /// Which words must be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +78,7 @@ impl View {
         let mut set = match &entry {
             Entry::From(Some(Ingress::Bridge { bridge, .. })) => of_bridge(*bridge),
             Entry::Resume(at) => of_bridge(at.bridge),
-            Entry::From(Some(Ingress::Underlay)) => underlay_key_set(),
+            Entry::From(Some(Ingress::Underlay)) => program.underlay_key_set(),
             Entry::From(None) => Key::ZERO,
         };
         set.set(slot::STAGE, 0);
@@ -100,14 +98,6 @@ impl View {
     }
 }
 
-fn underlay_key_set() -> Key {
-    let mut set = Key::ZERO;
-    for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {
-        set.cover(s);
-    }
-    set
-}
-
 /// What a packet that was unwrapped is known by, beside its inner headers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Unwrapped {
@@ -118,9 +108,9 @@ pub struct Unwrapped {
     /// VNI.
     pub vni: u32,
     /// Outer source: the peer.
-    pub src: u32,
+    pub src: IpAddr,
     /// Outer destination: ourselves.
-    pub dst: u32,
+    pub dst: IpAddr,
     /// Group policy id and flags.
     pub gbp: (u16, u8),
 }
@@ -141,11 +131,8 @@ pub struct Views {
     key_sets: Vec<Key>,
     /// The last one looked up: packets of one peer come in a row.
     last: Option<(Unwrapped, u32)>,
-    /// Stages by outer headers under the present program: the search among all tunnels is for the first
-    /// packet of a peer.
-    resolved: Vec<Resolved>,
-    /// Something was resolved under the present program.
-    any_resolved: bool,
+    /// What outer headers mean under the present program.
+    pub resolved: Resolutions,
 }
 
 /// A stage of packets that came from the tracker.
@@ -154,16 +141,6 @@ struct Recent {
     at: Arc<Continuation>,
     words: [u64; CT_LEN],
     stage: u32,
-}
-
-/// What outer headers mean.
-#[derive(Clone, Copy, Debug, Default)]
-struct Resolved {
-    outer: Outer,
-    /// Where what is inside goes on; 0, a device, stands for nothing.
-    stage: u32,
-    /// The verdict that asked to take the headers off, 0 for none, and its tag.
-    by: (u32, u64),
 }
 
 impl Views {
@@ -178,7 +155,7 @@ impl Views {
 
     /// Computes all masks anew for a program.
     pub fn refresh(&mut self, program: &Program, devices: usize) {
-        self.forget_resolved();
+        self.resolved.forget();
         let nothing = Arc::new(Key::ZERO);
         self.devices = (0..devices)
             .map(|d| View::new(d as u32, program, Entry::From(program.ingress(d as PortIdx)), nothing.clone()))
@@ -194,40 +171,6 @@ impl Views {
         }
     }
 
-    /// The stage that packets with these outer headers had last, if the program has not changed since and the
-    /// same verdict asks.
-    #[inline]
-    pub fn resolved(&self, outer: &Outer, by: (u32, u64)) -> Option<u32> {
-        self.resolved.get(place(outer)).filter(|r| r.stage != 0 && r.outer == *outer && r.by == by).map(|r| r.stage)
-    }
-
-    /// The same, with the verdict, for a packet that was not classified: if that verdict is what it was.
-    #[inline(always)]
-    pub fn known(&self, outer: &Outer, store: &Store) -> Option<(u32, u32)> {
-        let r = self.resolved.get(place(outer)).filter(|r| r.stage != 0 && r.outer == *outer)?;
-        (r.by.0 != 0 && store.tag(r.by.0) == r.by.1).then_some((r.stage, r.by.0))
-    }
-
-    /// May [`Views::known`] know anything?
-    pub fn has_resolved(&self) -> bool {
-        self.any_resolved
-    }
-
-    /// Remembers a stage in place of what was there.
-    pub fn resolve(&mut self, outer: Outer, stage: u32, by: (u32, u64)) {
-        if let Some(at) = self.resolved.get_mut(place(&outer)) {
-            *at = Resolved { outer, stage, by };
-            self.any_resolved = true;
-        }
-    }
-
-    /// Forgets what outer headers mean.
-    fn forget_resolved(&mut self) {
-        self.resolved.clear();
-        self.resolved.resize(RESOLVED, Resolved::default());
-        self.any_resolved = false;
-    }
-
     /// Are there so many tunnel peers that the next batches may not find room?
     pub fn is_nearly_full(&self) -> bool {
         self.continuations.len() > CONTINUATIONS_MAX - ROOM
@@ -241,7 +184,7 @@ impl Views {
         self.recent.clear();
         self.masks.clear();
         self.last = None;
-        self.forget_resolved();
+        self.resolved.forget();
     }
 
     /// Number of the view for an unwrapped packet; `None` when there are too many.
@@ -324,8 +267,12 @@ impl Views {
         }
         let mut base = Key::ZERO;
         base.set(slot::TUN_ID, u.vni as u64);
-        base.set(slot::TUN_SRC, u.src as u64);
-        base.set(slot::TUN_DST, u.dst as u64);
+        for (address, v4, v6) in [(u.src, slot::TUN_SRC, slot::TUN_IPV6_SRC), (u.dst, slot::TUN_DST, slot::TUN_IPV6_DST)] {
+            match address {
+                IpAddr::V4(a) => base.set(v4, u64::from(u32::from(a))),
+                IpAddr::V6(a) => base.set_wide(v6, u128::from(a)),
+            }
+        }
         base.set(slot::TUN_GBP_ID, u.gbp.0 as u64);
         base.set(slot::TUN_GBP_FLAGS, u.gbp.1 as u64);
         let stage = FIRST_CONTINUATION + self.continuations.len() as u32;
@@ -340,45 +287,20 @@ fn bridge_mask(program: &Program, bridge: BridgeIdx) -> [u64; CT_LEN] {
     program.bridge(bridge).map_or([0; CT_LEN], |b| ct_words(b.key_set()))
 }
 
-fn place(outer: &Outer) -> usize {
-    let mixed = (u64::from(outer.src) << 32 | u64::from(outer.vni)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize % RESOLVED
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_flow::{Op, Verdict};
 
     #[test]
-    fn a_stage_is_remembered_until_peers_or_program_change() {
-        let program = Program::new();
-        let outer = Outer { src: 1, dst: 2, dst_port: 4789, vni: 3, gbp: (0, 0) };
-        let mut views = Views::default();
-        views.refresh(&program, 1);
-        for forget in [Views::forget_continuations, |v: &mut Views| v.refresh(&Program::new(), 1)] {
-            assert_eq!(views.resolved(&outer, (0, 0)), None);
-            views.resolve(outer, FIRST_CONTINUATION, (0, 0));
-            assert_eq!(views.resolved(&outer, (0, 0)), Some(FIRST_CONTINUATION));
-            assert_eq!(views.resolved(&outer, (1, 0)), None);
-            assert_eq!(views.resolved(&Outer { vni: 4, ..outer }, (0, 0)), None);
-            forget(&mut views);
-        }
-        assert_eq!(views.resolved(&outer, (0, 0)), None);
-    }
-
-    #[test]
-    fn outer_headers_are_known_while_the_verdict_that_takes_them_off_is_what_it_was() {
-        let outer = Outer { src: 1, dst: 2, dst_port: 4789, vni: 3, gbp: (0, 0) };
+    fn what_outer_headers_mean_is_forgotten_when_peers_or_program_change() {
+        let outer = crate::encap::Outer { src: 1u32, dst: 2, dst_port: 4789, vni: 3, gbp: (0, 0) };
         let mut views = Views::default();
         views.refresh(&Program::new(), 1);
-        let mut store = Store::default();
-        let verdict = Verdict { ops: Box::new([Op::Decap]), ..Verdict::default() };
-        let id = store.intern(verdict.clone(), false, 1);
-        views.resolve(outer, FIRST_CONTINUATION, (id, store.tag(id)));
-        assert_eq!(views.known(&outer, &store), Some((FIRST_CONTINUATION, id)));
-        store.release(id);
-        assert_eq!(store.intern(Verdict { ops: Box::new([Op::Output(1)]), ..verdict }, false, 1), id);
-        assert_eq!(views.known(&outer, &store), None);
+        for forget in [Views::forget_continuations, |v: &mut Views| v.refresh(&Program::new(), 1)] {
+            views.resolved.remember(outer, FIRST_CONTINUATION, (0, 0));
+            assert_eq!(views.resolved.of(&outer, (0, 0)), Some(FIRST_CONTINUATION));
+            forget(&mut views);
+            assert_eq!(views.resolved.of(&outer, (0, 0)), None);
+        }
     }
 }

@@ -339,7 +339,7 @@ fn tunnel(remote: &str, local: &str) -> Option<Port> {
         tos: OuterTos::Set(0),
         ttl: OuterTtl::Set(64),
         df: true,
-        csum: false,
+        csum: None,
         gbp: false,
         mark: 0,
     };

@@ -81,12 +81,19 @@ pub struct Tunnel {
     pub ttl: OuterTtl,
     /// "Don't fragment".
     pub df: bool,
-    /// Fill the outer UDP checksum.
-    pub csum: bool,
+    /// Fill the outer UDP checksum; `None`: over IPv6 only.
+    pub csum: Option<bool>,
     /// Group policy extension.
     pub gbp: bool,
     /// Mark of packets that leave; 0 leaves them the one that they have.
     pub mark: u32,
+}
+
+impl Tunnel {
+    /// May its packets have outer headers of this family, by the addresses that are fixed?
+    pub fn may_run_over(&self, ipv6: bool) -> bool {
+        self.local.or(self.remote).is_none_or(|a| a.is_ipv6() == ipv6)
+    }
 }
 
 /// A port of a bridge.
@@ -342,17 +349,16 @@ impl Program {
         !self.tunnels.is_empty()
     }
 
-    /// May an IPv4/UDP packet to this address and port be for one of the tunnels?
-    pub fn terminates(&self, dst: u32, dst_port: u16) -> bool {
-        let dst = IpAddr::V4(dst.into());
+    /// May a UDP packet to this address and port be for one of the tunnels?
+    pub fn terminates(&self, dst: IpAddr, dst_port: u16) -> bool {
         self.tunnels.iter().any(|(_, _, t)| {
-            t.dst_port == dst_port && t.local.map_or_else(|| self.underlay.is_local(dst), |l| l == dst)
+            let own = || t.may_run_over(dst.is_ipv6()) && self.underlay.is_local(dst);
+            t.dst_port == dst_port && t.local.map_or_else(own, |l| l == dst)
         })
     }
 
     /// The tunnel port for a packet that arrived: the most specific of local, peer and key.
-    pub fn tunnel_for(&self, local: u32, remote: u32, vni: u32, dst_port: u16) -> Option<(BridgeIdx, OfPort, &Tunnel)> {
-        let (local, remote) = (IpAddr::V4(local.into()), IpAddr::V4(remote.into()));
+    pub fn tunnel_for(&self, local: IpAddr, remote: IpAddr, vni: u32, dst_port: u16) -> Option<(BridgeIdx, OfPort, &Tunnel)> {
         let fits = |t: &Tunnel| {
             t.dst_port == dst_port
                 && t.key.is_none_or(|k| k == vni)
@@ -362,6 +368,18 @@ impl Program {
         let rank = |t: &Tunnel| (t.key.is_some(), t.remote.is_some(), t.local.is_some());
         let best = self.tunnels.iter().filter(|(_, _, t)| fits(t)).max_by_key(|(_, _, t)| rank(t))?;
         Some((best.0, best.1, &best.2))
+    }
+
+    /// The fields by which packets for tunnels are told from others. The wide ones only where a tunnel may use them.
+    pub fn underlay_key_set(&self) -> Key {
+        let mut set = Key::ZERO;
+        for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {
+            set.cover(s);
+        }
+        if self.tunnels.iter().any(|(_, _, t)| t.may_run_over(true)) {
+            set.cover(slot::IPV6_DST);
+        }
+        set
     }
 
     /// Notes of the changes after `epoch`, oldest first; `None` when the log does not reach back so far.
@@ -560,9 +578,7 @@ impl Program {
         b.normal.reads(&mut all);
         if self.has_tunnels() {
             // An output to a device of the host may turn out to be for a tunnel.
-            for s in [slot::ETH_TYPE, slot::NW_PROTO, slot::NW_FRAG, slot::NW_DST, slot::TP_DST] {
-                all.cover(s);
-            }
+            all = all.or(&self.underlay_key_set());
             let inherits = |t: &Tunnel| t.tos == OuterTos::Inherit || t.ttl == OuterTtl::Inherit;
             if self.tunnels.iter().any(|(_, _, t)| inherits(t)) {
                 all.cover(slot::ETH_TYPE);

@@ -4,6 +4,7 @@
 //! packet's own masked key fixes.
 //! Deliberately does not know: frames (the engine applies operations), how the decision was made.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::action::{OfPort, Punt};
@@ -194,15 +195,15 @@ pub enum OuterTtl {
     Inherit,
 }
 
-/// Outer headers of a VXLAN packet over IPv4 (RFC 7348), all but what depends on the frame.
+/// Outer headers of a VXLAN packet (RFC 7348), all but what depends on the frame.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Encap {
     /// VXLAN network identifier, 24 bits.
     pub vni: u32,
     /// Outer source address.
-    pub src: u32,
-    /// Outer destination address.
-    pub dst: u32,
+    pub src: IpAddr,
+    /// Outer destination address, of the same family.
+    pub dst: IpAddr,
     /// Outer Ethernet source.
     pub src_mac: [u8; 6],
     /// Outer Ethernet destination.
@@ -213,7 +214,7 @@ pub struct Encap {
     pub tos: OuterTos,
     /// Outer TTL.
     pub ttl: OuterTtl,
-    /// "Don't fragment" in the outer header.
+    /// "Don't fragment" in the outer header, where that is IPv4's.
     pub df: bool,
     /// Fill the outer UDP checksum (else it is 0).
     pub csum: bool,

@@ -4,6 +4,7 @@
 //! packets with IP options as well, which the host cannot be asked to keep to itself here.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use crate::afxdp::Take;
@@ -20,45 +21,70 @@ const RETURN: u16 = 0x06;
 /// Where the kernel says whether a VLAN tag is kept beside the frame.
 const TAG_PRESENT: u32 = (-0x1000i32 + 48) as u32;
 
-/// Stands for the distance to the end until that is known: drop, or accept.
-const DROP: u8 = 255;
-const ACCEPT: u8 = 254;
+const JUMP: u16 = 0x05;
+const ACCEPT: u32 = u32::MAX;
+const DROP: u32 = 0;
 
 fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
+/// Goes on where what was loaded is `value`; drops the frame else.
+fn require(code: &mut Vec<libc::sock_filter>, load: u16, at: u32, value: u32) {
+    code.extend([op(load, 0, 0, at), op(JUMP_EQUAL, 1, 0, value), op(RETURN, 0, 0, DROP)]);
+}
+
 /// The filter for a choice of frames; none when all are wanted.
 fn assemble(take: &Take) -> Option<Vec<libc::sock_filter>> {
     let Take::Tunnel { local, udp_port } = take else { return None };
-    let mut code = vec![
-        op(LOAD_WORD, 0, 0, TAG_PRESENT),
-        op(JUMP_EQUAL, 0, DROP, 0),
+    let local = local.get(..Take::ADDRESSES_MAX).unwrap_or(local);
+    let (over4, over6) = (over_ipv4(local, *udp_port), over_ipv6(local, *udp_port));
+    let mut code = Vec::new();
+    require(&mut code, LOAD_WORD, TAG_PRESENT, 0);
+    code.extend([
         op(LOAD_HALF, 0, 0, 12),
-        op(JUMP_EQUAL, 0, DROP, 0x0800),
-        op(LOAD_HALF, 0, 0, 20),
-        op(JUMP_ANY_BIT, DROP, 0, 0x3fff),
-        op(LOAD_BYTE, 0, 0, 23),
-        op(JUMP_EQUAL, 0, DROP, 17),
-        op(HEADER_LENGTH, 0, 0, 14),
-        op(LOAD_HALF_BEHIND_HEADER, 0, 0, 16),
-        op(JUMP_EQUAL, 0, DROP, u32::from(*udp_port)),
-        op(LOAD_WORD, 0, 0, 30),
-    ];
-    let known = local.get(..Take::ADDRESSES_MAX).unwrap_or(local);
-    code.extend(known.iter().map(|a| op(JUMP_EQUAL, ACCEPT, 0, u32::from(*a))));
-    let drop_at = code.len();
-    code.extend([op(RETURN, 0, 0, 0), op(RETURN, 0, 0, u32::MAX)]);
-    for (at, i) in code.iter_mut().enumerate() {
-        for target in [&mut i.jt, &mut i.jf] {
-            match *target {
-                DROP => *target = (drop_at - at - 1) as u8,
-                ACCEPT => *target = (drop_at + 1 - at - 1) as u8,
-                _ => {}
-            }
+        op(JUMP_EQUAL, 1, 0, 0x0800),
+        // Jumps of comparisons do not reach far enough.
+        op(JUMP, 0, 0, over4.len() as u32),
+    ]);
+    code.extend(over4);
+    code.extend(over6);
+    Some(code)
+}
+
+fn over_ipv4(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
+    let mut code = vec![op(LOAD_HALF, 0, 0, 20), op(JUMP_ANY_BIT, 0, 1, 0x3fff), op(RETURN, 0, 0, DROP)];
+    require(&mut code, LOAD_BYTE, 23, 17);
+    code.push(op(HEADER_LENGTH, 0, 0, 14));
+    require(&mut code, LOAD_HALF_BEHIND_HEADER, 16, u32::from(udp_port));
+    code.push(op(LOAD_WORD, 0, 0, 30));
+    for address in local {
+        if let IpAddr::V4(a) = address {
+            code.extend([op(JUMP_EQUAL, 0, 1, u32::from(*a)), op(RETURN, 0, 0, ACCEPT)]);
         }
     }
-    Some(code)
+    code.push(op(RETURN, 0, 0, DROP));
+    code
+}
+
+/// Packets without extension headers; those with any are left to the host.
+fn over_ipv6(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
+    let mut code = Vec::new();
+    require(&mut code, LOAD_HALF, 12, 0x86dd);
+    require(&mut code, LOAD_BYTE, 20, 17);
+    require(&mut code, LOAD_HALF, 56, u32::from(udp_port));
+    for address in local {
+        let IpAddr::V6(a) = address else { continue };
+        let bits = u128::from(*a);
+        for (i, at) in [38, 42, 46, 50].into_iter().enumerate() {
+            // To the next address: over what is left of this one's comparisons and its end.
+            let rest = (3 - i) as u8 * 2 + 1;
+            code.extend([op(LOAD_WORD, 0, 0, at), op(JUMP_EQUAL, 0, rest, (bits >> (96 - 32 * i)) as u32)]);
+        }
+        code.push(op(RETURN, 0, 0, ACCEPT));
+    }
+    code.push(op(RETURN, 0, 0, DROP));
+    code
 }
 
 /// Attaches the filter to a socket, in the place of an earlier one.

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -186,7 +186,7 @@ fn the_kernels_own_vxlan_with_its_offloads_crosses_tunnel_ports() {
         ns.ip("link set vx up");
         ns.ip(&format!("addr add 10.83.0.{me}/24 dev vx"));
     }
-    let local = vec![Ipv4Addr::new(10, 82, 0, 1), Ipv4Addr::new(10, 82, 0, 2)];
+    let local = [Ipv4Addr::new(10, 82, 0, 1), Ipv4Addr::new(10, 82, 0, 2)].map(IpAddr::V4).to_vec();
     let options = XdpOptions { take: Take::Tunnel { local, udp_port: 4789 }, ..XdpOptions::default() };
     let (mut a, mut b) = (rig.open("a1", &options), rig.open("b1", &options));
     let (pool, mut undone) = (&mut rig.pool, 0);
@@ -204,8 +204,15 @@ fn a_tunnel_port_takes_what_is_ours_and_leaves_the_host_the_rest() {
     let Some(mut rig) = Rig::new("afxdp only ours") else { return };
     rig.host.ip("addr add 10.84.0.1/24 dev a0");
     rig.switch.ip("addr add 10.84.0.2/24 dev a1");
+    rig.host.run("sysctl -qw net.ipv6.conf.a0.disable_ipv6=0");
+    rig.switch.run("sysctl -qw net.ipv6.conf.a1.disable_ipv6=0");
+    rig.host.ip("addr add fd00:84::1/64 dev a0 nodad");
+    rig.switch.ip("addr add fd00:84::2/64 dev a1 nodad");
     for attach in [Attach::Native, Attach::Generic] {
-        let take = |last| Take::Tunnel { local: vec![Ipv4Addr::new(10, 84, 0, last)], udp_port: 4789 };
+        let take = |last: u8| Take::Tunnel {
+            local: vec![[10, 84, 0, last].into(), [0xfd00, 0x84, 0, 0, 0, 0, 0, u16::from(last)].into()],
+            udp_port: 4789,
+        };
         let mut port = rig.open("a1", &XdpOptions { take: take(2), attach, ..XdpOptions::default() });
         rig.host.run("ping -c 2 -i 0.05 -W 5 10.84.0.2");
         let socket = rig.host.inside(|| std::net::UdpSocket::bind("10.84.0.1:5555").unwrap());
@@ -215,6 +222,12 @@ fn a_tunnel_port_takes_what_is_ours_and_leaves_the_host_the_rest() {
         let f = receive_until(&mut port, &mut rig.pool, |b| b.ends_with(b"for the switch"));
         rig.pool.free(f);
         assert_eq!(port.stats().rx_packets, 1, "only one frame was ours");
+        let socket6 = rig.host.inside(|| std::net::UdpSocket::bind("[fd00:84::1]:5555").unwrap());
+        socket6.send_to(b"no tunnel's", "[fd00:84::2]:4790").unwrap();
+        socket6.send_to(b"over IPv6", "[fd00:84::2]:4789").unwrap();
+        let f = receive_until(&mut port, &mut rig.pool, |b| b.ends_with(b"over IPv6"));
+        rig.pool.free(f);
+        assert_eq!(port.stats().rx_packets, 2, "neighbours are the host's to find");
         // When another address becomes ours, this one is the host's again.
         port.retake(&take(9)).unwrap();
         socket.send_to(b"for the host", "10.84.0.2:4789").unwrap();
@@ -233,7 +246,7 @@ fn the_best_port_for_a_device_is_chosen_with_a_reason() {
     println!("{}", everything.reason);
     assert!(!everything.is_afxdp && everything.reason.contains("veth"));
     everything.port.close(pool);
-    let take = Take::Tunnel { local: vec![Ipv4Addr::new(10, 0, 0, 1)], udp_port: 4789 };
+    let take = Take::Tunnel { local: vec![[10, 0, 0, 1].into()], udp_port: 4789 };
     let tunnel = switch.inside(|| open_best("a1", pool, umem, &XdpOptions { take: take.clone(), ..XdpOptions::default() }).unwrap());
     println!("{}", tunnel.reason);
     assert!(tunnel.is_afxdp && tunnel.reason.contains("zero-copy refused"));

@@ -271,15 +271,20 @@ fn a_packet_socket_for_tunnels_sees_tunnel_packets_to_our_addresses_only() {
     let (Some(a), Some(s)) = (Namespace::new("packet filter"), Namespace::new("packet filter")) else { return };
     a.veth("a0", &s, "a1");
     a.ip("addr add 10.85.0.1/24 dev a0");
+    a.run("sysctl -qw net.ipv6.conf.a0.disable_ipv6=0");
+    s.run("sysctl -qw net.ipv6.conf.a1.disable_ipv6=0");
+    a.ip("addr add fd00:85::1/64 dev a0 nodad");
     for last in 2..=9 {
         s.ip(&format!("addr add 10.85.0.{last}/24 dev a1"));
+        s.ip(&format!("addr add fd00:85::{last}/64 dev a1 nodad"));
     }
     let take = |last: std::ops::RangeInclusive<u8>| Take::Tunnel {
-        local: last.map(|l| [10, 85, 0, l].into()).collect(),
+        local: last.flat_map(|l| [[10, 85, 0, l].into(), [0xfd00, 0x85, 0, 0, 0, 0, 0, u16::from(l)].into()]).collect(),
         udp_port: 4789,
     };
     let mut port = s.inside(|| PacketPort::open_for("a1", &take(2..=8)).unwrap());
     let socket = a.inside(|| std::net::UdpSocket::bind("10.85.0.1:5555").unwrap());
+    let socket6 = a.inside(|| std::net::UdpSocket::bind("[fd00:85::1]:5555").unwrap());
     let mut pool = Pool::new(2048, 256).unwrap();
     let mut expect = |port: &mut PacketPort, last: u8| {
         // Neither the ARP for it, nor another port, nor another address, nor a fragment is seen.
@@ -289,6 +294,13 @@ fn a_packet_socket_for_tunnels_sees_tunnel_packets_to_our_addresses_only() {
         socket.send_to(b"ours", format!("10.85.0.{last}:4789")).unwrap();
         let f = receive_until(port, &mut pool, |_| true);
         assert!(f.to_vec().ends_with(b"ours"), "{:x?}", f.to_vec());
+        pool.free(f);
+        for (to, text) in [("[fd00:85::2]:4790", &b"other port"[..]), ("[fd00:85::9]:4789", b"other address"), ("[fd00:85::2]:4789", &[7; 3000])] {
+            socket6.send_to(text, to).unwrap();
+        }
+        socket6.send_to(b"ours6", format!("[fd00:85::{last}]:4789")).unwrap();
+        let f = receive_until(port, &mut pool, |_| true);
+        assert!(f.to_vec().ends_with(b"ours6"), "{:x?}", f.to_vec());
         pool.free(f);
     };
     for last in [2, 3, 8] {

@@ -5,7 +5,6 @@
 //! Deliberately does not know: files. The caller reads the text and says what it is called.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use super::addresses;
 use super::switching;
@@ -203,7 +202,15 @@ fn socket_path(text: &str) -> Option<String> {
 
 fn vxlan(table: &Table<'_>) -> Result<Vxlan, ConfigError> {
     let mut vxlan = Vxlan::new(address(&table.need("remote_ip")?)?);
-    vxlan.local_ip = table.get("local_ip").map(|i| address(&i)).transpose()?;
+    if let Some(item) = table.get("local_ip") {
+        let local = address(&item)?;
+        if let (Address::Fixed(own), Address::Fixed(remote)) = (local, vxlan.remote_ip) {
+            if own.is_ipv6() != remote.is_ipv6() {
+                return Err(item.wrong("an address of remote_ip's family"));
+            }
+        }
+        vxlan.local_ip = Some(local);
+    }
     if let Some(item) = table.get("key") {
         vxlan.key = match item.text("") {
             Ok("flow") => Key::Flow,
@@ -229,15 +236,15 @@ fn vxlan(table: &Table<'_>) -> Result<Vxlan, ConfigError> {
         vxlan.df = item.flag()?;
     }
     if let Some(item) = table.get("csum") {
-        vxlan.csum = item.flag()?;
+        vxlan.csum = Some(item.flag()?);
     }
     Ok(vxlan)
 }
 
 fn address(item: &Item<'_>) -> Result<Address, ConfigError> {
-    item.parsed("\"flow\" or an IPv4 address", |text| match text {
+    item.parsed("\"flow\" or an IP address", |text| match text {
         "flow" => Some(Address::Flow),
-        _ => text.parse().ok().map(|a| Address::Fixed(IpAddr::V4(a))),
+        _ => text.parse().ok().map(Address::Fixed),
     })
 }
 

@@ -11,7 +11,7 @@ mod qos;
 mod table;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub use connection::{Controller, ControllerTarget, Tls};
 pub use sluice_openflow::Version;
@@ -253,7 +253,7 @@ pub enum Io {
 pub enum Address {
     /// Always this one.
     Fixed(IpAddr),
-    /// What the rule wrote into `tun_dst` or `tun_src`.
+    /// What the rule wrote into `tun_dst` or `tun_src`, `tun_ipv6_dst` or `tun_ipv6_src`.
     Flow,
 }
 
@@ -303,8 +303,8 @@ pub struct Vxlan {
     pub tos: Tos,
     /// Outer TTL.
     pub ttl: Ttl,
-    /// Computes the outer UDP checksum.
-    pub csum: bool,
+    /// Computes the outer UDP checksum; `None` does so over IPv6 only, where hosts drop packets without.
+    pub csum: Option<bool>,
     /// Carries a group policy id (`exts=gbp`).
     pub gbp: bool,
     /// Mark by which the host looks up the route of packets that leave.
@@ -323,17 +323,26 @@ impl Vxlan {
             df: true,
             tos: Tos::Fixed(0),
             ttl: Ttl::Fixed(64),
-            csum: false,
+            csum: None,
             gbp: false,
             egress_pkt_mark: 0,
         }
     }
 
-    /// Our own address when it is fixed and IPv4.
-    pub fn local_ipv4(&self) -> Option<Ipv4Addr> {
+    /// Our own address when it is fixed.
+    pub fn own_address(&self) -> Option<IpAddr> {
         match self.local_ip {
-            Some(Address::Fixed(IpAddr::V4(address))) => Some(address),
+            Some(Address::Fixed(address)) => Some(address),
             _ => None,
         }
+    }
+
+    /// Do both ends say of which family they are, or does what they say leave it open?
+    pub fn may_run_over(&self, ipv6: bool) -> bool {
+        let fixed = [self.local_ip.unwrap_or(Address::Flow), self.remote_ip].into_iter().find_map(|a| match a {
+            Address::Fixed(address) => Some(address),
+            Address::Flow => None,
+        });
+        fixed.is_none_or(|a| a.is_ipv6() == ipv6)
     }
 }

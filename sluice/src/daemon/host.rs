@@ -70,11 +70,11 @@ fn routes(tables: &Tables, place: &HashMap<u32, usize>) -> Vec<Route> {
     known.into_iter().map(route).collect()
 }
 
-/// An IPv4 address, if it is one.
-pub fn ipv4(address: &IpAddr) -> Option<std::net::Ipv4Addr> {
+/// Can this be the end of a tunnel without saying which link it is on?
+pub fn is_global(address: &IpAddr) -> bool {
     match address {
-        IpAddr::V4(a) => Some(*a),
-        IpAddr::V6(_) => None,
+        IpAddr::V4(_) => true,
+        IpAddr::V6(a) => !a.is_unicast_link_local(),
     }
 }
 

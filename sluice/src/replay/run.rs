@@ -225,7 +225,7 @@ fn tunnels(switch: &mut Inline, tunnels: &[Tunnel], devices: &BTreeMap<OfPort, P
             tos: OuterTos::Set(0),
             ttl: OuterTtl::Set(64),
             df: true,
-            csum: false,
+            csum: None,
             gbp: false,
             mark: 0,
         };

@@ -3,6 +3,22 @@
 use super::support::{can_make_namespaces, wait_for, Daemon, Place};
 use super::ofctl;
 
+/// An underlay: the kernel's address and ours, the tunnel's, and how big frames inside may be.
+struct Under {
+    kernel: &'static str,
+    own: &'static str,
+    /// Bits of their network.
+    length: u8,
+    /// The fields that name the ends of a tunnel.
+    fields: [&'static str; 2],
+    /// Largest packet of a machine, bytes.
+    mtu: u32,
+}
+
+const OVER_IPV4: Under = Under { kernel: "192.0.2.2", own: "192.0.2.1", length: 24, fields: ["tun_src", "tun_dst"], mtu: 1450 };
+const OVER_IPV6: Under =
+    Under { kernel: "2001:db8::2", own: "2001:db8::1", length: 64, fields: ["tun_ipv6_src", "tun_ipv6_dst"], mtu: 1430 };
+
 /// A machine on port `vm1` with 10.9.0.1, and a kernel with a vxlan device, VNI 123 and 10.9.0.2 at
 /// the other end of `u0`.
 struct Peers {
@@ -12,20 +28,21 @@ struct Peers {
 }
 
 impl Peers {
-    fn new() -> Peers {
+    fn new(under: &Under) -> Peers {
         let place = Place::new();
         let (machine, kernel) = (format!("{}m", place.netns), format!("{}k", place.netns));
         let peers = Peers { place, machine, kernel };
         let (m, k) = (&peers.machine, &peers.kernel);
+        let (Under { kernel, own, length, mtu, .. }, nodad) = (under, under.nodad());
         peers.place.host(&format!("ip netns add {m} && ip netns add {k}"));
         peers.place.sh(&format!(
             "ip link add vm1 type veth peer name eth0 netns {m} && ip link set vm1 up && \
              ip link add u0 type veth peer name eth0 netns {k} && ip link set u0 up"
         ));
         peers.place.host(&format!(
-            "ip -n {m} link set eth0 mtu 1450 up && ip -n {m} addr add 10.9.0.1/24 dev eth0 && \
-             ip -n {k} addr add 192.0.2.2/24 dev eth0 && ip -n {k} link set eth0 up && \
-             ip -n {k} link add vx0 type vxlan id 123 local 192.0.2.2 remote 192.0.2.1 dstport 4789 && \
+            "ip -n {m} link set eth0 mtu {mtu} up && ip -n {m} addr add 10.9.0.1/24 dev eth0 && \
+             ip -n {k} addr add {kernel}/{length} dev eth0 {nodad} && ip -n {k} link set eth0 up && \
+             ip -n {k} link add vx0 type vxlan id 123 local {kernel} remote {own} dstport 4789 && \
              ip -n {k} addr add 10.9.0.2/24 dev vx0 && ip -n {k} link set vx0 up"
         ));
         peers
@@ -35,6 +52,24 @@ impl Peers {
         let command = format!("ip netns exec {} ping -c 1 -W 1 {options} 10.9.0.2", self.machine);
         self.place.try_sh(&command).status.success()
     }
+
+    /// TCP in both directions, with all that the machine's device leaves undone: large segments, checksums.
+    fn transfer(&self) {
+        let (m, k) = (&self.machine, &self.kernel);
+        for direction in ["", "-R"] {
+            // It serves one client and ends.
+            self.place.host(&format!("ip netns exec {k} iperf3 -s -1 -D"));
+            let command = format!("ip netns exec {m} iperf3 -c 10.9.0.2 -n 20M {direction}");
+            wait_for("a transfer through the tunnel", || self.place.try_sh(&command).status.success());
+        }
+    }
+}
+
+impl Under {
+    /// Addresses of IPv6 would first be asked for on the link.
+    fn nodad(&self) -> &'static str {
+        if self.own.contains(':') { "nodad" } else { "" }
+    }
 }
 
 impl Drop for Peers {
@@ -43,6 +78,10 @@ impl Drop for Peers {
             let _ = std::process::Command::new("ip").args(["netns", "del", name]).output();
         }
     }
+}
+
+fn flow_tunnel(under: &Under) -> String {
+    FLOW_TUNNEL.replace("192.0.2.1", under.own)
 }
 
 const FLOW_TUNNEL: &str = "\
@@ -61,9 +100,10 @@ key = \"flow\"
 ofport_request = 2
 ";
 
-fn add_rules(place: &Place) {
-    ofctl(place, "add-flow br-int 'in_port=1,actions=set_field:123->tun_id,set_field:192.0.2.2->tun_dst,output:2'");
-    ofctl(place, "add-flow br-int 'in_port=2,tun_id=123,tun_src=192.0.2.2,tun_dst=192.0.2.1,actions=output:1'");
+fn add_rules(place: &Place, under: &Under) {
+    let Under { kernel, own, fields: [src, dst], .. } = under;
+    ofctl(place, &format!("add-flow br-int 'in_port=1,actions=set_field:123->tun_id,set_field:{kernel}->{dst},output:2'"));
+    ofctl(place, &format!("add-flow br-int 'in_port=2,tun_id=123,{src}={kernel},{dst}={own},actions=output:1'"));
 }
 
 fn crossed(place: &Place) -> bool {
@@ -73,43 +113,65 @@ fn crossed(place: &Place) -> bool {
 
 #[test]
 fn a_tunnel_over_a_device_that_stays_the_hosts_reaches_the_kernel() {
-    if !can_make_namespaces("VXLAN over a host's device") {
-        return;
+    if can_make_namespaces("VXLAN over a host's device") {
+        over_a_device_of_the_host(&OVER_IPV4);
     }
-    let peers = Peers::new();
+}
+
+#[test]
+fn a_tunnel_over_ipv6_and_a_device_that_stays_the_hosts_reaches_the_kernel() {
+    if can_make_namespaces("VXLAN over IPv6 and a host's device") {
+        over_a_device_of_the_host(&OVER_IPV6);
+    }
+}
+
+fn over_a_device_of_the_host(under: &Under) {
+    let peers = Peers::new(under);
     let place = &peers.place;
-    place.sh("ip addr add 192.0.2.1/24 dev u0");
-    let config = place.write("node.toml", &format!("{FLOW_TUNNEL}[[underlay]]\ndevice = \"u0\"\n"));
+    place.sh(&format!("ip addr add {}/{} dev u0 {}", under.own, under.length, under.nodad()));
+    let config = place.write("node.toml", &format!("{}[[underlay]]\ndevice = \"u0\"\n", flow_tunnel(under)));
     let daemon = Daemon::start(place, &config, "br-int");
-    add_rules(place);
+    add_rules(place, under);
     wait_for("a reply through the tunnel", || peers.ping(""));
-    assert!(peers.ping("-s 1422 -M do"), "a packet as large as fits");
+    assert!(peers.ping(&format!("-s {} -M do", under.mtu - 28)), "a packet as large as fits");
     assert!(crossed(place));
+    peers.transfer();
     // A machine that thinks that more fits is told, and knows from then on.
     place.host(&format!("ip -n {} link set eth0 mtu 1500", peers.machine));
     assert!(!peers.ping("-s 1472 -M do"), "too big for the tunnel");
     let route = place.sh(&format!("ip -n {} route get 10.9.0.2", peers.machine));
-    assert!(route.contains("mtu 1450"), "{route}");
+    assert!(route.contains(&format!("mtu {}", under.mtu)), "{route}");
     wait_for("packets that their sender cuts by that", || peers.ping("-s 4000"));
-    assert!(place.try_sh("ping -c 1 -W 1 192.0.2.2").status.success(), "the host still has its device");
+    assert!(place.try_sh(&format!("ping -c 1 -W 1 {}", under.kernel)).status.success(), "the host still has its device");
     assert_eq!(daemon.stop(), Some(0));
     assert!(!place.sh("ip -d link show u0").contains("xdp"));
 }
 
 #[test]
 fn a_tunnel_over_a_bridge_of_our_own_reaches_the_kernel() {
-    if !can_make_namespaces("VXLAN over LOCAL") {
-        return;
+    if can_make_namespaces("VXLAN over LOCAL") {
+        over_a_bridge(&OVER_IPV4);
     }
-    let peers = Peers::new();
+}
+
+#[test]
+fn a_tunnel_over_ipv6_and_a_bridge_of_our_own_reaches_the_kernel() {
+    if can_make_namespaces("VXLAN over IPv6 and LOCAL") {
+        over_a_bridge(&OVER_IPV6);
+    }
+}
+
+fn over_a_bridge(under: &Under) {
+    let peers = Peers::new(under);
     let place = &peers.place;
-    let under = "[[bridge]]\nname = \"br-phy\"\n[[bridge.port]]\nname = \"u0\"\n";
-    let config = place.write("node.toml", &format!("{FLOW_TUNNEL}{under}"));
+    let phy = "[[bridge]]\nname = \"br-phy\"\n[[bridge.port]]\nname = \"u0\"\n";
+    let config = place.write("node.toml", &format!("{}{phy}", flow_tunnel(under)));
     let daemon = Daemon::start(place, &config, "br-phy");
     wait_for("LOCAL", || daemon.log().contains("br-phy: opened"));
-    place.sh("ip addr add 192.0.2.1/24 dev br-phy && ip link set br-phy up");
-    add_rules(place);
+    let (own, length, nodad) = (under.own, under.length, under.nodad());
+    place.sh(&format!("ip addr add {own}/{length} dev br-phy {nodad} && ip link set br-phy up"));
+    add_rules(place, under);
     wait_for("a reply through the tunnel", || peers.ping(""));
-    assert!(peers.ping("-s 1422 -M do"), "a packet as large as fits");
+    assert!(peers.ping(&format!("-s {} -M do", under.mtu - 28)), "a packet as large as fits");
     assert!(crossed(place));
 }

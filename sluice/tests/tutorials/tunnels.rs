@@ -3,10 +3,27 @@
 use super::node::{can_run, Node};
 use super::support::wait_for;
 
+/// The underlay's addresses, all but the last number, and how `ip` is told one.
+#[derive(Clone, Copy)]
+struct Net {
+    addresses: &'static str,
+    rest: &'static str,
+}
+
+const IPV4: Net = Net { addresses: "172.31.1.", rest: "/24" };
+/// Nobody waits for an address to be found unique.
+const IPV6: Net = Net { addresses: "fd31::", rest: "/64 nodad" };
+
+impl Net {
+    fn host(self, n: u8) -> String {
+        format!("{}{n}", self.addresses)
+    }
+}
+
 /// The cable becomes a port of `br-phy`, which carries the host's address.
-fn physical(node: &Node, address: &str) {
+fn physical(node: &Node, net: Net, n: u8) {
     node.sh("ovs-vsctl add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy eth1");
-    node.sh(&format!("ip addr add {address}/24 dev br-phy && ip link set br-phy up"));
+    node.sh(&format!("ip addr add {}{} dev br-phy && ip link set br-phy up", net.host(n), net.rest));
 }
 
 /// The overlay: `br0` with an address of its own, and the tunnel.
@@ -15,13 +32,13 @@ fn overlay(node: &Node, address: &str, peer: &str) {
     node.sh(&format!("ip addr add {address}/24 dev br0 && ip link set br0 mtu 1450 up"));
 }
 
-fn joined(a: Node, b: Node) {
-    a.cable(&b, "eth1");
-    for (node, n, peer) in [(&a, 1, 2), (&b, 2, 1)] {
-        physical(node, &format!("172.31.1.{n}"));
-        overlay(node, &format!("10.0.0.{n}"), &format!("172.31.1.{peer}"));
+fn joined(net: Net, a: &Node, b: &Node) {
+    a.cable(b, "eth1");
+    for (node, n, peer) in [(a, 1, 2), (b, 2, 1)] {
+        physical(node, net, n);
+        overlay(node, &format!("10.0.0.{n}"), &net.host(peer));
     }
-    wait_for("the underlay", || a.pings("172.31.1.2"));
+    wait_for("the underlay", || a.pings(&net.host(2)));
     wait_for("a ping over the tunnel", || a.pings("10.0.0.2"));
     assert!(b.pings("10.0.0.1"), "and the other way");
     let ports = a.sh("ovs-ofctl dump-ports br0 vx0");
@@ -35,15 +52,51 @@ fn joined(a: Node, b: Node) {
 #[test]
 fn vxlan_between_two_of_ours() {
     if can_run("vxlan, ours and ours") {
-        joined(Node::ours(), Node::ours());
+        joined(IPV4, &Node::ours(), &Node::ours());
     }
 }
 
 #[test]
 fn vxlan_between_ours_and_a_stock_switch() {
     if can_run("vxlan, ours and stock") {
-        joined(Node::ours(), Node::stock());
+        joined(IPV4, &Node::ours(), &Node::stock());
     }
+}
+
+#[test]
+fn vxlan_over_ipv6_between_ours_and_a_stock_switch_is_told_of_alike() {
+    if !can_run("vxlan over IPv6, ours and stock") {
+        return;
+    }
+    let (ours, stock) = (Node::ours(), Node::stock());
+    joined(IPV6, &ours, &stock);
+    assert_eq!(told(&ours, 2), told(&stock, 1), "ours is on the left");
+}
+
+/// What a node says of its way to the peer, without what differs from one node to another.
+fn told(node: &Node, peer: u8) -> String {
+    let peer = IPV6.host(peer);
+    let way = node.appctl(&format!("ovs/route/lookup {peer}"));
+    let neighbours = node.appctl("tnl/neigh/show");
+    let known = neighbours.lines().find(|l| l.starts_with(&peer)).unwrap_or("nobody").to_string();
+    let trace = node.appctl("ofproto/trace br0 in_port=LOCAL,arp,dl_src=02:00:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff");
+    let tunneling = trace.lines().find(|l| l.contains("tunneling to")).unwrap_or("not");
+    // Ports of the datapath have numbers in one and names in the other.
+    let (_, header) = trace.split_once(",header(").unwrap_or(("", &trace));
+    let (header, _) = header.split_once(",out_port(").unwrap_or((header, ""));
+    let all = format!("{way}{known}\n{tunneling}\n{header}");
+    let ends = ["fd31::1", "fd31::2"].iter().fold(all, |text, end| text.replace(end, "END"));
+    hide_hardware_addresses(&ends)
+}
+
+fn hide_hardware_addresses(text: &str) -> String {
+    let is_mac = |w: &str| w.len() == 17 && w.bytes().enumerate().all(|(i, b)| if i % 3 == 2 { b == b':' } else { b.is_ascii_hexdigit() });
+    text.split_inclusive([' ', ',', '(', ')', '=', '\n'])
+        .map(|word| {
+            let bare = word.trim_end_matches([' ', ',', '(', ')', '=', '\n']);
+            if is_mac(bare) { word.replace(bare, "MAC") } else { word.to_string() }
+        })
+        .collect()
 }
 
 #[test]
@@ -58,7 +111,7 @@ fn vxlan_between_ours_and_the_kernel() {
         return;
     }
     b.sh("ip addr add 172.31.1.2/24 dev eth1 && ip addr add 10.0.0.2/24 dev vx0 && ip link set vx0 up");
-    physical(&a, "172.31.1.1");
+    physical(&a, IPV4, 1);
     overlay(&a, "10.0.0.1", "172.31.1.2");
     wait_for("a ping over the tunnel", || a.pings("10.0.0.2"));
     assert!(b.pings("10.0.0.1"), "and the other way");
@@ -68,7 +121,7 @@ fn vxlan_between_ours_and_the_kernel() {
 fn marked(a: Node, b: Node) -> String {
     a.cable(&b, "eth1");
     for (node, n, peer) in [(&a, 1, 2), (&b, 2, 1)] {
-        physical(node, &format!("172.31.1.{n}"));
+        physical(node, IPV4, n);
         overlay(node, &format!("10.0.0.{n}"), &format!("172.31.1.{peer}"));
     }
     wait_for("a ping over the tunnel", || a.pings("10.0.0.2"));

@@ -16,6 +16,7 @@ use super::Worker;
 use crate::apply::Route;
 use crate::count::RuleUse;
 use crate::joined::Carried;
+use crate::resolved::Remembered;
 use crate::store::Plan;
 use crate::track::{self, Again};
 use crate::{encap, BATCH};
@@ -156,14 +157,26 @@ impl Worker {
     /// Takes outer headers off that were seen before under this program, without asking what they mean again.
     /// What is left in `frames` goes the whole way.
     pub(super) fn unwrap_known(&mut self, stage: u32, frames: &mut Vec<Frame>) {
-        if frames.is_empty() || !self.views.has_resolved() || !self.is_underlay(stage) {
+        let knows = self.views.resolved.has_any::<u32>() | self.views.resolved.has_any::<u128>();
+        if frames.is_empty() || !knows || !self.is_underlay(stage) {
+            return;
+        }
+        self.unwrap_known_from::<u32>(frames);
+        self.unwrap_known_from::<u128>(frames);
+        self.exits.counters.hits += self.exits.unwrapped.len() as u64;
+    }
+
+    /// The same for outer headers with addresses of one family.
+    fn unwrap_known_from<A: Remembered>(&mut self, frames: &mut Vec<Frame>) {
+        if frames.is_empty() || !self.views.resolved.has_any::<A>() {
             return;
         }
         let mut aside = std::mem::take(&mut self.aside);
         aside.append(frames);
         let (mut run, mut packets, mut bytes) = (0, 0, 0);
         for mut f in aside.drain(..) {
-            let known = encap::outer(&f).and_then(|wrapping| Some((wrapping, self.views.known(&wrapping.outer, &self.store)?)));
+            let known = encap::outer::<A>(&f)
+                .and_then(|wrapping| Some((wrapping, self.views.resolved.known(&wrapping.outer, &self.store)?)));
             let Some((wrapping, (at, verdict))) = known else {
                 frames.push(f);
                 continue;
@@ -181,7 +194,6 @@ impl Worker {
         }
         self.store.count(run, packets, bytes, self.now_ms);
         self.aside = aside;
-        self.exits.counters.hits += self.exits.unwrapped.len() as u64;
     }
 
     /// Do look-ups at this stage ask for nothing but addresses and ports of tunnels?

@@ -54,7 +54,7 @@ fn tagged(mut frame: Vec<u8>, tci: u16) -> Vec<u8> {
 
 fn pair(rules: &[Change]) -> Pair {
     let mut p = Pair::new();
-    p.change(&ports());
+    p.change(&ports(false));
     p.change(rules);
     p
 }

@@ -221,39 +221,51 @@ fn group_change(r: &mut Random) -> Change {
 
 fn underlay(r: &mut Random) -> Change {
     let ip = |s: &str| s.parse().unwrap();
-    let own = r.pick(&["192.0.2.1", "192.0.2.1", "192.0.2.9"]);
+    let (own, own6) = r.pick(&[("192.0.2.1", "fd00::1"), ("192.0.2.1", "fd00::9"), ("192.0.2.9", "fd00::1")]);
     let exit = r.pick(&[Exit::Port(5), Exit::Bridge(1)]);
-    let device = Device { name: "u".into(), mac: [2, 0, 0, 0, 0, 1], addresses: vec![ip(own)], exit, mtu: 1500 };
-    let route = Route { prefix: ip("192.0.2.0"), len: 24, device: 0, gateway: None, source: None };
-    let neighbours = if r.one_in(4) { Default::default() } else { [((0, ip("192.0.2.2")), [2, 0, 0, 0, 0, 2])].into() };
-    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes: vec![route], neighbours, ..Underlay::default() }))
+    let device = Device { name: "u".into(), mac: [2, 0, 0, 0, 0, 1], addresses: vec![ip(own), ip(own6)], exit, mtu: 1500 };
+    let route = |prefix: &str, len| Route { prefix: ip(prefix), len, device: 0, gateway: None, source: None };
+    let routes = vec![route("192.0.2.0", 24), route("fd00::", 64)];
+    let mut neighbours = std::collections::HashMap::new();
+    for peer in ["192.0.2.2", "fd00::2"] {
+        if !r.one_in(4) {
+            neighbours.insert((0, ip(peer)), [2, 0, 0, 0, 0, 2]);
+        }
+    }
+    Change::SetUnderlay(Arc::new(Underlay { devices: vec![device], routes, neighbours, ..Underlay::default() }))
 }
 
-fn ports() -> Vec<Change> {
+/// The ports of both bridges. A tunnel over IPv6 makes every look-up wide, so not all worlds have one.
+fn ports(over_ipv6: bool) -> Vec<Change> {
     let mut all = Vec::new();
     for (device, bridge, port) in [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 1), (4, 1, LOCAL)] {
         all.push(Change::SetPort { bridge, port, to: Some(Port::device(device)) });
         all.push(Change::SetIngress { device, to: Some(Ingress::Bridge { bridge, port }) });
     }
     all.push(Change::SetIngress { device: 5, to: Some(Ingress::Underlay) });
-    let tunnel = Tunnel {
+    let tunnel = |remote: Option<&str>, csum| Tunnel {
         key: None, out_key: None,
-        remote: Some("192.0.2.2".parse().unwrap()),
+        remote: remote.map(|a| a.parse().unwrap()),
         local: None,
         dst_port: 4789,
         tos: OuterTos::Inherit,
         ttl: OuterTtl::Inherit,
         df: true,
-        csum: false,
+        csum,
         gbp: false,
         mark: 0,
     };
     for (bridge, port, kind) in [
         (0, 10, PortKind::Patch { bridge: 1, port: 10 }),
         (1, 10, PortKind::Patch { bridge: 0, port: 10 }),
-        (0, 20, PortKind::Tunnel(Arc::new(tunnel))),
+        (0, 20, PortKind::Tunnel(Arc::new(tunnel(Some("192.0.2.2"), None)))),
     ] {
         all.push(Change::SetPort { bridge, port, to: Some(trunk(kind)) });
+    }
+    if over_ipv6 {
+        for (port, tunnel) in [(21, tunnel(Some("fd00::2"), None)), (22, tunnel(None, Some(false)))] {
+            all.push(Change::SetPort { bridge: 0, port, to: Some(trunk(PortKind::Tunnel(Arc::new(tunnel)))) });
+        }
     }
     all
 }
@@ -312,7 +324,7 @@ fn agree_for(seed: u64, steps: u64) {
     let mut r = Random::new(seed);
     let mut pair = Pair::new();
     let mut installed = Installed::default();
-    pair.change(&ports());
+    pair.change(&ports(seed % 2 == 0));
     pair.change(&[underlay(&mut r)]);
     let first: Vec<_> = (0..20).map(|_| installed.addition(&mut r)).collect();
     pair.change(&first);

@@ -106,8 +106,26 @@ fn vxlan(r: &mut Random, f: &mut Vec<u8>) {
     body.extend([0, 0, 8, 0, 0, 0, 0, 0, r.below(3) as u8, 0]);
     body.extend(inner);
     let addresses = [192, 0, 2, 2 + r.below(2) as u8, 192, 0, 2, r.pick(&[1, 1, 9])];
-    f.extend([8, 0]);
-    f.extend(ipv4_header(r, 17, body.len(), addresses));
+    if r.one_in(2) {
+        over_ipv6(r, f, &body);
+    } else {
+        f.extend([8, 0]);
+        f.extend(ipv4_header(r, 17, body.len(), addresses));
+        f.extend(body);
+    }
+}
+
+/// A datagram in IPv6, seldom behind an extension header or as a fragment.
+fn over_ipv6(r: &mut Random, f: &mut Vec<u8>, body: &[u8]) {
+    let more: &[u8] = r.pick(&[&[][..], &[], &[], &[17, 0, 1, 4, 0, 0, 0, 0], &[17, 0, 0, 1, 0, 0, 0, 7]]);
+    let next = if more.is_empty() { 17 } else { r.pick(&[60, 44]) };
+    f.extend([0x86, 0xdd, 0x60, r.pick(&[0, 0x10]), 0, 0]);
+    f.extend(((body.len() + more.len()) as u16).to_be_bytes());
+    f.extend([next, r.pick(&[1, 2, 64])]);
+    for last in [2 + r.below(2) as u8, r.pick(&[1, 1, 9])] {
+        f.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    }
+    f.extend(more);
     f.extend(body);
 }
 
@@ -153,6 +171,8 @@ const FIELDS: &[(Slot, Need, &[u128])] = &[
     (slot::reg(0), Need::Nothing, &[0, 1, 2, 0xfffa, 0xfffb]),
     (slot::reg(1), Need::Nothing, &[0, 1, 0x0a00_0001]),
     (slot::TUN_ID, Need::Nothing, &[0, 1, 2]),
+    (slot::TUN_IPV6_SRC, Need::Nothing, &[0, (0xfd00 << 112) + 2, (0xfd00 << 112) + 3]),
+    (slot::TUN_IPV6_DST, Need::Nothing, &[0, (0xfd00 << 112) + 1, (0xfd00 << 112) + 2]),
 ];
 
 const MATCH_ONLY: &[(Slot, &[u128])] = &[
@@ -209,7 +229,7 @@ fn output(r: &mut Random) -> Action {
         7 => Action::OutputTruncated { port: 2, max_len: 20 },
         9 | 10 => Action::Group(r.below(4) as u32),
         8 => Action::Punt(Arc::new(Punt { max_len: 30, ..Punt::default() })),
-        _ => Action::Output(r.pick(&[1, 2, 3, 10, 10, 20, u32::MAX - 1])),
+        _ => Action::Output(r.pick(&[1, 2, 3, 10, 10, 20, 21, 22, u32::MAX - 1])),
     }
 }
 

@@ -142,12 +142,16 @@ fn dropped(reason: DropReason) -> Decision {
     Decision { verdict, ..Decision::default() }
 }
 
-/// Is this the key of an unfragmented UDP/IPv4 packet for one of the tunnels?
+/// Is this the key of an unfragmented UDP packet for one of the tunnels?
 fn is_for_a_tunnel(program: &Program, key: &Key) -> bool {
-    key.get(slot::ETH_TYPE) == 0x0800
-        && key.get(slot::NW_PROTO) == 17
+    let dst = match key.get(slot::ETH_TYPE) {
+        0x0800 => IpAddr::V4((key.get(slot::NW_DST) as u32).into()),
+        0x86dd => IpAddr::V6(key.get_wide(slot::IPV6_DST).into()),
+        _ => return false,
+    };
+    key.get(slot::NW_PROTO) == 17
         && key.get(slot::NW_FRAG) == 0
-        && program.terminates(key.get(slot::NW_DST) as u32, key.get(slot::TP_DST) as u16)
+        && program.terminates(dst, key.get(slot::TP_DST) as u16)
 }
 
 /// Removes what no one would see: operations behind the last that matters; a last branch needs no copy.

@@ -7,13 +7,14 @@ use super::walk::Walk;
 use super::{is_for_a_tunnel, Decision, Event};
 use crate::action::{OfPort, LOCAL};
 use crate::drop::DropReason;
-use crate::key::{slot, Key, PACKET_WORDS};
+use crate::key::{slot, Key, Slot, PACKET_WORDS};
 use crate::program::{PortKind, Program, Tunnel};
 use crate::underlay::{Device, Exit};
 use crate::verdict::{Effect, Encap, Op, OuterTos, OuterTtl, PortIdx, Verdict};
 
-/// Outer IPv4, UDP and VXLAN headers, bytes.
-const OVERHEAD: u32 = 20 + 8 + 8;
+/// Outer IP, UDP and VXLAN headers, bytes.
+const OVERHEAD4: u32 = 20 + 8 + 8;
+const OVERHEAD6: u32 = 40 + 8 + 8;
 /// Words of the key that hold IP addresses, one bit each.
 const ADDRESS_WORDS: u64 = 1 << slot::NW_SRC.word | 0b1111 << slot::IPV6_SRC.word;
 
@@ -75,9 +76,8 @@ impl Walk<'_> {
     /// Outer headers and the device to leave by, or why the peer cannot be reached.
     fn reach(&mut self, tunnel: &Tunnel) -> Result<(Encap, Device), DropReason> {
         let key = &self.view.key;
-        let set_by_rule = |s| Some(key.get(s) as u32).filter(|a| *a != 0).map(|a| IpAddr::V4(a.into()));
-        let to = tunnel.remote.or_else(|| set_by_rule(slot::TUN_DST)).ok_or(DropReason::TunnelNoPeer)?;
-        let from = tunnel.local.or_else(|| set_by_rule(slot::TUN_SRC));
+        let to = tunnel.remote.or_else(|| set_by_rule(key, slot::TUN_DST, slot::TUN_IPV6_DST)).ok_or(DropReason::TunnelNoPeer)?;
+        let from = tunnel.local.or_else(|| set_by_rule(key, slot::TUN_SRC, slot::TUN_IPV6_SRC));
         let vni = tunnel.out_key.unwrap_or(key.get(slot::TUN_ID) as u32 & 0xff_ffff);
         let gbp = tunnel.gbp.then(|| (key.get(slot::TUN_GBP_ID) as u16, key.get(slot::TUN_GBP_FLAGS) as u8));
         let underlay = self.program.underlay();
@@ -89,22 +89,22 @@ impl Walk<'_> {
             self.effect(Effect::DecideAgain);
             return Err(DropReason::NeighbourUnresolved);
         };
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (hop.source, to) else {
+        if hop.source.is_ipv6() != to.is_ipv6() {
             return Err(DropReason::NoRoute);
-        };
+        }
         let encap = Encap {
             vni,
-            src: src.into(),
-            dst: dst.into(),
+            src: hop.source,
+            dst: to,
             src_mac: device.mac,
             dst_mac,
             dst_port: tunnel.dst_port,
             tos: tunnel.tos,
             ttl: tunnel.ttl,
             df: tunnel.df,
-            csum: tunnel.csum,
+            csum: tunnel.csum.unwrap_or(to.is_ipv6()),
             gbp,
-            longest: device.mtu.saturating_sub(OVERHEAD),
+            longest: device.mtu.saturating_sub(if to.is_ipv6() { OVERHEAD6 } else { OVERHEAD4 }),
             back: self.device_behind(),
         };
         Ok((encap, device))
@@ -120,14 +120,27 @@ impl Walk<'_> {
     }
 }
 
+/// An address of a tunnel's end that a rule wrote; that of IPv4 first, as in Open vSwitch.
+fn set_by_rule(key: &Key, v4: Slot, v6: Slot) -> Option<IpAddr> {
+    match (key.get(v4) as u32, key.get_wide(v6)) {
+        (0, 0) => None,
+        (0, a) => Some(IpAddr::V6(a.into())),
+        (a, _) => Some(IpAddr::V4(a.into())),
+    }
+}
+
 /// The fields of the packet once it is encapsulated. The UDP source port differs by inner flow and is left 0.
 fn outer_key(e: &Encap) -> Key {
     let mut k = Key::ZERO;
     k.set(slot::ETH_DST, mac(&e.dst_mac));
     k.set(slot::ETH_SRC, mac(&e.src_mac));
-    k.set(slot::ETH_TYPE, 0x0800);
-    k.set(slot::NW_SRC, e.src as u64);
-    k.set(slot::NW_DST, e.dst as u64);
+    k.set(slot::ETH_TYPE, if e.dst.is_ipv6() { 0x86dd } else { 0x0800 });
+    for (address, v4, v6) in [(e.src, slot::NW_SRC, slot::IPV6_SRC), (e.dst, slot::NW_DST, slot::IPV6_DST)] {
+        match address {
+            IpAddr::V4(a) => k.set(v4, u64::from(u32::from(a))),
+            IpAddr::V6(a) => k.set_wide(v6, a.into()),
+        }
+    }
     k.set(slot::NW_PROTO, 17);
     k.set(slot::NW_TOS, if let OuterTos::Set(t) = e.tos { t as u64 } else { 0 });
     k.set(slot::NW_TTL, if let OuterTtl::Set(t) = e.ttl { t as u64 } else { 64 });

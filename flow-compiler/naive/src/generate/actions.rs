@@ -131,6 +131,7 @@ fn state(r: &mut Random) -> Option<String> {
         11 => format!("set_field:{v:#x}/0xffff->xxreg1"),
         12 => "note:01.02.03".into(),
         13 => format!("set_queue:{v},pop_queue"),
+        14 if r.chance(50) => format!("set_field:fd00::{v}->tun_ipv6_dst,set_field:fd00::8->tun_ipv6_src"),
         14 => "set_field:10.0.0.9->tun_dst,set_field:10.0.0.8->tun_src".into(),
         15 => format!("set_field:{}->eth_src", mac_text(mac(r.below(4) + 1))),
         16 => format!("mod_dl_dst:{}", mac_text(mac(r.below(4) + 1))),

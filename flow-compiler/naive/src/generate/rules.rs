@@ -120,6 +120,8 @@ fn state(r: &mut Random, table: u8) -> Vec<String> {
         "tun_dst=0.0.0.0/128.0.0.0".into(),
         "tun_ipv6_src=::/ff00::".into(),
         "tun_ipv6_dst=::/ff00::".into(),
+        format!("tun_ipv6_dst=fd00::{v}"),
+        format!("tun_ipv6_dst=::{v}/::3"),
         "tun_flags=-oam".into(),
         format!("pkt_mark={v:#x}"),
         "ct_state=-trk".into(),

@@ -1,6 +1,6 @@
 //! Options of tunnels.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::database::Row;
 use crate::state::{Address, Key, Tos, Ttl, Vxlan};
@@ -36,7 +36,8 @@ pub(super) fn vxlan(row: &Row) -> Result<Vxlan, String> {
         Some(text) => Ttl::Fixed(number("ttl", text, 1, 255)? as u8),
     };
     vxlan.df = option("df_default") != Some("false");
-    vxlan.csum = option("csum") == Some("true");
+    vxlan.csum = option("csum").map(|text| text == "true");
+    one_family(&vxlan)?;
     if let Some(text) = option("egress_pkt_mark") {
         vxlan.egress_pkt_mark = number("egress_pkt_mark", text, 0, u64::from(u32::MAX))? as u32;
     }
@@ -56,6 +57,16 @@ pub(super) fn vxlan(row: &Row) -> Result<Vxlan, String> {
     Ok(vxlan)
 }
 
+/// Outer headers have two addresses of one family.
+fn one_family(vxlan: &Vxlan) -> Result<(), String> {
+    match (vxlan.local_ip, vxlan.remote_ip) {
+        (Some(Address::Fixed(local)), Address::Fixed(remote)) if local.is_ipv6() != remote.is_ipv6() => {
+            Err(format!("options:local_ip={local} and options:remote_ip={remote} are not of one address family"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Options that mean nothing for a VXLAN tunnel.
 pub(super) fn unknown_options(row: &Row) -> impl Iterator<Item = &str> {
     row.entries("options").map(|(key, _)| key).filter(|key| !KNOWN.contains(key))
@@ -66,12 +77,11 @@ fn address(name: &str, text: &str) -> Result<Address, String> {
         return Ok(Address::Flow);
     }
     match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) if address.is_multicast() || address == Ipv4Addr::UNSPECIFIED => {
+        Ok(address) if address.is_multicast() || address.is_unspecified() => {
             Err(format!("options:{name}={text}: multicast and unspecified addresses are not supported"))
         }
-        Ok(address @ IpAddr::V4(_)) => Ok(Address::Fixed(address)),
-        Ok(IpAddr::V6(_)) => Err(format!("options:{name}={text}: tunnels over IPv6 are not supported")),
-        Err(_) => Err(format!("options:{name}={text} is neither \"flow\" nor an IPv4 address")),
+        Ok(address) => Ok(Address::Fixed(address)),
+        Err(_) => Err(format!("options:{name}={text} is neither \"flow\" nor an IP address")),
     }
 }
 

@@ -5,17 +5,17 @@
 //! Invariant: nothing is read from them; their buffers are as small as the kernel allows.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 
 /// The sockets.
 #[derive(Default)]
 pub(super) struct Guard {
-    sockets: BTreeMap<(Ipv4Addr, u16), Option<UdpSocket>>,
+    sockets: BTreeMap<(IpAddr, u16), Option<UdpSocket>>,
 }
 
 impl Guard {
     /// Holds a socket on each of these, and on no other.
-    pub fn keep(&mut self, wanted: Vec<(Ipv4Addr, u16)>) {
+    pub fn keep(&mut self, wanted: Vec<(IpAddr, u16)>) {
         self.sockets.retain(|end, _| wanted.contains(end));
         for end in wanted {
             let place = self.sockets.entry(end).or_insert(None);

@@ -6,7 +6,7 @@
 //! Deliberately does not know: netlink.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sluice_ovsdb_bridge::{Address, DesiredState, Io, PortKind, Underlay, Vxlan};
 use sluice_port::netlink::{Change, Link, Tables};
@@ -156,11 +156,12 @@ fn exits(tunnel: &Vxlan, host: &Tables) -> Option<u32> {
     if let Address::Fixed(remote) = tunnel.remote_ip {
         return host.route_to(remote).map(|hop| hop.link);
     }
-    if let Some(local) = tunnel.local_ipv4() {
-        return host.owner_of(IpAddr::V4(local));
+    if let Some(local) = tunnel.own_address() {
+        return host.owner_of(local);
     }
-    // Any address that only a default route leads to.
-    host.route_to(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))).map(|hop| hop.link)
+    // Any addresses that only a default route leads to (those of documentation).
+    let far = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+    far.into_iter().find_map(|a| host.route_to(a)).map(|hop| hop.link)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Invariant: the device stays the host's; a missing one is tried again.
 //! Deliberately does not know: netlink.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_flow::program::Ingress;
@@ -14,7 +14,7 @@ use sluice_ovsdb_bridge as desired;
 
 use super::devices::Owner;
 use super::Switch;
-use crate::daemon::host::ipv4;
+use crate::daemon::host::is_global;
 use crate::daemon::worker::{DeviceKind, DeviceSpec, OnlyOurs, Opened};
 
 const RETRY_MS: u64 = 1000;
@@ -77,9 +77,11 @@ impl Switch {
             })
             .collect();
         let udp_port = tunnels.first()?.dst_port;
-        let mut local: Vec<Ipv4Addr> = tunnels.iter().filter_map(|t| t.local_ipv4()).collect();
-        if tunnels.iter().any(|t| t.local_ipv4().is_none()) {
-            local.extend(self.host_addresses.iter().filter_map(ipv4));
+        let mut local: Vec<IpAddr> = tunnels.iter().filter_map(|t| t.own_address()).collect();
+        let open = tunnels.iter().filter(|t| t.own_address().is_none());
+        for tunnel in open {
+            let may_be = |a: &&IpAddr| is_global(a) && tunnel.may_run_over(a.is_ipv6());
+            local.extend(self.host_addresses.iter().filter(may_be));
         }
         local.sort_unstable();
         local.dedup();
@@ -146,7 +148,7 @@ impl Switch {
     }
 
     /// Addresses and UDP ports of our tunnels on devices that stay the host's.
-    pub fn tunnel_ends(&self) -> Vec<(Ipv4Addr, u16)> {
+    pub fn tunnel_ends(&self) -> Vec<(IpAddr, u16)> {
         if self.carriers.is_empty() {
             return Vec::new();
         }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use sluice_flow::key::slot;
+use sluice_flow::key::{slot, Slot};
 use sluice_flow::underlay::Exit;
 use sluice_openflow::PortNo;
 use sluice_ovsdb_bridge as desired;
@@ -21,13 +21,10 @@ impl Walk<'_> {
     pub(super) fn by_tunnel(&mut self, vxlan: &desired::Vxlan, last: bool) {
         let remote = match vxlan.remote_ip {
             desired::Address::Fixed(address) => Some(address),
-            desired::Address::Flow => match self.packet.get(slot::TUN_DST) {
-                0 => None,
-                address => Some(IpAddr::V4((address as u32).into())),
-            },
+            desired::Address::Flow => tunnel_end(&self.packet, slot::TUN_DST, slot::TUN_IPV6_DST),
         };
         let Some(remote) = remote else { return self.say(Kind::Warn, "Tunneling decided against output") };
-        if self.origin.get(slot::TUN_DST) != 0 && ip_value(remote) == u128::from(self.origin.get(slot::TUN_DST)) {
+        if tunnel_end(&self.origin, slot::TUN_DST, slot::TUN_IPV6_DST) == Some(remote) {
             return self.say(Kind::Warn, "Not tunneling to our own address");
         }
         self.say(Kind::Detail, "output to native tunnel");
@@ -37,7 +34,8 @@ impl Walk<'_> {
         let underlay = program.underlay();
         let local = match vxlan.local_ip {
             Some(desired::Address::Fixed(address)) => Some(address),
-            _ => None,
+            Some(desired::Address::Flow) => tunnel_end(&self.packet, slot::TUN_SRC, slot::TUN_IPV6_SRC),
+            None => None,
         };
         let mark = match vxlan.egress_pkt_mark {
             0 => self.packet.get(slot::PKT_MARK),
@@ -86,7 +84,7 @@ impl Walk<'_> {
             },
             port: vxlan.dst_port,
             df: vxlan.df,
-            csum: vxlan.csum,
+            csum: vxlan.csum.unwrap_or(remote.is_ipv6()),
         }
     }
 
@@ -139,7 +137,7 @@ impl Outer {
         let fragment = if self.df { "0x4000" } else { "0" };
         let (size, kind, ip) = match remote {
             IpAddr::V4(_) => (50, "0800", format!("ipv4(src={source},dst={remote},proto=17,tos={tos},ttl={ttl},frag={fragment})")),
-            IpAddr::V6(_) => (70, "86dd", format!("ipv6(src={source},dst={remote},label=0,proto=17,tclass={tos},hlimit={ttl})")),
+            IpAddr::V6(_) => (70, "86dd", format!("ipv6(src={source},dst={remote},label=0,proto=17,tclass=0x{:x},hlimit={ttl})", self.tos)),
         };
         let eth = format!("eth(dst={},src={},dl_type=0x{kind})", mac(self.to), mac(self.from));
         let csum = if self.csum { "0xffff" } else { "0x0" };
@@ -170,6 +168,15 @@ impl Outer {
         packet.set(slot::TP_DST, u64::from(self.port));
         packet.set(slot::IN_PORT, u64::from(PortNo::LOCAL.0));
         packet
+    }
+}
+
+/// An end of a tunnel in the packet's fields; that of IPv4 first.
+fn tunnel_end(packet: &Packet, v4: Slot, v6: Slot) -> Option<IpAddr> {
+    match (packet.get(v4) as u32, packet.key.get_wide(v6)) {
+        (0, 0) => None,
+        (0, a) => Some(IpAddr::V6(a.into())),
+        (a, _) => Some(IpAddr::V4(a.into())),
     }
 }
 

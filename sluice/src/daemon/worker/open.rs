@@ -4,7 +4,7 @@
 //! Invariant: runs on the worker's thread, because frames live in the worker's pool.
 //! Deliberately does not know: bridges, OpenFlow numbers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_frame::Pool;
@@ -40,7 +40,7 @@ pub enum DeviceKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnlyOurs {
     /// Our tunnels' addresses.
-    pub local: Vec<Ipv4Addr>,
+    pub local: Vec<IpAddr>,
     /// Their UDP port.
     pub udp_port: u16,
 }

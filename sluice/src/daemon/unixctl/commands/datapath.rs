@@ -88,8 +88,8 @@ fn tunnel_options(v: &Vxlan) -> String {
         Ttl::Fixed(64) => {}
         Ttl::Fixed(ttl) => _ = options.insert("ttl", ttl.to_string()),
     }
-    if v.csum {
-        options.insert("csum", "true".to_string());
+    if let Some(csum) = v.csum {
+        options.insert("csum", csum.to_string());
     }
     if !v.df {
         options.insert("df_default", "false".to_string());
@@ -237,7 +237,7 @@ pub(super) fn tunnels(console: &mut Console<'_>, _: &[&str]) -> Reply {
             port.name,
             address(&v.remote_ip),
             if v.df { "" } else { ", df=false" },
-            if v.csum { ", csum=true" } else { "" },
+            if v.csum == Some(true) { ", csum=true" } else { "" },
         );
     }
     Reply::Text(out)
