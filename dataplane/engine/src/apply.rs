@@ -19,6 +19,7 @@ use sluice_conntrack::{Metadata, Tracker};
 
 use crate::count::Counters;
 use crate::encap::{Outer, Template};
+use crate::pieces::Pieces;
 use crate::resolved::Remembered;
 use crate::meter::{remark, Meters};
 use crate::fragments::{Waiting, HELD_SHARE};
@@ -60,6 +61,8 @@ pub struct Exits {
     pub protocols: Vec<Received>,
     /// Fragments that wait to be tracked.
     pub fragments: Waiting,
+    /// Pieces of outer packets that wait for the others.
+    pub(crate) pieces: Pieces,
     /// Frames by fate.
     pub counters: Counters,
     /// Token buckets.
@@ -76,6 +79,7 @@ impl Exits {
     /// With this memory.
     pub fn new(pool: Pool) -> Self {
         let fragments = Waiting::new(pool.capacity() / HELD_SHARE);
+        let pieces = Pieces::new(pool.capacity());
         Exits {
             pool,
             queues: Vec::new(),
@@ -84,6 +88,7 @@ impl Exits {
             punts: Vec::new(),
             protocols: Vec::new(),
             fragments,
+            pieces,
             counters: Counters::default(),
             meters: Meters::default(),
             storms: Storms::default(),
@@ -184,6 +189,7 @@ impl Exits {
                 ops => self.apply(frame, *h, ops, route),
             },
             Op::Decap => self.unwrap(frame, h, route.program, route.views, (0, 0)),
+            Op::PutTogether => self.put_together(frame, h, route),
             Op::Uncover { cover, at } => self.uncover(frame, h, *cover, at, route),
             Op::Copy(ops) => self.send_mirrored(frame, h, ops, route),
             Op::Protocol { bridge, port } => match self.receive_protocol(&frame, *bridge, *port) {

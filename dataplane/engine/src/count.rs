@@ -21,6 +21,8 @@ pub struct Counters {
     pub injected: u64,
     /// Copies made to send a frame more than once.
     pub copied: u64,
+    /// Became part of another frame: pieces of a packet that was put together.
+    pub joined: u64,
     /// Left by a port.
     pub sent: u64,
     /// Went to the worker that serves their device.
@@ -29,7 +31,7 @@ pub struct Counters {
     pub taken: u64,
     /// Went to the controllers and nowhere else.
     pub punted: u64,
-    /// Wait in the switch now: fragments to be tracked.
+    /// Wait in the switch now: fragments to be tracked or put together.
     pub held_fragments: u64,
     /// Wait in the switch now: in queues of ports' QoS.
     pub held_queued: u64,
@@ -50,6 +52,7 @@ impl Default for Counters {
             received_bytes: 0,
             injected: 0,
             copied: 0,
+            joined: 0,
             sent: 0,
             handed: 0,
             taken: 0,
@@ -81,7 +84,7 @@ impl Counters {
     /// Does what came in equal what went out, was punted or dropped?
     pub fn conserved(&self) -> bool {
         let came = self.received + self.injected + self.copied + self.taken;
-        came == self.sent + self.punted + self.held() + self.dropped_total() + self.handed
+        came == self.sent + self.punted + self.held() + self.dropped_total() + self.handed + self.joined
     }
 
     /// Adds what another worker counted.
@@ -91,6 +94,7 @@ impl Counters {
             (&mut self.received_bytes, other.received_bytes),
             (&mut self.injected, other.injected),
             (&mut self.copied, other.copied),
+            (&mut self.joined, other.joined),
             (&mut self.sent, other.sent),
             (&mut self.handed, other.handed),
             (&mut self.taken, other.taken),

@@ -41,7 +41,7 @@ pub struct Held {
 pub type Waiting = Fragments<Held>;
 
 /// Which datagram a fragment is of, where it lies in it, and where its payload lies in the frame.
-fn piece(head: &[u8], h: &Headers, zone: u16, rules: &Reassembly) -> Option<(Datagram, Span, (usize, usize))> {
+pub(crate) fn piece(head: &[u8], h: &Headers, zone: u16, rules: &Reassembly) -> Option<(Datagram, Span, (usize, usize))> {
     let (l3, end) = (usize::from(h.l3), h.end as usize);
     match h.net {
         Net::Ipv4 => {
@@ -143,7 +143,7 @@ impl Exits {
         };
         let held = Held { frame, headers: *h, md: route.md, tracking: t.clone(), drop: route.drop, payload };
         match self.fragments.add(&route.tracker.reassembly, of, span, t.owner, held, route.now_ms) {
-            Kept::Waits => self.counters.held_fragments = self.fragments.len() as u64,
+            Kept::Waits => self.count_held(),
             Kept::NoRoom(held) => self.drop(held.frame, DropReason::TooManyFragments),
             Kept::Wrong(held) => {
                 route.tracker.track(&track::request(t), None, &mut route.md, route.now_ms);
@@ -155,7 +155,7 @@ impl Exits {
 
     /// All pieces are there: judged as one, they go on.
     fn release(&mut self, pieces: Vec<(Span, Held)>, of: &Datagram, route: &mut Route<'_>) {
-        self.counters.held_fragments = self.fragments.len() as u64;
+        self.count_held();
         let seen = whole(&pieces, of);
         let Some((_, last)) = pieces.last() else { return };
         let mut md = last.md;
@@ -172,12 +172,13 @@ impl Exits {
 
     /// Drops fragments whose datagram did not become whole in time.
     pub(crate) fn expire_fragments(&mut self, rules: &Reassembly, now_ms: u64) {
+        self.expire_pieces(now_ms);
         if self.fragments.is_empty() {
             return;
         }
         for held in self.fragments.expire(rules, now_ms) {
             self.drop(held.frame, DropReason::FragmentsMissing);
         }
-        self.counters.held_fragments = self.fragments.len() as u64;
+        self.count_held();
     }
 }

@@ -27,6 +27,7 @@ mod helper;
 pub mod joined;
 pub mod meter;
 mod parse;
+mod pieces;
 pub mod police;
 pub mod storm;
 mod resolved;

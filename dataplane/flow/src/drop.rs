@@ -46,8 +46,8 @@ reasons! {
     PacketType, "packet_type", "encap or decap of a header that the packet does not have, or that does not go there";
     NotEthernet, "not_ethernet", "a packet without Ethernet header for a port that carries nothing else";
     NoLiveBucket, "no_live_bucket", "the group has no bucket that lives";
-    FragmentsMissing, "fragments_missing", "a fragment to be tracked waited in vain for the others of its datagram";
-    TooManyFragments, "too_many_fragments", "a fragment to be tracked found no room to wait for the others";
+    FragmentsMissing, "fragments_missing", "a fragment waited in vain for the others of its datagram, to be tracked or to have its outer headers taken off";
+    TooManyFragments, "too_many_fragments", "a fragment found no room to wait for the others, to be tracked or to have its outer headers taken off";
     ActionRefused, "action_refused", "met an action that this version loads and shows but does not execute";
     VlanNotAllowed, "vlan_not_allowed", "NORMAL: the VLAN is not allowed on the input port";
     ReservedAddress, "reserved_address", "NORMAL: sent to an address that bridges keep to themselves (01:80:c2:00:00:0x and some vendors')";
@@ -62,6 +62,7 @@ reasons! {
     BondLoop, "bond_loop", "came back by a bond that it was sent out by";
     BondDown, "bond_down", "no member of the bond sends";
     NoTunnel, "no_tunnel", "encapsulated packet for which no tunnel port is configured";
+    NotForTunnel, "not_for_tunnel", "put together from copies of fragments for an address where tunnels end, but for none of them: the host has the fragments";
     TunnelInvalid, "tunnel_invalid", "encapsulated packet with a malformed outer or VXLAN header";
     TunnelNoPeer, "tunnel_no_peer", "tunnel port without remote address and none set by a rule";
     NoRoute, "no_route", "no route to the tunnel's peer";

@@ -351,10 +351,16 @@ impl Program {
 
     /// May a UDP packet to this address and port be for one of the tunnels?
     pub fn terminates(&self, dst: IpAddr, dst_port: u16) -> bool {
-        self.tunnels.iter().any(|(_, _, t)| {
-            let own = || t.may_run_over(dst.is_ipv6()) && self.underlay.is_local(dst);
-            t.dst_port == dst_port && t.local.map_or_else(own, |l| l == dst)
-        })
+        self.tunnels.iter().any(|(_, _, t)| t.dst_port == dst_port && self.is_end(t, dst))
+    }
+
+    /// May a fragment of a UDP packet to this address be of one for a tunnel? Only the first tells the port.
+    pub fn ends_at(&self, dst: IpAddr) -> bool {
+        self.tunnels.iter().any(|(_, _, t)| self.is_end(t, dst))
+    }
+
+    fn is_end(&self, t: &Tunnel, address: IpAddr) -> bool {
+        t.local.map_or_else(|| t.may_run_over(address.is_ipv6()) && self.underlay.is_local(address), |l| l == address)
     }
 
     /// The tunnel port for a packet that arrived: the most specific of local, peer and key.

@@ -64,6 +64,8 @@ pub enum Op {
     Encap(Arc<Encap>),
     /// Removes outer headers; the inner frame is classified anew as from its tunnel port.
     Decap,
+    /// Waits, as a piece of an outer packet, until that is whole; then as [`Op::Decap`].
+    PutTogether,
     /// Copies to the controllers. `state` has the fields that are not in the frame: registers,
     /// metadata, tunnel, connection.
     Punt {
@@ -103,6 +105,7 @@ impl Op {
                 | Op::Branch(_)
                 | Op::Copy(_)
                 | Op::Decap
+                | Op::PutTogether
                 | Op::Uncover { .. }
                 | Op::Punt { .. }
                 | Op::Protocol { .. }

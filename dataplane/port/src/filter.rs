@@ -36,9 +36,12 @@ fn require(code: &mut Vec<libc::sock_filter>, load: u16, at: u32, value: u32) {
 
 /// The filter for a choice of frames; none when all are wanted.
 fn assemble(take: &Take) -> Option<Vec<libc::sock_filter>> {
-    let Take::Tunnel { local, udp_port } = take else { return None };
-    let local = local.get(..Take::ADDRESSES_MAX).unwrap_or(local);
-    let (over4, over6) = (over_ipv4(local, *udp_port), over_ipv6(local, *udp_port));
+    let known = |local: &'_ [IpAddr]| local.get(..Take::ADDRESSES_MAX).unwrap_or(local).to_vec();
+    let (over4, over6) = match take {
+        Take::Everything => return None,
+        Take::Tunnel { local, udp_port } => (over_ipv4(&known(local), *udp_port), over_ipv6(&known(local), *udp_port)),
+        Take::Fragments { local } => (fragments4(&known(local)), fragments6(&known(local))),
+    };
     let mut code = Vec::new();
     require(&mut code, LOAD_WORD, TAG_PRESENT, 0);
     code.extend([
@@ -57,6 +60,19 @@ fn over_ipv4(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
     require(&mut code, LOAD_BYTE, 23, 17);
     code.push(op(HEADER_LENGTH, 0, 0, 14));
     require(&mut code, LOAD_HALF_BEHIND_HEADER, 16, u32::from(udp_port));
+    to_any4(&mut code, local);
+    code
+}
+
+fn fragments4(local: &[IpAddr]) -> Vec<libc::sock_filter> {
+    let mut code = vec![op(LOAD_HALF, 0, 0, 20), op(JUMP_ANY_BIT, 1, 0, 0x3fff), op(RETURN, 0, 0, DROP)];
+    require(&mut code, LOAD_BYTE, 23, 17);
+    to_any4(&mut code, local);
+    code
+}
+
+/// Accepts what is for one of these, drops what is not.
+fn to_any4(code: &mut Vec<libc::sock_filter>, local: &[IpAddr]) {
     code.push(op(LOAD_WORD, 0, 0, 30));
     for address in local {
         if let IpAddr::V4(a) = address {
@@ -64,7 +80,6 @@ fn over_ipv4(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
         }
     }
     code.push(op(RETURN, 0, 0, DROP));
-    code
 }
 
 /// Packets without extension headers; those with any are left to the host.
@@ -73,6 +88,21 @@ fn over_ipv6(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
     require(&mut code, LOAD_HALF, 12, 0x86dd);
     require(&mut code, LOAD_BYTE, 20, 17);
     require(&mut code, LOAD_HALF, 56, u32::from(udp_port));
+    to_any6(&mut code, local);
+    code
+}
+
+/// Fragment headers that follow the IPv6 header at once, as those of tunnel packets do.
+fn fragments6(local: &[IpAddr]) -> Vec<libc::sock_filter> {
+    let mut code = Vec::new();
+    require(&mut code, LOAD_HALF, 12, 0x86dd);
+    require(&mut code, LOAD_BYTE, 20, 44);
+    require(&mut code, LOAD_BYTE, 54, 17);
+    to_any6(&mut code, local);
+    code
+}
+
+fn to_any6(code: &mut Vec<libc::sock_filter>, local: &[IpAddr]) {
     for address in local {
         let IpAddr::V6(a) = address else { continue };
         let bits = u128::from(*a);
@@ -84,7 +114,6 @@ fn over_ipv6(local: &[IpAddr], udp_port: u16) -> Vec<libc::sock_filter> {
         code.push(op(RETURN, 0, 0, ACCEPT));
     }
     code.push(op(RETURN, 0, 0, DROP));
-    code
 }
 
 /// Attaches the filter to a socket, in the place of an earlier one.

@@ -309,3 +309,28 @@ fn a_packet_socket_for_tunnels_sees_tunnel_packets_to_our_addresses_only() {
     port.retake(&take(5..=5)).unwrap();
     expect(&mut port, 5);
 }
+
+#[test]
+fn a_packet_socket_for_fragments_sees_those_to_our_addresses_only() {
+    let (Some(a), Some(s)) = (Namespace::new("packet fragments"), Namespace::new("packet fragments")) else { return };
+    a.veth("a0", &s, "a1");
+    for (ns, device, last) in [(&a, "a0", 1), (&s, "a1", 2), (&s, "a1", 9)] {
+        ns.run(&format!("sysctl -qw net.ipv6.conf.{device}.disable_ipv6=0"));
+        ns.ip(&format!("addr add 10.86.0.{last}/24 dev {device}"));
+        ns.ip(&format!("addr add fd00:86::{last}/64 dev {device} nodad"));
+    }
+    let local = vec![[10, 86, 0, 2].into(), [0xfd00, 0x86, 0, 0, 0, 0, 0, 2].into()];
+    let mut port = s.inside(|| PacketPort::open_for("a1", &Take::Fragments { local }).unwrap());
+    let mut pool = Pool::new(2048, 256).unwrap();
+    for (own, near, far) in [("10.86.0.1:0", "10.86.0.2:4789", "10.86.0.9:4789"), ("[fd00:86::1]:0", "[fd00:86::2]:4789", "[fd00:86::9]:4789")] {
+        let socket = a.inside(|| std::net::UdpSocket::bind(own).unwrap());
+        socket.send_to(b"whole", near).unwrap();
+        socket.send_to(&[9; 2000], far).unwrap();
+        socket.send_to(&[7; 2000], near).unwrap();
+        for _ in 0..2 {
+            let f = receive_until(&mut port, &mut pool, |_| true);
+            assert!(f.to_vec().ends_with(&[7; 100]), "{:x?}", f.to_vec());
+            pool.free(f);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::support::{can_make_namespaces, wait_for, Daemon, Place};
 use super::ofctl;
+use sluice_wire::{build, ipv4};
 
 /// An underlay: the kernel's address and ours, the tunnel's, and how big frames inside may be.
 struct Under {
@@ -51,6 +52,58 @@ impl Peers {
     fn ping(&self, options: &str) -> bool {
         let command = format!("ip netns exec {} ping -c 1 -W 1 {options} 10.9.0.2", self.machine);
         self.place.try_sh(&command).status.success()
+    }
+
+    /// The kernel's way to us takes packets of 1300 bytes only, and it does not know when it makes inner ones: it
+    /// fragments outer ones.
+    fn narrow(&self, under: &Under) {
+        let k = &self.kernel;
+        self.place.host(&format!(
+            "ip -n {k} route add {} dev eth0 mtu lock 1300 && ip -n {k} link set vx0 mtu {mtu} && \
+             ip -n {k} route change 10.9.0.0/24 dev vx0 mtu lock {mtu}",
+            under.own,
+            mtu = under.mtu
+        ));
+    }
+
+    /// Outer packets that the kernel has fragmented.
+    fn fragmented(&self) -> u64 {
+        let counts = self.place.sh(&format!("ip netns exec {} nstat -asz IpFragOKs Ip6FragOKs", self.kernel));
+        counts.lines().filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+    }
+
+    /// Large packets from the kernel arrive although they come in pieces.
+    fn hears_fragments(&self, under: &Under) {
+        self.narrow(under);
+        let before = self.fragmented();
+        if under.own.contains(':') {
+            self.hears_a_fragmented_datagram(under);
+        } else {
+            let large = format!("-s {}", under.mtu - 28);
+            wait_for("a reply that came in pieces", || self.ping(&large));
+            self.transfer();
+        }
+        assert!(self.fragmented() > before, "the kernel fragmented nothing");
+    }
+
+    /// The kernel's tunnel does not fragment over IPv6, but it does so with what any program sends.
+    fn hears_a_fragmented_datagram(&self, under: &Under) {
+        let [src, dst] = [2, 1].map(|n| std::net::Ipv4Addr::new(10, 9, 0, n));
+        let header = ipv4::Header { tos: 0, total_len: 0, id: 1, flags: 0, ttl: 64, proto: ipv4::UDP, src, dst };
+        let inner = build::frame([0xff; 6], [2; 6], &[], 0x0800, &build::udp4(header, 1000, 7777, &[1; 1340]));
+        let datagram = [&[8, 0, 0, 0, 0, 0, 123, 0][..], &inner].concat();
+        let hex: String = datagram.iter().map(|b| format!("{b:02x}")).collect();
+        ofctl(&self.place, "add-flow br-int 'priority=40000,in_port=2,udp,actions=output:1'");
+        let program = format!(
+            "import socket; s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); \
+             s.sendto(bytes.fromhex(\"{hex}\"), (\"{}\", 4789))",
+            under.own
+        );
+        wait_for("a datagram that came in pieces", || {
+            self.place.host(&format!("ip netns exec {} python3 -c '{program}'", self.kernel));
+            let rules = ofctl(&self.place, "dump-flows br-int udp,in_port=2");
+            rules.contains("priority=40000") && !rules.contains("n_packets=0")
+        });
     }
 
     /// TCP in both directions, with all that the machine's device leaves undone: large segments, checksums.
@@ -143,6 +196,8 @@ fn over_a_device_of_the_host(under: &Under) {
     assert!(route.contains(&format!("mtu {}", under.mtu)), "{route}");
     wait_for("packets that their sender cuts by that", || peers.ping("-s 4000"));
     assert!(place.try_sh(&format!("ping -c 1 -W 1 {}", under.kernel)).status.success(), "the host still has its device");
+    place.host(&format!("ip -n {} link set eth0 mtu {}", peers.machine, under.mtu));
+    peers.hears_fragments(under);
     assert_eq!(daemon.stop(), Some(0));
     assert!(!place.sh("ip -d link show u0").contains("xdp"));
 }
@@ -174,4 +229,5 @@ fn over_a_bridge(under: &Under) {
     wait_for("a reply through the tunnel", || peers.ping(""));
     assert!(peers.ping(&format!("-s {} -M do", under.mtu - 28)), "a packet as large as fits");
     assert!(crossed(place));
+    peers.hears_fragments(under);
 }

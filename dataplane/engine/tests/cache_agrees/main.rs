@@ -74,6 +74,8 @@ fn run(worker: &mut Worker, device: u16, frames: &[Vec<u8>], now_ms: u64) -> Fat
         worker.add_port(d as u16, Box::new(port));
     }
     while worker.turn(now_ms) > 0 {}
+    // Pieces of outer packets wait in one side only: the other is a new worker each time.
+    worker.finish();
     let counters = worker.counters();
     assert!(counters.conserved(), "{counters:?}");
     assert_eq!(worker.pool_mut().outstanding(), 0, "frames that never came home");

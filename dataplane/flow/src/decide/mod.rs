@@ -33,7 +33,7 @@ use crate::action::{Action, Learn, OfPort};
 use crate::classifier::Soft;
 use crate::drop::DropReason;
 use crate::fdb::Deps;
-use crate::key::{slot, Key, NARROW_WORDS};
+use crate::key::{slot, Key, FRAG_LATER, NARROW_WORDS};
 use crate::program::{Ingress, Program};
 use crate::rule::RuleId;
 use crate::verdict::{BridgeIdx, Op, Verdict};
@@ -142,16 +142,35 @@ fn dropped(reason: DropReason) -> Decision {
     Decision { verdict, ..Decision::default() }
 }
 
-/// Is this the key of an unfragmented UDP packet for one of the tunnels?
-fn is_for_a_tunnel(program: &Program, key: &Key) -> bool {
+const UDP: u64 = 17;
+const FRAGMENT6: u64 = 44;
+
+/// What a packet is to the tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ForTunnels {
+    /// It is for one of them.
+    Whole,
+    /// It may be a piece of one that is.
+    Piece,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the UDP packet with this key is to the tunnels.
+fn for_tunnels(program: &Program, key: &Key) -> ForTunnels {
     let dst = match key.get(slot::ETH_TYPE) {
         0x0800 => IpAddr::V4((key.get(slot::NW_DST) as u32).into()),
         0x86dd => IpAddr::V6(key.get_wide(slot::IPV6_DST).into()),
-        _ => return false,
+        _ => return ForTunnels::Nothing,
     };
-    key.get(slot::NW_PROTO) == 17
-        && key.get(slot::NW_FRAG) == 0
-        && program.terminates(dst, key.get(slot::TP_DST) as u16)
+    let proto = key.get(slot::NW_PROTO);
+    match key.get(slot::NW_FRAG) {
+        // A later fragment of IPv6 does not say more than that it is one.
+        frag if proto != UDP && !(proto == FRAGMENT6 && frag & FRAG_LATER != 0) => ForTunnels::Nothing,
+        0 if program.terminates(dst, key.get(slot::TP_DST) as u16) => ForTunnels::Whole,
+        frag if frag != 0 && program.ends_at(dst) => ForTunnels::Piece,
+        _ => ForTunnels::Nothing,
+    }
 }
 
 /// Removes what no one would see: operations behind the last that matters; a last branch needs no copy.

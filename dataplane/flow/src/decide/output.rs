@@ -1,6 +1,6 @@
 //! Sending to a port of a bridge, whatever is behind it.
 
-use super::is_for_a_tunnel;
+use super::{for_tunnels, ForTunnels};
 use super::walk::Walk;
 use crate::action::{OfPort, Punt, LOCAL};
 use crate::drop::DropReason;
@@ -116,8 +116,11 @@ impl Walk<'_> {
         if number == LOCAL && self.program.has_tunnels() {
             // The host's own addresses tell; they may change.
             self.uses_underlay = true;
-            if is_for_a_tunnel(self.program, &self.view.key) {
-                return self.emit(Op::Decap);
+            match for_tunnels(self.program, &self.view.key) {
+                ForTunnels::Whole => return self.emit(Op::Decap),
+                // It may be the host's all the same, which puts its own pieces together.
+                ForTunnels::Piece => self.branch(|w| w.emit(Op::PutTogether)),
+                ForTunnels::Nothing => {}
             }
         }
         self.emit(match max_len {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::walk::Walk;
-use super::{is_for_a_tunnel, Decision, Event};
+use super::{for_tunnels, Decision, Event, ForTunnels};
 use crate::action::{OfPort, LOCAL};
 use crate::drop::DropReason;
 use crate::key::{slot, Key, Slot, PACKET_WORDS};
@@ -21,9 +21,10 @@ const ADDRESS_WORDS: u64 = 1 << slot::NW_SRC.word | 0b1111 << slot::IPV6_SRC.wor
 /// A frame from a device that serves only tunnels.
 pub(super) fn from_underlay(program: &Program, key: &Key) -> Decision {
     let mut verdict = Verdict { uses_underlay: true, ..Verdict::default() };
-    match is_for_a_tunnel(program, key) {
-        true => verdict.ops = Box::new([Op::Decap]),
-        false => verdict.drop = Some(DropReason::NoTunnel),
+    match for_tunnels(program, key) {
+        ForTunnels::Whole => verdict.ops = Box::new([Op::Decap]),
+        ForTunnels::Piece => verdict.ops = Box::new([Op::PutTogether]),
+        ForTunnels::Nothing => verdict.drop = Some(DropReason::NoTunnel),
     }
     Decision { verdict, ..Decision::default() }
 }

@@ -35,6 +35,7 @@ pub fn open_best(name: &str, pool: &mut Pool, umem: &Arc<Umem>, options: &XdpOpt
         Take::Everything if port.is_shielded() => "",
         Take::Everything => "; this kernel gives the host's own stack its frames too",
         // The host sees tunnel packets too, and would answer that nobody listens.
+        Take::Fragments { .. } => " beside the host's stack",
         Take::Tunnel { .. } => " beside the host's stack; hold a UDP socket on the tunnel port",
     };
     Ok(Best { port: Box::new(port), is_afxdp: false, reason: format!("packet socket{beside} ({why_not})") })

@@ -223,6 +223,10 @@ fn check_take(name: &str, take: &Take) -> Result<(), PortError> {
             let why = format!("{} local addresses; expected 1 to {}", local.len(), Take::ADDRESSES_MAX);
             Err(PortError::new(Trouble::Input, name, "open by AF_XDP", why))
         }
+        Take::Fragments { .. } => {
+            let why = "fragments are the host's as well; use a packet socket";
+            Err(PortError::new(Trouble::Input, name, "open by AF_XDP", why))
+        }
         _ => Ok(()),
     }
 }

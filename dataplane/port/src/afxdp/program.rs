@@ -17,6 +17,12 @@ pub enum Take {
         /// UDP destination port.
         udp_port: u16,
     },
+    /// Fragments of UDP packets to these addresses, at most [`Take::ADDRESSES_MAX`]. The host has them as well, so only a
+    /// packet socket can take them.
+    Fragments {
+        /// Our addresses.
+        local: Vec<IpAddr>,
+    },
 }
 
 impl Take {
@@ -97,8 +103,11 @@ fn network16(v: u16) -> i32 {
 pub(super) fn assemble(take: &Take, map: i32) -> Vec<Instruction> {
     // r6: argument, kept across the call.
     let mut code = vec![op(MOVE, 6, 1, 0, 0)];
-    if let Take::Tunnel { local, udp_port } = take {
-        choose(&mut code, local, *udp_port);
+    match take {
+        Take::Everything => {}
+        Take::Tunnel { local, udp_port } => choose(&mut code, local, *udp_port),
+        // Refused before: what is redirected would be the host's no more.
+        Take::Fragments { .. } => choose(&mut code, &[], 0),
     }
     code.extend([
         op(LOAD_WORD, 2, 6, QUEUE, 0),

@@ -24,6 +24,8 @@ const RETRY_MS: u64 = 1000;
 pub(super) struct Carrier {
     wanted: desired::Underlay,
     device: PortIdx,
+    /// Where pieces of packets for tunnels come in: nothing but a copy of the host's will do for those.
+    pieces: PortIdx,
     /// What it was opened to take.
     taking: Option<OnlyOurs>,
     retry_ms: Option<u64>,
@@ -34,8 +36,12 @@ impl Switch {
     /// Takes our tunnels' packets from a device from now on.
     pub fn add_underlay(&mut self, wanted: desired::Underlay) {
         let Some(device) = self.devices.claim(Owner::Underlay(wanted.device.clone())) else { return };
-        self.publisher.submit([Change::SetIngress { device, to: Some(Ingress::Underlay) }]);
-        self.carriers.push(Carrier { wanted, device, taking: None, retry_ms: None, complained: false });
+        let Some(pieces) = self.devices.claim(Owner::Underlay(wanted.device.clone())) else {
+            return self.devices.free(device);
+        };
+        let ingress = |device| Change::SetIngress { device, to: Some(Ingress::Underlay) };
+        self.publisher.submit([ingress(device), ingress(pieces)]);
+        self.carriers.push(Carrier { wanted, device, pieces, taking: None, retry_ms: None, complained: false });
         self.refresh_carriers();
     }
 
@@ -43,11 +49,13 @@ impl Switch {
     pub fn remove_underlay(&mut self, name: &str) {
         let Some(at) = self.carriers.iter().position(|c| c.wanted.device == name) else { return };
         let carrier = self.carriers.remove(at);
-        self.publisher.submit([Change::SetIngress { device: carrier.device, to: None }]);
-        if let Some(team) = &mut self.team {
-            team.close(carrier.device, false);
+        for device in [carrier.device, carrier.pieces] {
+            self.publisher.submit([Change::SetIngress { device, to: None }]);
+            if let Some(team) = &mut self.team {
+                team.close(device, false);
+            }
+            self.devices.free(device);
         }
-        self.devices.free(carrier.device);
     }
 
     /// What is to be taken: packets for the tunnels' own addresses, all addresses of the host where
@@ -59,12 +67,16 @@ impl Switch {
                 continue;
             }
             let replaced = carrier.taking.replace(wanted.clone()).is_some();
-            let device = carrier.device;
+            let (device, pieces) = (carrier.device, carrier.pieces);
             let Some(team) = &mut self.team else { continue };
             if replaced {
                 team.close(device, false);
             }
+            // Whether it was open or not: the other one may have failed alone.
+            team.close(pieces, false);
             team.open(device, spec_of(&carrier.wanted, &wanted));
+            let taken = desired::Underlay { io: desired::Io::Packet, ..carrier.wanted.clone() };
+            team.open(pieces, spec_of(&taken, &OnlyOurs { pieces: true, ..wanted.clone() }));
         }
     }
 
@@ -85,7 +97,7 @@ impl Switch {
         }
         local.sort_unstable();
         local.dedup();
-        (!local.is_empty()).then_some(OnlyOurs { local, udp_port })
+        (!local.is_empty()).then_some(OnlyOurs { local, udp_port, pieces: false })
     }
 
     pub(super) fn underlay_opened(&mut self, device: PortIdx, facts: Opened) {
@@ -97,6 +109,10 @@ impl Switch {
     }
 
     pub(super) fn underlay_failed(&mut self, device: PortIdx, why: &str, now_ms: u64) {
+        if let Some(carrier) = self.carriers.iter().find(|c| c.pieces == device) {
+            // It is opened again with the device itself.
+            return crate::log!(Warn, &carrier.wanted.device, "fragments of tunnel packets are not seen: {why}");
+        }
         let Some(carrier) = self.carriers.iter_mut().find(|c| c.device == device) else { return };
         carrier.taking = None;
         carrier.retry_ms = Some(now_ms + RETRY_MS);

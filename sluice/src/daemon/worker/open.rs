@@ -43,6 +43,8 @@ pub struct OnlyOurs {
     pub local: Vec<IpAddr>,
     /// Their UDP port.
     pub udp_port: u16,
+    /// Only what may be a piece of a packet for them, which the host gets as well.
+    pub pieces: bool,
 }
 
 /// What to open.
@@ -156,7 +158,7 @@ fn existing(
 ) -> Result<(Box<dyn Port>, String), PortError> {
     let options = XdpOptions { take: take(only_ours), ..XdpOptions::default() };
     match io {
-        Io::Packet => Ok((Box::new(PacketPort::open(name)?), "packet socket".to_string())),
+        Io::Packet => Ok((Box::new(PacketPort::open_for(name, &options.take)?), "packet socket".to_string())),
         Io::Afxdp => {
             let port = AfXdpPort::open(name, pool, umem, &options)?;
             let how = port.description().to_owned();
@@ -172,6 +174,7 @@ fn existing(
 fn take(only_ours: Option<&OnlyOurs>) -> Take {
     match only_ours {
         None => Take::Everything,
+        Some(ours) if ours.pieces => Take::Fragments { local: ours.local.clone() },
         Some(ours) => Take::Tunnel { local: ours.local.clone(), udp_port: ours.udp_port },
     }
 }

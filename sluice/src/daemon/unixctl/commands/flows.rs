@@ -178,6 +178,7 @@ fn actions_text(ops: &[Op], port: &impl Fn(u16) -> String) -> String {
         Op::DecTtl => "dec_ttl".to_string(),
         Op::Encap(_) => "tnl_push".to_string(),
         Op::Decap => "tnl_pop".to_string(),
+        Op::PutTogether => "tnl_pop(fragments)".to_string(),
         Op::Punt { .. } => "userspace(controller)".to_string(),
         Op::Protocol { .. } => "userspace(protocol)".to_string(),
         Op::Meter(meter) => format!("meter({})", meter.place),
