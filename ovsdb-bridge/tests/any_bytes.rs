@@ -205,7 +205,7 @@ fn state_of(choices: &[(u8, u8, u8, u8)]) -> DesiredState {
         }
         let kind = match kind % 4 {
             0 => PortKind::Internal,
-            1 => PortKind::System { device: port_name.clone(), io: Io::Auto },
+            1 => PortKind::System { device: port_name.clone(), io: Io::Auto, queues: None },
             2 => PortKind::Tap,
             _ => PortKind::Patch { peer: format!("p{}", setting % 6) },
         };

@@ -35,7 +35,7 @@ fn the_documented_example_is_read_whole() {
     assert_eq!(br_int.protocols, [Version::V10, Version::V13, Version::V14]);
     assert!(matches!(br_int.controllers[0].target, ControllerTarget::PassiveTcp(_)));
     let vm1 = &br_int.ports[0];
-    assert_eq!(vm1.kind, PortKind::System { device: "vm1".into(), io: Io::Auto });
+    assert_eq!(vm1.kind, PortKind::System { device: "vm1".into(), io: Io::Auto, queues: Some(2) });
     assert_eq!((vm1.ofport_request, vm1.tag, vm1.mtu), (Some(1), Some(10), Some(1450)));
     assert_eq!(br_int.ports[2].kind, PortKind::Patch { peer: "patch-int".into() });
     let PortKind::Vxlan(vxlan) = br_tun.ports[1].kind else { panic!("a tunnel") };
@@ -55,7 +55,7 @@ fn an_error_names_file_line_column_and_what_was_expected() {
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\nofport_request=65280", "node.toml:5:16: expected an OpenFlow port number from 1 to 65279, found the number 65280"),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"b\"", "node.toml:4:6: expected a name that no other bridge or port has, found \"b\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\nkind=\"patch\"\npeer=\"p\"", "node.toml:6:6: expected a patch port that names this one as its peer, found \"p\""),
-        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\npeer=\"q\"", "node.toml:5:1: expected one of name, kind, ofport_request, tag, mtu, cpu, vlan_mode, trunks, cvlans, priority_tags, protected, ingress_policing_rate, ingress_policing_burst, ingress_policing_kpkts_rate, ingress_policing_kpkts_burst, qinq_ethtype, storm_broadcast_rate, storm_unknown_unicast_rate, device, io, found \"peer\""),
+        ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"p\"\npeer=\"q\"", "node.toml:5:1: expected one of name, kind, ofport_request, tag, mtu, cpu, vlan_mode, trunks, cvlans, priority_tags, protected, ingress_policing_rate, ingress_policing_burst, ingress_policing_kpkts_rate, ingress_policing_kpkts_burst, qinq_ethtype, storm_broadcast_rate, storm_unknown_unicast_rate, device, io, n_rxq, found \"peer\""),
         ("[[bridge]]\nname=\"b\"\n[[bridge.port]]\nname=\"v\"\nkind=\"vxlan\"\nremote_ip=\"host\"", "node.toml:6:11: expected \"flow\" or an IP address, found \"host\""),
     ];
     for (text, expected) in cases {

@@ -170,6 +170,8 @@ pub struct Report {
     pub counters: Counters,
     /// Devices.
     pub ports: HashMap<PortIdx, PortCounters>,
+    /// Receive queues that are served apart from their devices, and are not counted there.
+    pub intakes: HashMap<(PortIdx, u16), PortCounters>,
     /// Queues of devices' QoS: totals, by number.
     pub queues: HashMap<PortIdx, Vec<(u32, QueueCount)>>,
     /// Rules that were used.

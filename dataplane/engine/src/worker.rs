@@ -9,6 +9,7 @@ pub mod control;
 pub mod crossing;
 mod executor;
 pub mod flows;
+pub mod intakes;
 mod judge;
 mod runs;
 
@@ -95,6 +96,13 @@ struct Slot {
     egress: Option<Box<Egress>>,
 }
 
+/// What frames are received from.
+struct Source<'a> {
+    port: &'a mut Box<dyn Port>,
+    counters: &'a mut PortCounters,
+    gone: &'a mut bool,
+}
+
 /// One worker.
 pub struct Worker {
     /// Counted twice: what a turn clones is this worker's own, so workers that share a program write to no
@@ -103,6 +111,8 @@ pub struct Worker {
     /// Epoch that the cache was last made to agree with.
     epoch: u64,
     ports: Vec<Option<Slot>>,
+    /// Receive queues of devices that are served apart from them, by device and queue.
+    intakes: Vec<intakes::Intake>,
     exits: Exits,
     /// Frames from and to other workers.
     exchange: Exchange,
@@ -148,6 +158,7 @@ impl Worker {
             program: Arc::default(),
             epoch: 0,
             ports: Vec::new(),
+            intakes: Vec::new(),
             exits: Exits::new(pool),
             exchange: Exchange::default(),
             caches: Caches::new(settings.flows, settings.seeds),
@@ -197,24 +208,36 @@ impl Worker {
         work + crossed
     }
 
-    /// A batch from each port that owes nothing.
+    /// A batch from each port that owes nothing, and from each queue of its device that is served here.
     fn serve(&mut self) -> usize {
         self.fair.begin();
-        let mut work = 0;
+        let (mut work, mut intake) = (0, 0);
         for device in 0..self.ports.len() {
-            if !self.fair.may_serve(device) {
-                continue;
+            let its_turn = self.fair.may_serve(device);
+            if its_turn {
+                work += self.serve_from(device as PortIdx, None);
             }
-            let before = self.work_done();
-            let mut frames = std::mem::take(&mut self.received);
-            work += self.receive(device as PortIdx, &mut frames);
-            self.unwrap_known(device as u32, &mut frames);
-            self.process(device as u32, &mut frames);
-            self.received = frames;
-            self.process_unwrapped();
-            self.flush();
-            self.fair.charge(device, before, self.work_done());
+            while self.intakes.get(intake).is_some_and(|i| usize::from(i.device) == device) {
+                if its_turn {
+                    work += self.serve_from(device as PortIdx, Some(intake));
+                }
+                intake += 1;
+            }
         }
+        work
+    }
+
+    /// A batch from a device's port, or from one of its queues that are served apart.
+    fn serve_from(&mut self, device: PortIdx, intake: Option<usize>) -> usize {
+        let before = self.work_done();
+        let mut frames = std::mem::take(&mut self.received);
+        let work = self.receive(device, intake, &mut frames);
+        self.unwrap_known(u32::from(device), &mut frames);
+        self.process(u32::from(device), &mut frames);
+        self.received = frames;
+        self.process_unwrapped();
+        self.flush();
+        self.fair.charge(usize::from(device), before, self.work_done());
         work
     }
 
@@ -222,25 +245,33 @@ impl Worker {
         Work { misses: self.exits.counters.misses, alike: self.exits.counters.alike, copied: self.exits.counters.copied }
     }
 
-    fn receive(&mut self, device: PortIdx, frames: &mut Vec<Frame>) -> usize {
-        let Some(Some(slot)) = self.ports.get_mut(device as usize) else { return 0 };
-        if slot.gone {
+    fn receive(&mut self, device: PortIdx, intake: Option<usize>, frames: &mut Vec<Frame>) -> usize {
+        let slot = self.ports.get_mut(usize::from(device)).and_then(Option::as_mut);
+        let (source, police) = match intake.map(|at| self.intakes.get_mut(at)) {
+            None => match slot {
+                Some(slot) => (Source { port: &mut slot.port, counters: &mut slot.counters, gone: &mut slot.gone }, slot.police.as_mut()),
+                None => return 0,
+            },
+            Some(Some(intake)) => (intake.source(), slot.and_then(|s| s.police.as_mut())),
+            Some(None) => return 0,
+        };
+        if *source.gone {
             return 0;
         }
-        let got = match slot.port.receive(&mut self.exits.pool, frames, BATCH) {
+        let got = match source.port.receive(&mut self.exits.pool, frames, BATCH) {
             Ok(got) => got,
             Err(e) => {
-                slot.gone = e.is_gone();
+                *source.gone = e.is_gone();
                 self.trouble.push((device, e));
                 frames.len()
             }
         };
         let bytes: u64 = frames.iter().map(|f| f.len() as u64).sum();
-        slot.counters.rx_packets += got as u64;
-        slot.counters.rx_bytes += bytes;
+        source.counters.rx_packets += got as u64;
+        source.counters.rx_bytes += bytes;
         self.exits.counters.received += got as u64;
         self.exits.counters.received_bytes += bytes;
-        if let Some(police) = &mut slot.police {
+        if let Some(police) = police {
             police.fill(self.now_ms);
             for f in part(frames, |f| police.admits(f.len())) {
                 self.exits.drop(f, DropReason::Policed);

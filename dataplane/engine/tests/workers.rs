@@ -1,7 +1,7 @@
-//! Several workers, whose turns come in any order, and devices that move between them all the while: every
-//! frame arrives once, in order.
+//! Several workers, whose turns come in any order, and devices and their receive queues that move between
+//! them all the while: every frame arrives once, those of a queue in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 
@@ -20,12 +20,15 @@ use sluice_port::{Offloads, Port, PortError, PortStats, SendOutcome};
 const DEVICES: u16 = 5;
 const WORKERS: usize = 3;
 const BUFFERS: usize = 1 << 14;
+const QUEUES: usize = 3;
 
 /// A line with two ends in memory.
 #[derive(Clone, Default)]
 struct Line {
-    incoming: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    incoming: [Arc<Mutex<VecDeque<Vec<u8>>>>; QUEUES],
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// The queue that is received by.
+    own: usize,
 }
 
 impl Port for Line {
@@ -34,7 +37,7 @@ impl Port for Line {
     }
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<Frame>, max: usize) -> Result<usize, PortError> {
-        let mut incoming = self.incoming.lock().unwrap();
+        let mut incoming = self.incoming[self.own].lock().unwrap();
         let n = incoming.len().min(max);
         for bytes in incoming.drain(..n) {
             let mut frame = pool.alloc().expect("a buffer");
@@ -44,7 +47,13 @@ impl Port for Line {
         Ok(n)
     }
 
+    fn intakes(&mut self) -> Vec<(u16, Box<dyn Port>)> {
+        let intake = |own| (own as u16, Box::new(Line { own, ..self.clone() }) as Box<dyn Port>);
+        (1..QUEUES).map(intake).collect()
+    }
+
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) -> SendOutcome {
+        assert_eq!(self.own, 0, "sent by a receive queue");
         let mut outcome = SendOutcome::default();
         for frame in frames.drain(..) {
             self.sent.lock().unwrap().push(frame.to_vec());
@@ -83,7 +92,9 @@ struct Floor {
     lines: Vec<Line>,
     pool: Pool,
     dice: Dice,
-    handed_in: [u32; DEVICES as usize],
+    handed_in: [[u32; QUEUES]; DEVICES as usize],
+    /// Who serves which receive queue beside the first.
+    intakes: BTreeMap<(PortIdx, u16), usize>,
 }
 
 /// Each device's frames go to the next two devices.
@@ -133,13 +144,18 @@ impl Floor {
             }
         }
         let lines: Vec<Line> = (0..DEVICES).map(|_| Line::default()).collect();
-        let mut dice = Dice(seed);
+        let (mut dice, mut intakes) = (Dice(seed), BTreeMap::new());
         for (device, line) in lines.iter().enumerate() {
             let owner = dice.below(WORKERS);
             owners.set(device as PortIdx, Some(owner));
             workers[owner].add_port(device as PortIdx, Box::new(line.clone()));
+            for intake in workers[owner].split(device as PortIdx) {
+                let to = dice.below(WORKERS);
+                intakes.insert(intake.place(), to);
+                workers[to].add_intake(intake);
+            }
         }
-        Floor { workers, owners, lines, pool, dice, handed_in: [0; DEVICES as usize] }
+        Floor { workers, owners, lines, pool, dice, handed_in: [[0; QUEUES]; DEVICES as usize], intakes }
     }
 
     /// Frames arrive, and some workers have turns.
@@ -147,14 +163,15 @@ impl Floor {
         for _ in 0..self.dice.below(8) {
             let device = self.dice.below(DEVICES as usize);
             for _ in 0..self.dice.below(20) {
-                let number = self.handed_in[device];
-                self.handed_in[device] += 1;
+                let queue = self.dice.below(QUEUES);
+                let number = self.handed_in[device][queue];
+                self.handed_in[device][queue] += 1;
                 let mut frame = vec![0u8; 64];
                 frame[0..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
-                frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, device as u8]);
+                frame[6..12].copy_from_slice(&[2, 0, 0, 0, queue as u8, device as u8]);
                 frame[12..14].copy_from_slice(&[0x88, 0xb5]);
                 frame[14..18].copy_from_slice(&number.to_be_bytes());
-                self.lines[device].incoming.lock().unwrap().push_back(frame);
+                self.lines[device].incoming[queue].lock().unwrap().push_back(frame);
             }
             let worker = self.dice.below(WORKERS);
             self.workers[worker].turn(1000);
@@ -189,6 +206,17 @@ impl Floor {
         self.workers[to].take_over(device, moving);
     }
 
+    /// A receive queue moves, as the control side moves it.
+    fn move_queue(&mut self) {
+        let unit = (self.dice.below(DEVICES as usize) as PortIdx, 1 + self.dice.below(QUEUES - 1) as u16);
+        let from = self.intakes[&unit];
+        let intake = self.workers[from].give_intake(unit).expect("it was there");
+        self.settle();
+        let to = self.dice.below(WORKERS);
+        self.workers[to].add_intake(intake);
+        self.intakes.insert(unit, to);
+    }
+
     fn rest(&mut self) {
         while (0..WORKERS).map(|w| self.workers[w].turn(1000)).sum::<usize>() > 0 {}
     }
@@ -207,6 +235,7 @@ fn every_frame_arrives_once_and_in_order_whoever_serves_its_devices() {
         for _ in 0..60 {
             floor.bustle();
             floor.move_one();
+            floor.move_queue();
         }
         floor.rest();
         let sum = floor.sum();
@@ -217,12 +246,21 @@ fn every_frame_arrives_once_and_in_order_whoever_serves_its_devices() {
             let sent = line.sent.lock().unwrap();
             for by in [1, 2] {
                 let source = (device + DEVICES as usize - by) % DEVICES as usize;
-                let from_there = sent.iter().filter(|f| usize::from(f[11]) == source);
-                let numbers: Vec<u32> = from_there.map(|f| u32::from_be_bytes(f[14..18].try_into().unwrap())).collect();
-                let all: Vec<u32> = (0..floor.handed_in[source]).collect();
-                assert_eq!(numbers, all, "seed {seed}: from device {source} to device {device}");
+                for queue in 0..QUEUES {
+                    let from_there = sent.iter().filter(|f| (usize::from(f[11]), usize::from(f[10])) == (source, queue));
+                    let numbers: Vec<u32> = from_there.map(|f| u32::from_be_bytes(f[14..18].try_into().unwrap())).collect();
+                    let all: Vec<u32> = (0..floor.handed_in[source][queue]).collect();
+                    assert_eq!(numbers, all, "seed {seed}: from queue {queue} of device {source} to device {device}");
+                }
             }
         }
+        let mut received = [0; DEVICES as usize];
+        for report in floor.workers.iter_mut().map(Worker::report) {
+            report.ports.iter().for_each(|(d, c)| received[usize::from(*d)] += c.rx_packets);
+            report.intakes.iter().for_each(|((d, _), c)| received[usize::from(*d)] += c.rx_packets);
+        }
+        let handed_in = floor.handed_in.map(|queues| queues.iter().map(|n| u64::from(*n)).sum::<u64>());
+        assert_eq!(received, handed_in, "seed {seed}: what devices and their queues counted");
         drop(floor.workers);
         assert_eq!(floor.pool.available(), BUFFERS, "seed {seed}: buffers that never came home");
     }
@@ -243,6 +281,12 @@ fn a_worker_that_ends_sends_what_it_was_handed() {
         let moving = floor.workers[2].give_up(device).unwrap();
         floor.settle();
         floor.workers[0].take_over(device, moving);
+    }
+    let queues: Vec<_> = floor.intakes.iter().filter(|(_, w)| **w == 2).map(|(unit, _)| *unit).collect();
+    for unit in queues {
+        let intake = floor.workers[2].give_intake(unit).unwrap();
+        floor.settle();
+        floor.workers[0].add_intake(intake);
     }
     floor.rest();
     let mut last = floor.workers.pop().unwrap();

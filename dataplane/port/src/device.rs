@@ -182,7 +182,7 @@ impl Device {
     }
 
     /// One ethtool request: `value` is the command's struct, whose first word is the command.
-    fn ethtool(&self, command: u32, value: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn ethtool(&self, command: u32, value: &mut [u8]) -> io::Result<()> {
         value[..4].copy_from_slice(&command.to_ne_bytes());
         let mut r = request(&self.name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         r.ifr_ifru.ifru_data = value.as_mut_ptr().cast();

@@ -14,6 +14,7 @@ mod error;
 pub mod fault;
 mod filter;
 mod landing;
+pub mod manners;
 pub mod netlink;
 pub mod offload;
 pub mod packet;
@@ -68,6 +69,13 @@ pub trait Port: Send {
     /// Has this port nothing more to hand in, ever (a capture file read to its end)?
     fn is_finished(&self) -> bool {
         false
+    }
+
+    /// Takes receive queues out of the port, to be served apart from it and by other threads: each receives
+    /// only, and has its number beside it. All are to be closed before or soon after the port. One queue
+    /// stays in the port, as does everything that is sent.
+    fn intakes(&mut self) -> Vec<(u16, Box<dyn Port>)> {
+        Vec::new()
     }
 
     /// The device's MTU or state may have changed: look again.

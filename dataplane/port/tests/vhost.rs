@@ -22,6 +22,8 @@ struct Switch {
     pool: Pool,
     events: Receiver<Event>,
     path: PathBuf,
+    /// Queues that are served apart from the port.
+    apart: Vec<(u16, Box<dyn Port>)>,
     /// Frames that came while the front was busy with messages.
     early: Vec<(Meta, Vec<u8>)>,
 }
@@ -37,7 +39,7 @@ impl Switch {
         let options = VhostOptions { path: path.clone(), mode, mtu, iommu };
         let observer = Box::new(move |e| drop(tell.send(e)));
         let port = Box::new(VhostPort::open(name, &options, observer).unwrap());
-        Switch { port, pool: Pool::new(2048, 1024).unwrap(), events, path, early: Vec::new() }
+        Switch { port, pool: Pool::new(2048, 1024).unwrap(), events, path, apart: Vec::new(), early: Vec::new() }
     }
 
     /// Runs the port until the front did this.
@@ -64,6 +66,9 @@ impl Switch {
         let mut frames = std::mem::take(&mut self.early);
         let mut out = Vec::new();
         self.port.receive(&mut self.pool, &mut out, 64).unwrap();
+        for (_, intake) in &mut self.apart {
+            intake.receive(&mut self.pool, &mut out, 64).unwrap();
+        }
         frames.extend(out.iter().map(|f: &Frame| (f.meta, f.to_vec())));
         out.into_iter().for_each(|f| self.pool.free(f));
         frames
@@ -330,6 +335,85 @@ fn several_queues_are_all_served_and_flows_keep_to_one() {
     let used: std::collections::BTreeSet<usize> = seen.values().copied().collect();
     assert_eq!(used.len(), 4);
     switch.close();
+}
+
+/// Says whether a ring is used, while the switch goes on.
+fn enable(switch: &mut Switch, guest: &Front, ring: u32, on: u32) {
+    let message = [ring.to_ne_bytes(), on.to_ne_bytes()].concat();
+    with_switch(switch, || guest.tell(18, &message, &[]));
+}
+
+/// Sends by each pair and expects it from whoever serves that one: 0 is the port, and which are served.
+fn each_is_heard(switch: &mut Switch, guest: &mut Front, served: &[usize]) {
+    for pair in 0..guest.pairs.len() {
+        assert!(guest.send(pair, &frame(pair, 60)) && guest.send(pair, &frame(pair + 10, 70)));
+    }
+    for &pair in served {
+        let (end, mut got) = (Instant::now() + Duration::from_secs(10), Vec::new());
+        while got.len() < 2 {
+            let port: &mut dyn Port = if pair == 0 { &mut *switch.port } else { &mut *switch.apart[pair - 1].1 };
+            let mut out = Vec::new();
+            port.receive(&mut switch.pool, &mut out, 64).unwrap();
+            got.extend(out.iter().map(Frame::to_vec));
+            out.into_iter().for_each(|f| switch.pool.free(f));
+            assert!(Instant::now() < end, "queue {pair}: {got:?}");
+        }
+        assert_eq!(got, [frame(pair, 60), frame(pair + 10, 70)], "by queue {pair}, in order");
+    }
+    for _ in 0..100 {
+        assert!(switch.turn().is_empty(), "a frame came twice, or by a queue that is not used");
+    }
+}
+
+#[test]
+fn queues_of_a_guest_are_served_apart_while_it_disables_them_dies_and_comes_back() {
+    for packed in [0, PACKED] {
+        let name = format!("apart{packed:x}");
+        let path = std::env::temp_dir().join(format!("sluice-vhost-{}-{name}.sock", std::process::id()));
+        let listener = listen(&path);
+        let mut switch = Switch::new(Mode::Client, &name);
+        let mut guest = with_switch(&mut switch, || {
+            let mut f = Front::new(accept(&listener), BASIC | MQ | packed, 3, 64);
+            f.start();
+            f
+        });
+        switch.until(|e| *e == Event::Pairs(3));
+        switch.apart = switch.port.intakes();
+        assert_eq!(switch.apart.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 2]);
+        assert!(switch.port.intakes().is_empty(), "each is given away once");
+        // What the worker said was heard before a message that came after it.
+        enable(&mut switch, &guest, 1, 1);
+        each_is_heard(&mut switch, &mut guest, &[0, 1, 2]);
+        // A queue that is disabled keeps what is in it until it is enabled again.
+        enable(&mut switch, &guest, 3, 0);
+        each_is_heard(&mut switch, &mut guest, &[0, 2]);
+        enable(&mut switch, &guest, 3, 1);
+        let kept: Vec<_> = switch.expect(2).into_iter().map(|(_, f)| f).collect();
+        assert_eq!(kept, [frame(1, 60), frame(11, 70)]);
+        // What is sent goes by the port, as ever.
+        assert_eq!(switch.send_plain(&tcp_frame(20)).sent, 1);
+        // The guest dies and comes back with the same rings.
+        guest.socket.shutdown(std::net::Shutdown::Both).unwrap();
+        switch.until(|e| matches!(e, Event::Down));
+        guest.reset_rings();
+        let mut guest = with_switch(&mut switch, || {
+            guest.reconnect(accept(&listener));
+            guest.start();
+            guest
+        });
+        switch.until_up();
+        each_is_heard(&mut switch, &mut guest, &[0, 1, 2]);
+        // It breaks the rules in a queue that is served apart.
+        let at = guest.pairs[2].tx.desc;
+        guest.send(2, &frame(1, 60));
+        (0..64).for_each(|i| guest.guest.write(at + 16 * i, &[0xff; 12]));
+        switch.until(|e| matches!(e, Event::Broken(why) if why.contains("ring 5")));
+        // One of them is closed, as with its worker; then the port.
+        while let Some((_, intake)) = switch.apart.pop() {
+            intake.close(&mut switch.pool);
+        }
+        switch.close();
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::reader::{Item, Source, Table};
 use crate::error::ConfigError;
 use crate::state::{
     Address, Bridge, Controller, DesiredState, FailMode, Io, Key, Port, PortKind, Tos, Ttl, Underlay, Version,
-    VhostUser, Vxlan, Workers,
+    VhostUser, Vxlan, Workers, QUEUES_MAX,
 };
 
 /// Highest OpenFlow port number that can be wished for.
@@ -185,9 +185,10 @@ fn port_kind(table: &Table<'_>, port_name: &str) -> Result<PortKind, ConfigError
             Ok(PortKind::VhostUser(VhostUser { server: false, path: Some(path), iommu: flag(table, "iommu")? }))
         }
         _ => {
-            allow(&["device", "io"])?;
+            allow(&["device", "io", "n_rxq"])?;
             let device = table.get("device").map(|d| name(&d)).transpose()?;
-            Ok(PortKind::System { device: device.unwrap_or_else(|| port_name.to_string()), io: io(table)? })
+            let queues = table.get("n_rxq").map(|i| i.number16(1, QUEUES_MAX, "a number of receive queues")).transpose()?;
+            Ok(PortKind::System { device: device.unwrap_or_else(|| port_name.to_string()), io: io(table)?, queues })
         }
     }
 }

@@ -172,6 +172,8 @@ pub struct Port {
     pub qos: Option<Qos>,
     /// CPU of the worker that is to serve it, if there is one on that CPU; else the switch places it.
     pub cpu: Option<u16>,
+    /// CPUs that its receive queues are to be served on: number and CPU.
+    pub queue_cpus: Vec<(u16, u16)>,
     /// How it takes part in LACP, as a member of a bond.
     pub lacp: LacpPort,
     /// Why this port cannot be as it is wished: it is not opened, and this is told as its error.
@@ -194,11 +196,15 @@ impl Port {
             policing: Policing::default(),
             qos: None,
             cpu: None,
+            queue_cpus: Vec::new(),
             lacp: LacpPort::default(),
             refused: None,
         }
     }
 }
+
+/// Most receive queues that a device can be wished to have.
+pub const QUEUES_MAX: u16 = 256;
 
 /// What is behind a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +215,8 @@ pub enum PortKind {
         device: String,
         /// How frames enter and leave.
         io: Io,
+        /// Receive queues that the device is to have, where it is served by AF_XDP.
+        queues: Option<u16>,
     },
     /// A tap device that the switch makes, with the host's own stack behind it.
     Internal,

@@ -7,7 +7,7 @@ mod front;
 
 use std::time::{Duration, Instant};
 
-use front::{accept, connect, listen, Front, CSUM, EVENT_INDEX, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, INDIRECT, MRG_RXBUF, PACKED, PROTOCOL, VERSION_1};
+use front::{accept, connect, listen, Front, CSUM, EVENT_INDEX, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, INDIRECT, MQ, MRG_RXBUF, PACKED, PROTOCOL, VERSION_1};
 
 use super::support::{can_make_namespaces, wait_for, Daemon, Place};
 use super::ofctl;
@@ -145,4 +145,72 @@ fn guests_do_not_notice_that_their_worker_ends() {
     let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
     b.start();
     until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 100));
+}
+
+#[test]
+fn frames_of_each_queue_of_a_guest_keep_their_order_while_queues_move_and_go_and_come_back() {
+    if !can_make_namespaces("a guest's queues at several workers") {
+        return;
+    }
+    let place = Place::new();
+    let file = config(&place);
+    let ports = std::fs::read_to_string(&file).expect("the configuration");
+    let workers = |n: usize| place.write("node.toml", &format!("[workers]\ncount = {n}\n{ports}"));
+    let listener = listen(&place.directory.join("vA.sock"));
+    let daemon = Daemon::start(&place, &workers(2), "br0");
+    let mut a = Front::new(accept(&listener), SPLIT | MQ, 3, 64);
+    let mut b = Front::new(connect(&place.rundir().join("vB")), SPLIT, 1, 64);
+    a.start();
+    b.start();
+    ofctl(&place, "add-flow br0 in_port=1,actions=output:2");
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 0));
+    let seats = || {
+        let text = super::workers::queues(&place);
+        text.split("pmd thread").skip(1).map(|w| w.matches("port: vA ").count()).collect::<Vec<_>>()
+    };
+    wait_for("the guest's queues at two workers", || seats().iter().sum::<usize>() == 3 && seats().iter().all(|n| *n > 0));
+
+    let (mut sent, mut got) = ([0u32; 3], [0u32; 3]);
+    let end = Instant::now() + Duration::from_secs(30);
+    while got.iter().sum::<u32>() < 12_000 {
+        let all: u32 = sent.iter().sum();
+        // The guest does not use its last queue for a while.
+        let used = if (6000..7000).contains(&all) { 2 } else { 3 };
+        let pair = all as usize % used;
+        if all < 12_000 && all - got.iter().sum::<u32>() < 40 {
+            let mut f = frame(0xb, pair as u8, 0);
+            f[14..18].copy_from_slice(&sent[pair].to_be_bytes());
+            if a.send(pair, &f) {
+                sent[pair] += 1;
+                match sent.iter().sum::<u32>() {
+                    n if n % 2000 == 1000 => {
+                        workers([1, 2, 3, 2, 1, 2][n as usize / 2000]);
+                        daemon.signal("HUP");
+                    }
+                    6000 => a.tell(18, &[5u32.to_ne_bytes(), 0u32.to_ne_bytes()].concat(), &[]),
+                    6900 => a.tell(18, &[5u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat(), &[]),
+                    _ => {}
+                }
+            }
+        }
+        while let Some((_, f)) = b.receive(0) {
+            if f[12..14] != [0x88, 0xb5] || f[11] > 2 {
+                continue;
+            }
+            let (pair, number) = (usize::from(f[11]), u32::from_be_bytes(f[14..18].try_into().expect("four bytes")));
+            assert_eq!(number, got[pair], "from queue {pair}");
+            got[pair] += 1;
+        }
+        assert!(Instant::now() < end, "sent {sent:?}, arrived {got:?}");
+    }
+    assert_eq!(sent, got);
+    let rule = || ofctl(&place, "dump-flows br0");
+    wait_for("the rule's count", || rule().split("n_packets=").nth(1).and_then(|t| t.split(',').next()?.parse::<u64>().ok()).is_some_and(|n| n >= 12_000));
+    assert!(!daemon.log().contains("|ERR|"), "{}", daemon.log());
+    // The guest goes and comes back with fewer.
+    drop(a);
+    let mut a = Front::new(accept(&listener), SPLIT, 1, 64);
+    a.start();
+    until_it_arrives(&mut a, &mut b, &frame(0xb, 0xa, 100));
+    assert_eq!(daemon.stop(), Some(0));
 }

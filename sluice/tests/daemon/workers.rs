@@ -10,7 +10,8 @@ fn config(workers: usize) -> String {
     format!("[workers]\ncount = {workers}\n{}", super::TWO_PORTS)
 }
 
-fn queues(place: &Place) -> String {
+/// Who serves which queue.
+pub fn queues(place: &Place) -> String {
     let socket = std::fs::read_dir(place.rundir()).expect("a run directory").filter_map(|e| Some(e.ok()?.path()));
     let socket = socket.into_iter().find(|p| p.extension().is_some_and(|e| e == "ctl")).expect("a control socket");
     let folder = super::support::links(place);

@@ -7,6 +7,7 @@ mod monitoring;
 mod names;
 mod node;
 mod process;
+mod queues;
 mod reports;
 #[path = "../support/mod.rs"]
 mod support;

@@ -115,7 +115,7 @@ impl Worker {
 
     /// Prepares to sleep until a port's descriptor wakes the thread: false when frames wait already.
     pub fn arm(&mut self) -> bool {
-        let quiet = !self.exchange.has_waiting();
+        let quiet = !self.exchange.has_waiting() & self.arm_intakes();
         self.ports.iter_mut().flatten().fold(quiet, |quiet, slot| slot.port.arm() && quiet)
     }
 
@@ -174,6 +174,7 @@ impl Worker {
     /// Devices of the host may have changed or gone: ports look again.
     pub fn look_again(&mut self) {
         self.ports.iter_mut().flatten().for_each(|slot| slot.port.device_changed());
+        self.look_again_at_intakes();
     }
 
     /// Executes actions on a packet that a controller sent.
@@ -265,6 +266,7 @@ impl Worker {
             .enumerate()
             .filter_map(|(i, s)| Some((i as PortIdx, s.as_ref()?.counters)))
             .collect();
+        report.intakes = self.intakes().map(|(intake, counters)| (intake.place(), counters)).collect();
         report
     }
 

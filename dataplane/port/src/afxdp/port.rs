@@ -3,13 +3,16 @@
 //! Invariant: the program is attached as long as the port lives, and no longer.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sluice_frame::{Frame, Pool};
 
+use super::intake::Intake;
 use super::queue::{Mode, Queue};
 use super::{bpf, program, Take, Umem};
 use crate::device::Device;
+use crate::manners::Manners;
 use crate::sys::check;
 use crate::{offload, Offloads, Port, PortError, PortStats, SendDrop, SendOutcome, Trouble};
 
@@ -36,8 +39,11 @@ pub struct XdpOptions {
     pub zero_copy: bool,
     /// Entries of each ring, a power of two.
     pub ring: u32,
-    /// Receive queues to serve; all that the device has if absent.
+    /// Receive queues that the device is to have while it is open; as many as it has if absent.
     pub queues: Option<u32>,
+    /// Directory for records of what devices were like, from which the next process puts back what this one
+    /// did not live to ([`crate::manners`]).
+    pub records: Option<PathBuf>,
     /// Recognise and mark received frames with undone checksums or segmentation. For devices whose
     /// other end is in this machine (veth); `None` decides by the driver.
     pub restore_offloads: Option<bool>,
@@ -53,6 +59,7 @@ impl Default for XdpOptions {
             zero_copy: true,
             ring: 1024,
             queues: None,
+            records: None,
             restore_offloads: None,
             switch_off_checksum: false,
         }
@@ -69,7 +76,7 @@ pub struct AfXdpPort {
     queues: Vec<Queue>,
     /// Wakes for any queue, where there are several.
     epoll: Option<OwnedFd>,
-    device: Device,
+    device: Arc<Device>,
     umem: Arc<Umem>,
     /// Longest frame that the device carries.
     longest: usize,
@@ -77,6 +84,8 @@ pub struct AfXdpPort {
     restore: bool,
     /// Held for what its end does.
     _checksum: Option<ChecksumOff>,
+    /// The device is as before once the last of its sockets is closed.
+    manners: Arc<Manners>,
     next_queue: usize,
     empty_in_a_row: u32,
     down: bool,
@@ -94,13 +103,14 @@ impl AfXdpPort {
     /// Opens a device of the calling thread's network namespace for frames of `pool`.
     pub fn open(name: &str, pool: &mut Pool, umem: &Arc<Umem>, options: &XdpOptions) -> Result<AfXdpPort, PortError> {
         check_input(name, pool, umem, options)?;
+        let whole = options.take == Take::Everything;
+        let (manners, mut refusals) = Manners::on(name, whole, options.queues, options.records.as_deref())?;
         let device = Device::open(name)?;
-        let count = options.queues.or_else(|| device.receive_queues()).unwrap_or(1).clamp(1, 256);
+        let count = device.receive_queues().unwrap_or(1).clamp(1, 256);
         let map = bpf::socket_map(count).map_err(|e| PortError::io(name, "create socket map", e))?;
         let attached = attach(&device, &map, options)?;
         let mut opened = Vec::new();
         let mut mode = Mode { zero_copy: options.zero_copy, multi_buffer: attached.fragments };
-        let mut refusals = Vec::new();
         for queue in 0..count {
             let q = open_queue(&device, pool, umem, queue, options.ring, &mut mode, &mut refusals);
             let entered = q.and_then(|mut q| {
@@ -115,7 +125,7 @@ impl AfXdpPort {
                 return Err(e);
             }
         }
-        match Parts::find(&device, &opened, options) {
+        match Parts::find(&device, &opened, options, manners) {
             Ok(parts) => Ok(AfXdpPort::assemble(device, map, attached, opened, umem, parts, describe_mode(mode, &refusals))),
             Err(e) => {
                 drop(attached);
@@ -141,12 +151,13 @@ impl AfXdpPort {
             fragments: attached.fragments,
             queues,
             epoll: parts.epoll,
-            device,
+            device: Arc::new(device),
             umem: Arc::clone(umem),
             longest: (parts.mtu + FRAMING) as usize,
             mtu: parts.mtu,
             restore: parts.restore,
             _checksum: parts.checksum,
+            manners: parts.manners,
             next_queue: 0,
             empty_in_a_row: 0,
             down: false,
@@ -308,6 +319,7 @@ struct Parts {
     mtu: u32,
     restore: bool,
     checksum: Option<ChecksumOff>,
+    manners: Arc<Manners>,
 }
 
 /// A device whose transmit checksum offload is off, and will be on again when this goes.
@@ -334,12 +346,12 @@ impl Drop for ChecksumOff {
 }
 
 impl Parts {
-    fn find(device: &Device, queues: &[Queue], options: &XdpOptions) -> Result<Parts, PortError> {
+    fn find(device: &Device, queues: &[Queue], options: &XdpOptions, manners: Manners) -> Result<Parts, PortError> {
         let epoll = wake_for_all(device.name(), queues)?;
         let mtu = device.mtu()?;
         let restore = options.restore_offloads.unwrap_or_else(|| device.driver().as_deref() == Some("veth"));
         let checksum = if options.switch_off_checksum { ChecksumOff::on(device.name())? } else { None };
-        Ok(Parts { epoll, mtu, restore, checksum })
+        Ok(Parts { epoll, mtu, restore, checksum, manners: Arc::new(manners) })
     }
 }
 
@@ -384,6 +396,32 @@ fn wake_for_all(name: &str, queues: &[Queue]) -> Result<Option<OwnedFd>, PortErr
     Ok(Some(epoll))
 }
 
+/// Receives by one queue, which it keeps supplied with memory; `restore` is the device's MTU where undone
+/// work of frames is to be recognised.
+pub(super) fn receive_by(queue: &mut Queue, pool: &mut Pool, out: &mut Vec<Frame>, max: usize, stats: &mut PortStats, restore: Option<u32>) {
+    let first = out.len();
+    queue.reap(pool);
+    let (_, wrong) = queue.receive(pool, out, max);
+    queue.refill(pool);
+    stats.rx_errors += wrong;
+    for frame in out.iter_mut().skip(first) {
+        stats.count_rx(frame.len());
+        if let Some(mtu) = restore {
+            offload::restore(frame, mtu);
+        }
+    }
+}
+
+/// Adds what the kernel counted of a queue.
+pub(super) fn add_stats(mut all: PortStats, queue: &Queue) -> PortStats {
+    let s = queue.stats();
+    all.rx_dropped += s.receive_dropped + s.receive_ring_full;
+    all.rx_over_err += s.receive_ring_full;
+    all.rx_errors += s.receive_invalid;
+    all.tx_errors += s.transmit_invalid;
+    all
+}
+
 impl Port for AfXdpPort {
     fn name(&self) -> &str {
         self.device.name()
@@ -399,16 +437,7 @@ impl Port for AfXdpPort {
             let at = self.next_queue % self.queues.len();
             self.next_queue = at + 1;
             let Some(queue) = self.queues.get_mut(at) else { break };
-            queue.reap(pool);
-            let (_, wrong) = queue.receive(pool, out, max - got);
-            queue.refill(pool);
-            self.stats.rx_errors += wrong;
-        }
-        for frame in out.iter_mut().skip(first) {
-            self.stats.count_rx(frame.len());
-            if self.restore {
-                offload::restore(frame, self.mtu);
-            }
+            receive_by(queue, pool, out, max - got, &mut self.stats, self.restore.then_some(self.mtu));
         }
         match out.len() - first {
             0 => self.still_there().map(|()| 0),
@@ -439,21 +468,32 @@ impl Port for AfXdpPort {
     }
 
     fn stats(&self) -> PortStats {
-        let mut all = self.stats;
-        for s in self.queues.iter().map(Queue::stats) {
-            all.rx_dropped += s.receive_dropped + s.receive_ring_full;
-            all.rx_over_err += s.receive_ring_full;
-            all.rx_errors += s.receive_invalid;
-            all.tx_errors += s.transmit_invalid;
-        }
-        all
+        self.queues.iter().fold(self.stats, add_stats)
     }
 
     fn offloads(&self) -> Offloads {
         Offloads::NONE
     }
 
+    fn intakes(&mut self) -> Vec<(u16, Box<dyn Port>)> {
+        let apart: Vec<Queue> = self.queues.drain(1.min(self.queues.len())..).collect();
+        for queue in &apart {
+            if let Some(epoll) = &self.epoll {
+                // SAFETY: no memory is passed. One that stays watched only wakes the wrong worker.
+                unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, queue.socket().as_raw_fd(), std::ptr::null_mut()) };
+            }
+        }
+        let mtu = self.restore.then_some(self.mtu);
+        let intake = |(n, queue)| {
+            let intake = Intake::new(self.device.clone(), queue, self.umem.clone(), mtu, self.manners.clone());
+            (n as u16 + 1, Box::new(intake) as Box<dyn Port>)
+        };
+        apart.into_iter().enumerate().map(intake).collect()
+    }
+
     fn device_changed(&mut self) {
+        // It may be gone: the next call that finds nothing asks.
+        self.empty_in_a_row = ASK_AFTER - 1;
         if let Ok(mtu) = self.device.mtu() {
             self.mtu = mtu;
             self.longest = (mtu + FRAMING) as usize;
@@ -461,9 +501,10 @@ impl Port for AfXdpPort {
     }
 
     fn close(self: Box<Self>, pool: &mut Pool) {
-        let AfXdpPort { link, map, queues, .. } = *self;
+        let AfXdpPort { link, map, queues, manners, .. } = *self;
         drop(link);
         drop(map);
         queues.into_iter().for_each(|q| q.close(pool));
+        drop(manners);
     }
 }

@@ -5,6 +5,7 @@
 //! first and go out again afterwards.
 //! Deliberately does not know: sockets, threads.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
@@ -79,6 +80,8 @@ impl From<Stop> for Unready {
 #[derive(Debug)]
 pub(crate) struct Device {
     end: NegotiatorEnd,
+    /// Those who have the queue from the guest of a pair, beside the port's own end.
+    apart: BTreeMap<usize, NegotiatorEnd>,
     offered: u64,
     features: u64,
     extensions: u64,
@@ -88,8 +91,10 @@ pub(crate) struct Device {
     inflight: Option<InflightMemory>,
     iotlb: Iotlb,
     status: u8,
-    /// The worker has the queues.
+    /// Workers have the queues.
     running: bool,
+    /// Pairs of rings that they have.
+    pairs: usize,
     /// Socket for our own requests.
     pub channel: Option<OwnedFd>,
     /// Translations that the front must be asked for.
@@ -107,6 +112,7 @@ impl Device {
         let offered = feature::OFFERED | if iommu { 1 << feature::IOMMU } else { 0 };
         let mut device = Device {
             end,
+            apart: BTreeMap::new(),
             offered,
             features: 0,
             extensions: 0,
@@ -117,6 +123,7 @@ impl Device {
             iotlb: Iotlb::default(),
             status: 0,
             running: false,
+            pairs: 0,
             channel: None,
             misses: Vec::new(),
             complaint: None,
@@ -131,6 +138,26 @@ impl Device {
 
     pub(crate) fn is_running(&self) -> bool {
         self.running
+    }
+
+    /// How many pairs of rings are in use.
+    pub(crate) fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    /// Another one is to have the queue from the guest of a pair; the worker does not have queues now.
+    pub(crate) fn set_apart(&mut self, pair: usize, end: NegotiatorEnd) {
+        self.apart.insert(pair, end);
+    }
+
+    /// All who have queues, the port's own end first.
+    pub(crate) fn ends(&mut self) -> impl Iterator<Item = &mut NegotiatorEnd> {
+        std::iter::once(&mut self.end).chain(self.apart.values_mut())
+    }
+
+    /// Forgets those who have closed their ends.
+    pub(crate) fn forget_closed(&mut self) {
+        self.apart.retain(|_, end| !end.shared.is_closing());
     }
 
     pub(crate) fn features(&self) -> u64 {
@@ -172,10 +199,15 @@ impl Device {
                 Base::Packed { available, used } => u32::from(available.word()) | u32::from(used.word()) << 16,
             };
             if let Some(kick) = &ring.kick {
-                self.end.shared.unwatch(kick.as_raw_fd());
+                let end = self.apart.get(&(queue.index / 2)).unwrap_or(&self.end);
+                end.shared.unwatch(kick.as_raw_fd());
             }
         }
-        self.running = false;
+    }
+
+    /// All queues are home.
+    pub(crate) fn is_home(&mut self) {
+        (self.running, self.pairs) = (false, 0);
     }
 
     /// Does this message change anything that queues depend on?
@@ -378,6 +410,7 @@ impl Device {
         if self.running || self.memory.is_empty() {
             return;
         }
+        self.forget_closed();
         let (mut from_guest, mut to_guest) = (Vec::new(), Vec::new());
         for index in 0..self.rings.len() {
             match self.make_queue(index) {
@@ -391,16 +424,29 @@ impl Device {
         if from_guest.is_empty() && to_guest.is_empty() {
             return;
         }
-        for queue in &from_guest {
-            if let Some(kick) = self.rings.get(queue.index).and_then(|r| r.kick.as_ref()) {
-                if let Err(e) = self.end.shared.watch(kick.as_raw_fd()) {
-                    self.complaint = Some(format!("ring {}: cannot wait for kicks: {e}", queue.index));
+        let takes = self.undone([feature::GUEST_CSUM, feature::GUEST_TSO4, feature::GUEST_TSO6, feature::GUEST_USO4, feature::GUEST_ECN]);
+        let pairs = from_guest.iter().map(|q| q.index / 2 + 1).max().unwrap_or(0);
+        let Device { end, apart, rings, complaint, memory, .. } = self;
+        let mut own = Vec::new();
+        for queue in from_guest {
+            let other = apart.get_mut(&(queue.index / 2)).filter(|e| !e.shared.is_closing());
+            let to = other.as_ref().map_or(&end.shared, |e| &e.shared);
+            if let Some(kick) = rings.get(queue.index).and_then(|r| r.kick.as_ref()) {
+                if let Err(e) = to.watch(kick.as_raw_fd()) {
+                    *complaint = Some(format!("ring {}: cannot wait for kicks: {e}", queue.index));
                 }
             }
+            match other {
+                Some(other) => {
+                    let session = Session { from_guest: vec![queue], to_guest: Vec::new(), pairs, takes, memory: memory.clone() };
+                    other.tell(ToWorker::Start(Box::new(session)));
+                }
+                None => own.push(queue),
+            }
         }
-        let takes = self.undone([feature::GUEST_CSUM, feature::GUEST_TSO4, feature::GUEST_TSO6, feature::GUEST_USO4, feature::GUEST_ECN]);
-        let session = Session { from_guest, to_guest, takes, memory: self.memory.clone() };
-        self.running = self.end.tell(ToWorker::Start(Box::new(session)));
+        let session = Session { from_guest: own, to_guest, pairs, takes, memory: memory.clone() };
+        self.end.tell(ToWorker::Start(Box::new(session)));
+        (self.running, self.pairs) = (true, pairs);
     }
 
     /// What one side may leave undone, by its feature bits.

@@ -19,13 +19,15 @@ use crate::sys::check;
 /// Messages that either ring holds: a session each way, and notices.
 const MESSAGES: usize = 8;
 
-/// All queues that are ready, with what keeps their memory.
+/// Queues that are ready, with what keeps their memory.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Rings that the guest sends by.
     pub from_guest: Vec<Queue>,
     /// Rings that the guest receives by.
     pub to_guest: Vec<Queue>,
+    /// How many pairs of rings the guest uses, wherever their queues are.
+    pub pairs: usize,
     /// What the guest takes undone.
     pub takes: Undone,
     /// Keeps the memory that the queues point into.
@@ -55,6 +57,8 @@ pub(crate) enum FromWorker {
         address: u64,
         write: bool,
     },
+    /// The queues that the guest sends by, of these pairs, are to be had by others from now on.
+    Apart(Vec<(usize, NegotiatorEnd)>),
 }
 
 /// An event descriptor of our own.
@@ -72,8 +76,8 @@ pub(crate) struct Shared {
     /// it: each event counts once.
     pub epoll: OwnedFd,
     wake: OwnedFd,
-    /// The negotiator sleeps on this.
-    pub notice: OwnedFd,
+    /// The negotiator sleeps on this, one for all workers that have queues of its guest.
+    pub notice: Arc<OwnedFd>,
     closing: AtomicBool,
 }
 
@@ -103,7 +107,7 @@ impl Shared {
         }
     }
 
-    /// The port is closed: the negotiator shall end.
+    /// This end is closed: the negotiator shall end with the port's own one, and count no more on another one.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         signal(&self.notice);
@@ -152,13 +156,14 @@ impl NegotiatorEnd {
     }
 }
 
-/// Both ends.
-pub(crate) fn pair() -> io::Result<(WorkerEnd, NegotiatorEnd)> {
+/// Both ends; `notice` is that of the port's own end, where this is another one.
+pub(crate) fn pair(notice: Option<Arc<OwnedFd>>) -> io::Result<(WorkerEnd, NegotiatorEnd)> {
     // SAFETY: no memory is passed.
     let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
     // SAFETY: the descriptor is new and ours alone.
     let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
-    let shared = Arc::new(Shared { epoll, wake: event()?, notice: event()?, closing: AtomicBool::new(false) });
+    let notice = notice.map_or_else(|| event().map(Arc::new), Ok)?;
+    let shared = Arc::new(Shared { epoll, wake: event()?, notice, closing: AtomicBool::new(false) });
     shared.watch(shared.wake.as_raw_fd())?;
     let (to_worker, worker_in) = rtrb::RingBuffer::new(MESSAGES);
     let (from_worker, negotiator_in) = rtrb::RingBuffer::new(MESSAGES);

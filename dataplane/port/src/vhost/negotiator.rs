@@ -35,6 +35,8 @@ pub enum Event {
         /// Features that were negotiated.
         features: u64,
     },
+    /// The guest uses so many pairs of rings, more or fewer than before: see [`crate::Port::intakes`].
+    Pairs(usize),
     /// Frames may not pass for now.
     Down,
     /// Something was not obeyed, and why.
@@ -58,7 +60,7 @@ pub(crate) fn start(name: &str, options: &VhostOptions, end: NegotiatorEnd, obse
         }
     };
     let device = Device::new(end, options.iommu);
-    let mut negotiator = Negotiator { device, listener, path: options.path.clone(), observer, up: false, broken: None };
+    let mut negotiator = Negotiator { device, listener, path: options.path.clone(), observer, up: false, pairs: 1, broken: None };
     let thread = std::thread::Builder::new().name(format!("vhost-{name}")).stack_size(STACK);
     let started = thread.spawn(move || {
         // Ends when the port is closed.
@@ -74,6 +76,7 @@ struct Negotiator {
     observer: Observer,
     /// What was told last.
     up: bool,
+    pairs: usize,
     /// How the guest broke the rules while its queues were called home.
     broken: Option<String>,
 }
@@ -182,50 +185,84 @@ impl Negotiator {
         }
     }
 
-    /// Takes in what the worker said.
+    /// Takes in what workers said.
     fn listen_to_worker(&mut self) -> Result<(), Ending> {
-        while let Ok(message) = self.device.end().inbox.pop() {
+        let mut said = Vec::new();
+        self.device.ends().for_each(|end| said.extend(std::iter::from_fn(|| end.inbox.pop().ok())));
+        let (mut apart, mut ending) = (Vec::new(), Ok(()));
+        for message in said {
             match message {
                 FromWorker::Stopped(session) => self.device.take_home(session),
                 FromWorker::Broken(session, ring, broken) => {
                     self.device.take_home(Some(session));
                     self.device.signal_error(ring);
-                    return Err(Ending::Broken(format!("ring {ring}: {broken}")));
+                    ending = Err(Ending::Broken(format!("ring {ring}: {broken}")));
                 }
                 FromWorker::Miss { address, write } => self.device.misses.push((address, write)),
+                FromWorker::Apart(ends) => apart.extend(ends),
             }
         }
-        Ok(())
+        if !apart.is_empty() {
+            self.call_home()?;
+            apart.into_iter().for_each(|(pair, end)| self.device.set_apart(pair, end));
+            self.device.resume();
+        }
+        ending
     }
 
-    /// Waits until the worker has given all queues back.
+    /// Waits until all queues have been given back.
     fn call_home(&mut self) -> Result<(), Closed> {
         if !self.device.is_running() {
             return Ok(());
         }
-        while !self.device.end().tell(ToWorker::Stop) {
+        let mut apart = Vec::new();
+        for at in 0..self.device.ends().count() {
+            apart.extend(self.call_home_from(at)?);
+        }
+        self.device.is_home();
+        self.device.forget_closed();
+        apart.into_iter().for_each(|(pair, end)| self.device.set_apart(pair, end));
+        Ok(())
+    }
+
+    /// The same of one of those who have queues; what it said that has to wait.
+    fn call_home_from(&mut self, at: usize) -> Result<Vec<(usize, NegotiatorEnd)>, Closed> {
+        let mut apart = Vec::new();
+        while !self.device.ends().nth(at).is_some_and(|end| end.tell(ToWorker::Stop)) {
             self.check()?;
+            if self.has_closed(at) {
+                break;
+            }
             std::thread::yield_now();
         }
         // The answer comes even where the worker gave the queues back by itself meanwhile.
         loop {
-            match self.device.end().inbox.pop() {
-                Ok(FromWorker::Stopped(session)) => {
+            // Asked first: what it said before it closed its end is heard.
+            let closed = self.has_closed(at);
+            let said = self.device.ends().nth(at).and_then(|end| end.inbox.pop().ok());
+            match said {
+                Some(FromWorker::Stopped(session)) => {
                     self.device.take_home(session);
-                    return Ok(());
+                    return Ok(apart);
                 }
-                Ok(FromWorker::Broken(session, ring, broken)) => {
+                Some(FromWorker::Broken(session, ring, broken)) => {
                     self.device.take_home(Some(session));
                     self.device.signal_error(ring);
                     self.broken = Some(format!("ring {ring}: {broken}"));
                 }
-                Ok(FromWorker::Miss { address, write }) => self.device.misses.push((address, write)),
-                Err(_) => {
+                Some(FromWorker::Miss { address, write }) => self.device.misses.push((address, write)),
+                Some(FromWorker::Apart(ends)) => apart.extend(ends),
+                None if closed => return Ok(apart),
+                None => {
                     self.check()?;
                     let _ = wait(None, &self.device.end().shared.notice, None);
                 }
             }
         }
+    }
+
+    fn has_closed(&mut self, at: usize) -> bool {
+        self.device.ends().nth(at).is_none_or(|end| end.shared.is_closing())
     }
 
     fn serve(&mut self, front: &OwnedFd, message: Message) -> Result<(), Ending> {
@@ -290,6 +327,11 @@ impl Negotiator {
         if up != self.up {
             self.up = up;
             (self.observer)(if up { Event::Up { features: self.device.features() } } else { Event::Down });
+        }
+        let pairs = self.device.pairs();
+        if pairs > 0 && pairs != self.pairs {
+            self.pairs = pairs;
+            (self.observer)(Event::Pairs(pairs));
         }
     }
 }

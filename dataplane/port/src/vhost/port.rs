@@ -37,6 +37,10 @@ pub struct VhostPort {
     torn: usize,
     /// Queue to be asked first.
     next: usize,
+    /// Pairs of rings that the guest uses, as far as was seen.
+    pairs: usize,
+    /// Pairs beside the first whose queues from the guest are to be had apart.
+    apart: usize,
     longest: usize,
     pieces: Vec<Frame>,
     ready: Vec<Frame>,
@@ -46,12 +50,20 @@ pub struct VhostPort {
 impl VhostPort {
     /// Starts to listen or to connect. `observer` is called from another thread.
     pub fn open(name: &str, options: &VhostOptions, observer: Observer) -> Result<VhostPort, PortError> {
-        let (end, negotiator_end) = pair().map_err(|e| PortError::io(name, "make event descriptors", e))?;
+        let (end, negotiator_end) = pair(None).map_err(|e| PortError::io(name, "make event descriptors", e))?;
         let socket = matches!(options.mode, Mode::Server).then(|| options.path.clone());
         negotiator::start(name, options, negotiator_end, observer)?;
-        Ok(VhostPort {
+        let longest = options.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + FRAMING);
+        let mut port = VhostPort::at(name, end);
+        (port.socket, port.longest, port.ready) = (socket, longest, Vec::with_capacity(2 * BATCH));
+        Ok(port)
+    }
+
+    /// Whoever has this end.
+    fn at(name: &str, end: WorkerEnd) -> VhostPort {
+        VhostPort {
             name: name.to_owned(),
-            socket,
+            socket: None,
             end,
             session: None,
             armed: false,
@@ -59,12 +71,15 @@ impl VhostPort {
             announce: None,
             torn: torn::count(),
             next: 0,
-            longest: options.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + FRAMING),
+            pairs: 0,
+            apart: 0,
+            longest: usize::MAX,
             pieces: Vec::new(),
-            ready: Vec::with_capacity(2 * BATCH),
+            ready: Vec::new(),
             stats: PortStats::default(),
-        })
+        }
     }
+
 
     /// What the negotiator said since the last time.
     #[cold]
@@ -72,6 +87,7 @@ impl VhostPort {
         while let Ok(message) = self.end.inbox.pop() {
             match message {
                 ToWorker::Start(session) => {
+                    self.pairs = session.pairs;
                     self.session = Some(session);
                     (self.missing, self.next, self.armed) = (false, 0, false);
                 }
@@ -335,6 +351,20 @@ impl Port for VhostPort {
             _ => self.send_spread(queues, pool, frames, &mut outcome),
         }
         outcome
+    }
+
+    fn intakes(&mut self) -> Vec<(u16, Box<dyn Port>)> {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for number in self.apart + 1..self.pairs {
+            let Ok((end, other)) = pair(Some(self.end.shared.notice.clone())) else { break };
+            ours.push((number as u16, Box::new(VhostPort::at(&self.name, end)) as Box<dyn Port>));
+            theirs.push((number, other));
+        }
+        if ours.is_empty() || !self.end.tell(FromWorker::Apart(theirs)) {
+            return Vec::new();
+        }
+        self.apart += ours.len();
+        ours
     }
 
     fn arm(&mut self) -> bool {

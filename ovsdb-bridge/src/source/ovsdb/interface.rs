@@ -7,7 +7,7 @@ use super::tunnel::{unknown_options, vxlan};
 use super::{is_device_name, Reader, Subject};
 use crate::database::{Row, Uuid};
 use crate::source::addresses;
-use crate::state::{Bridge, Io, Port, PortKind, VhostUser};
+use crate::state::{Bridge, Io, Port, PortKind, VhostUser, QUEUES_MAX};
 use crate::switching::{LacpPort, Policing};
 
 /// Highest OpenFlow port number that a port can have.
@@ -56,7 +56,7 @@ impl Reader<'_> {
             mtu: row.integer("mtu_request").and_then(|n| u16::try_from(n).ok()).filter(|n| *n >= 68),
             mac: self.address(&name, row),
             policing: self.policing(&name, row),
-            cpu: self.cpu(&name, row),
+            queue_cpus: self.queue_cpus(&name, row),
             lacp: lacp(row),
             refused,
             ..Port::new(name, kind)
@@ -94,19 +94,18 @@ impl Reader<'_> {
         mac
     }
 
-    /// One worker serves all queues of a port: the CPU of the first one counts.
-    fn cpu(&mut self, name: &str, row: &Row) -> Option<u16> {
-        let text = row.entry("other_config", "pmd-rxq-affinity")?;
+    /// On which CPU each receive queue is to be served.
+    fn queue_cpus(&mut self, name: &str, row: &Row) -> Vec<(u16, u16)> {
+        let Some(text) = row.entry("other_config", "pmd-rxq-affinity") else { return Vec::new() };
         let pair = |pair: &str| {
             let (queue, cpu) = pair.trim().split_once(':')?;
             Some((queue.trim().parse::<u16>().ok()?, cpu.trim().parse::<u16>().ok()?))
         };
         let pairs: Option<Vec<(u16, u16)>> = text.split(',').map(pair).collect();
-        let first = pairs.and_then(|p| p.into_iter().min());
-        if first.is_none() {
+        pairs.unwrap_or_else(|| {
             self.complain(name, format!("other_config:pmd-rxq-affinity=\"{text}\" is not a list of QUEUE:CPU; it is ignored"));
-        }
-        first.map(|(_, cpu)| cpu)
+            Vec::new()
+        })
     }
 
     /// What no single row can see: two ports of one name, patches without a pair.
@@ -144,7 +143,9 @@ fn kind(name: &str, bridge: &Bridge, row: &Row) -> Result<PortKind, String> {
     if name.is_empty() {
         return Err("an interface has no name".to_string());
     }
-    let system = |io: Io| device(PortKind::System { device: name.to_string(), io });
+    // As in Open vSwitch: what is no number from 1 on is no wish.
+    let queues = option("n_rxq").and_then(|n| n.parse().ok()).filter(|n| (1..=QUEUES_MAX).contains(n));
+    let system = |io: Io| device(PortKind::System { device: name.to_string(), io, queues });
     match row.text("type") {
         "internal" => device(PortKind::Internal),
         _ if name == bridge.name => device(PortKind::Internal),

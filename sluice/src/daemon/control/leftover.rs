@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sluice_port::netlink::{Host, Link};
-use sluice_port::{tap, Device};
+use sluice_port::{manners, tap, Device};
 
 use super::Control;
 use crate::daemon::netns;
@@ -23,6 +23,13 @@ const MARK: &str = "sluice:";
 /// The mark of a daemon.
 pub(super) fn mark(rundir: &Path) -> String {
     format!("{MARK}{}", rundir.display())
+}
+
+/// Devices that an earlier daemon could not put back as they were.
+pub(super) fn put_devices_back(rundir: &Path) {
+    for name in manners::put_back_all(rundir) {
+        crate::log!(Info, &name, "as it was before an earlier daemon took it, which did not live to put it back");
+    }
 }
 
 /// The port whose device has this alias, if the daemon of this mark made it.

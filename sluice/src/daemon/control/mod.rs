@@ -106,7 +106,9 @@ impl Control {
         let settings = configure::worker_settings(&state.workers, seeds, switch.versions());
         let unixctl = listen_for_commands(registry, &args)?;
         let buffers = BUFFERS * usize::from(state.workers.count.max(1));
-        let kit = Kit { settings, tracker: switch.tracker().clone(), buffers, clock, control: waker };
+        leftover::put_devices_back(rundir.path());
+        let records = Arc::from(rundir.path());
+        let kit = Kit { settings, tracker: switch.tracker().clone(), buffers, records, clock, control: waker };
         let team = Team::start(kit, &configure::seats(&state.workers)).map_err(cannot("start the workers"))?;
         let mark = leftover::mark(rundir.path());
         switch.set_lost(leftover::taps_elsewhere(&mark));

@@ -16,7 +16,7 @@ use sluice_ovsdb_bridge as desired;
 use super::bridge::{Attachment, Bridge, PortState};
 use super::link::LinkFacts;
 use super::Switch;
-use crate::daemon::worker::{DeviceKind, DeviceSpec, FrontEvent, Opened};
+use crate::daemon::worker::{Affinity, DeviceKind, DeviceSpec, FrontEvent, Opened};
 
 /// How long to wait before a device is tried again.
 const RETRY_MS: u64 = 1000;
@@ -83,6 +83,7 @@ impl Switch {
     }
 
     pub(super) fn device_opened(&mut self, device: PortIdx, facts: Opened) {
+        self.reports.forget_intakes(device);
         let Some(Owner::Port(index, number)) = self.devices.owner(device).cloned() else {
             return self.underlay_opened(device, facts);
         };
@@ -119,6 +120,10 @@ impl Switch {
             FrontEvent::Up { features } => {
                 crate::log!(Info, name, "the guest's queues are ready, features {features:#x}");
                 LinkFacts::VIRTUAL
+            }
+            FrontEvent::Pairs(pairs) => {
+                crate::log!(Info, name, "the guest uses {pairs} pairs of queues");
+                return self.team.iter_mut().for_each(|t| t.split(device));
             }
             FrontEvent::Down => LinkFacts::default(),
             FrontEvent::Connected => return crate::log!(Info, name, "the guest's front is connected"),
@@ -198,9 +203,10 @@ impl Switch {
     /// Tells where a port is wished to be served.
     pub(super) fn seat(&mut self, index: BridgeIdx, number: PortNo) {
         let Some(device) = self.device_of(index, number) else { return };
-        let cpu = self.bridge(index).and_then(|b| b.ports.get(&number)?.wanted.as_ref()?.cpu);
+        let wanted = self.bridge(index).and_then(|b| b.ports.get(&number)?.wanted.as_ref());
+        let affinity = wanted.map(|w| Affinity { cpu: w.cpu, queues: w.queue_cpus.clone() }).unwrap_or_default();
         if let Some(team) = &mut self.team {
-            team.set_affinity(device, cpu);
+            team.set_affinity(device, affinity);
         }
     }
 
@@ -241,7 +247,7 @@ fn spec_of(bridge: &Bridge, port: &PortState) -> DeviceSpec {
     let kind = match port.wanted.as_ref().map(|w| &w.kind) {
         _ if port.number == PortNo::LOCAL => DeviceKind::Tap { mac: Some(bridge.hw_addr) },
         Some(desired::PortKind::VhostUser(vhost)) => DeviceKind::Vhost(vhost.clone()),
-        Some(desired::PortKind::System { io, .. }) => DeviceKind::Existing { io: *io, only_ours: None },
+        Some(desired::PortKind::System { io, queues, .. }) => DeviceKind::Existing { io: *io, queues: *queues, only_ours: None },
         None | Some(_) => DeviceKind::Tap { mac: Some(port.hw_addr) },
     };
     let mac = port.wanted.as_ref().and_then(|w| w.mac).filter(|_| port.number != PortNo::LOCAL);

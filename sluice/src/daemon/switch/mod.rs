@@ -405,7 +405,7 @@ impl Switch {
             News::Front { device, name, event } => self.front_did(device, &name, &event),
             News::Stopped => self.reports.forget_worker(worker),
             // The team keeps these for itself.
-            News::Settled { .. } | News::GivenUp { .. } => {}
+            News::Settled { .. } | News::GivenUp { .. } | News::Split { .. } | News::IntakeGiven { .. } => {}
         }
     }
 

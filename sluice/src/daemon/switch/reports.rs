@@ -18,7 +18,7 @@ use sluice_flow::DropReason;
 use super::bridge::Count;
 use super::rates::{Rate, Rates};
 use super::{Command, Switch};
-use crate::daemon::worker::{Team, Time};
+use crate::daemon::worker::{Team, Time, Unit};
 
 /// Frames of one device.
 pub type DeviceCount = PortCounters;
@@ -46,6 +46,8 @@ pub(super) struct Reports {
     /// Of all.
     counters: Counters,
     devices: HashMap<PortIdx, PortCounters>,
+    /// Of queues that are served apart from their devices.
+    intakes: BTreeMap<Unit, PortCounters>,
     queues: HashMap<PortIdx, Vec<(u32, QueueCount)>>,
     folded_ms: u64,
     rates: Rates,
@@ -82,7 +84,9 @@ impl Reports {
     }
 
     pub(super) fn device(&self, device: PortIdx) -> DeviceCount {
-        self.devices.get(&device).copied().unwrap_or_default()
+        let own = self.devices.get(&device).copied().unwrap_or_default();
+        let intakes = self.intakes.range((device, 0)..=(device, u16::MAX)).map(|(_, c)| c);
+        intakes.fold(own, |sum, c| PortCounters { rx_packets: sum.rx_packets + c.rx_packets, rx_bytes: sum.rx_bytes + c.rx_bytes, ..sum })
     }
 
     /// What queues of a device have done, by number.
@@ -93,6 +97,12 @@ impl Reports {
     pub(super) fn forget_device(&mut self, device: PortIdx) {
         self.queues.remove(&device);
         self.devices.remove(&device);
+        self.forget_intakes(device);
+    }
+
+    /// A device was opened anew: its queues count from the start.
+    pub(super) fn forget_intakes(&mut self, device: PortIdx) {
+        self.intakes.retain(|(d, _), _| *d != device);
     }
 }
 
@@ -204,7 +214,11 @@ impl Switch {
 
     pub(super) fn take_report(&mut self, worker: usize, report: &Report, time: Time) {
         if let Some(team) = &mut self.team {
-            team.measure(worker, time, report.ports.iter().map(|(d, c)| (*d, c.rx_packets)));
+            let devices = report.ports.iter().map(|(d, c)| ((*d, 0), c.rx_packets));
+            let intakes = report.intakes.iter().map(|(unit, c)| (*unit, c.rx_packets));
+            team.measure(worker, time, devices.chain(intakes));
+            let counted = report.intakes.iter().filter(|(unit, _)| team.serves_intake(worker, **unit));
+            self.reports.intakes.extend(counted.map(|(unit, c)| (*unit, *c)));
         }
         for (&id, used) in &report.rules {
             self.rules.fold(id, used.packets, used.bytes, used.last_ms);

@@ -179,6 +179,6 @@ impl Switch {
 }
 
 fn spec_of(wanted: &desired::Underlay, only_ours: &OnlyOurs) -> DeviceSpec {
-    let kind = DeviceKind::Existing { io: wanted.io, only_ours: Some(only_ours.clone()) };
+    let kind = DeviceKind::Existing { io: wanted.io, queues: None, only_ours: Some(only_ours.clone()) };
     DeviceSpec { name: wanted.device.clone(), kind, mac: None, mtu: None, mark: None, elsewhere: None }
 }

@@ -23,6 +23,7 @@ use mio::Waker;
 use sluice_engine::exchange::Link;
 use sluice_engine::worker::crossing::Moving;
 use sluice_engine::worker::flows::CachedFlows;
+use sluice_engine::worker::intakes::Intake;
 use sluice_engine::{Punted, Received, Report};
 use sluice_flow::action::{Action, OfPort};
 use sluice_flow::decide::Frozen;
@@ -33,7 +34,8 @@ use sluice_port::vhost::Observer;
 
 pub use open::{alias_of, DeviceKind, DeviceSpec, Elsewhere, OnlyOurs, Opened};
 pub use sluice_port::vhost::Event as FrontEvent;
-pub use team::{Kit, Team};
+pub use placement::Unit;
+pub use team::{Affinity, Kit, Team};
 
 /// Commands or news that a ring holds.
 const RING: usize = 1024;
@@ -57,6 +59,8 @@ pub enum Command {
     Open {
         /// Its place.
         device: PortIdx,
+        /// Comes back with its receive queues.
+        serial: u64,
         /// What it is.
         spec: DeviceSpec,
     },
@@ -126,6 +130,29 @@ pub enum Command {
         /// All that belongs to it.
         parcel: Option<Box<Parcel>>,
     },
+    /// Take receive queues that may be served by others out of a device.
+    Split {
+        /// The device.
+        device: PortIdx,
+        /// As given when it was opened; comes back with them.
+        serial: u64,
+    },
+    /// Serve a receive queue of a device.
+    ServeIntake(Box<Intake>),
+    /// Give up a receive queue that another worker is going to serve.
+    GiveIntake {
+        /// The device and the queue's number.
+        unit: Unit,
+        /// Comes back with the answer.
+        serial: u64,
+    },
+    /// Close a receive queue that is served here.
+    CloseIntake {
+        /// The device and the queue's number.
+        unit: Unit,
+    },
+    /// Close a receive queue that nobody serves.
+    DiscardIntake(Box<Intake>),
     /// Look again at devices: the host's have changed.
     LookAgain,
     /// Say what is cached.
@@ -242,6 +269,22 @@ pub enum News {
         device: PortIdx,
         /// All that belongs to it, if it was here.
         parcel: Option<Box<Parcel>>,
+    },
+    /// A device has receive queues that may be served by others.
+    Split {
+        /// As given when it was opened.
+        serial: u64,
+        /// All queues but the first.
+        intakes: Vec<Intake>,
+    },
+    /// A receive queue is given up.
+    IntakeGiven {
+        /// The device and the queue's number.
+        unit: Unit,
+        /// As given.
+        serial: u64,
+        /// The queue, if it was here.
+        intake: Option<Box<Intake>>,
     },
     /// The thread ends.
     Stopped,

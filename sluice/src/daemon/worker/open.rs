@@ -5,6 +5,7 @@
 //! Deliberately does not know: bridges, OpenFlow numbers.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use sluice_frame::Pool;
@@ -24,6 +25,8 @@ pub enum DeviceKind {
     Existing {
         /// How frames are taken and sent.
         io: Io,
+        /// Receive queues that it is to have.
+        queues: Option<u16>,
         /// Only frames of our tunnels are taken; the host keeps the rest.
         only_ours: Option<OnlyOurs>,
     },
@@ -86,8 +89,18 @@ pub struct Opened {
     pub elsewhere: bool,
 }
 
+/// What opening needs of the worker.
+pub struct Means<'a> {
+    /// Memory for frames.
+    pub pool: &'a mut Pool,
+    /// The same for AF_XDP.
+    pub umem: &'a Arc<Umem>,
+    /// Where is written down what devices were like.
+    pub records: &'a Path,
+}
+
 /// Opens a device. With it comes what can remove a device that was made.
-pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Observer) -> Result<(Box<dyn Port>, Opened, Option<TapKeeper>), PortError> {
+pub fn open(spec: &DeviceSpec, means: Means<'_>, observer: Observer) -> Result<(Box<dyn Port>, Opened, Option<TapKeeper>), PortError> {
     match &spec.kind {
         DeviceKind::Vhost(vhost) => open_vhost(spec, vhost, observer).map(|(port, facts)| (port, facts, None)),
         DeviceKind::Tap { .. } if spec.elsewhere.is_some() => open_elsewhere(spec),
@@ -104,7 +117,7 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Obse
             let keeper = port.keeper();
             Ok((Box::new(port), Opened { how: "tap".to_string(), mac, driver, elsewhere: false }, keeper))
         }
-        DeviceKind::Existing { io, only_ours } => {
+        DeviceKind::Existing { io, queues, only_ours } => {
             let device = Device::open(&spec.name)?;
             if let Some(mtu) = spec.mtu {
                 device.set_mtu(u32::from(mtu))?;
@@ -114,7 +127,9 @@ pub fn open(spec: &DeviceSpec, pool: &mut Pool, umem: &Arc<Umem>, observer: Obse
             }
             let mac = device.mac().ok();
             let driver = device.driver_facts().unwrap_or_default();
-            let (port, how) = existing(&spec.name, *io, only_ours.as_ref(), pool, umem)?;
+            let records = Some(means.records.to_path_buf());
+            let options = XdpOptions { take: take(only_ours.as_ref()), queues: queues.map(u32::from), records, ..XdpOptions::default() };
+            let (port, how) = existing(&spec.name, *io, &options, means)?;
             Ok((port, Opened { how, mac, driver, elsewhere: false }, None))
         }
     }
@@ -152,20 +167,18 @@ fn open_vhost(spec: &DeviceSpec, vhost: &VhostUser, observer: Observer) -> Resul
 fn existing(
     name: &str,
     io: Io,
-    only_ours: Option<&OnlyOurs>,
-    pool: &mut Pool,
-    umem: &Arc<Umem>,
+    options: &XdpOptions,
+    Means { pool, umem, .. }: Means<'_>,
 ) -> Result<(Box<dyn Port>, String), PortError> {
-    let options = XdpOptions { take: take(only_ours), ..XdpOptions::default() };
     match io {
         Io::Packet => Ok((Box::new(PacketPort::open_for(name, &options.take)?), "packet socket".to_string())),
         Io::Afxdp => {
-            let port = AfXdpPort::open(name, pool, umem, &options)?;
+            let port = AfXdpPort::open(name, pool, umem, options)?;
             let how = port.description().to_owned();
             Ok((Box::new(port), how))
         }
         Io::Auto => {
-            let best = open_best(name, pool, umem, &options)?;
+            let best = open_best(name, pool, umem, options)?;
             Ok((best.port, best.reason))
         }
     }

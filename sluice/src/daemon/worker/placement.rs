@@ -26,8 +26,11 @@ pub struct Load {
     pub fixed: bool,
 }
 
-/// Devices and their loads, by place.
-pub type Loads = BTreeMap<PortIdx, Load>;
+/// What is placed: a device by its place and 0, or another receive queue of it by its number.
+pub type Unit = (PortIdx, u16);
+
+/// What is placed and its load.
+pub type Loads = BTreeMap<Unit, Load>;
 
 fn sums(loads: &Loads, workers: &[usize]) -> Vec<(usize, f64, usize)> {
     let of = |w: usize| loads.values().filter(move |l| l.worker == w);
@@ -42,11 +45,11 @@ pub fn least_loaded(loads: &Loads, workers: &[usize]) -> Option<usize> {
 
 /// Places for all devices anew: the busiest first, each where the least is to do; it stays where it is if
 /// that is as good.
-pub fn spread(loads: &Loads, workers: &[usize]) -> Vec<(PortIdx, usize)> {
+pub fn spread(loads: &Loads, workers: &[usize]) -> Vec<(Unit, usize)> {
     let mut placed: Loads = loads.iter().filter(|(_, l)| l.fixed).map(|(d, l)| (*d, *l)).collect();
-    let mut open: Vec<(PortIdx, Load)> = loads.iter().filter(|(_, l)| !l.fixed).map(|(d, l)| (*d, *l)).collect();
+    let mut open: Vec<(Unit, Load)> = loads.iter().filter(|(_, l)| !l.fixed).map(|(d, l)| (*d, *l)).collect();
     open.sort_by(|a, b| b.1.share.total_cmp(&a.1.share).then(a.0.cmp(&b.0)));
-    for (device, load) in open {
+    for (unit, load) in open {
         let all = sums(&placed, workers);
         let rank = |w: &(usize, f64, usize)| (w.1, w.2, w.0 != load.worker);
         let best = all.iter().min_by(|a, b| {
@@ -54,14 +57,14 @@ pub fn spread(loads: &Loads, workers: &[usize]) -> Vec<(PortIdx, usize)> {
             a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)))
         });
         let Some((worker, ..)) = best else { break };
-        placed.insert(device, Load { worker: *worker, ..load });
+        placed.insert(unit, Load { worker: *worker, ..load });
     }
-    let differs = |(d, l): &(&PortIdx, &Load)| loads.get(d).is_some_and(|was| was.worker != l.worker);
+    let differs = |(d, l): &(&Unit, &Load)| loads.get(d).is_some_and(|was| was.worker != l.worker);
     placed.iter().filter(differs).map(|(d, l)| (*d, l.worker)).collect()
 }
 
 /// The move that helps most, if one helps: a device and its new worker.
-pub fn best_move(loads: &Loads, workers: &[usize]) -> Option<(PortIdx, usize)> {
+pub fn best_move(loads: &Loads, workers: &[usize]) -> Option<(Unit, usize)> {
     let all = sums(loads, workers);
     let (busiest, most, _) = *all.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     let (idlest, least, _) = *all.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -70,8 +73,8 @@ pub fn best_move(loads: &Loads, workers: &[usize]) -> Option<(PortIdx, usize)> {
     }
     let candidates = loads.iter().filter(|(_, l)| l.worker == busiest && !l.fixed);
     let after = |share: f64| (most - share).max(least + share);
-    let (device, load) = candidates.min_by(|a, b| after(a.1.share).total_cmp(&after(b.1.share)))?;
-    (after(load.share) + WORTH <= most).then_some((*device, idlest))
+    let (unit, load) = candidates.min_by(|a, b| after(a.1.share).total_cmp(&after(b.1.share)))?;
+    (after(load.share) + WORTH <= most).then_some((*unit, idlest))
 }
 
 #[cfg(test)]
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     fn loads(all: &[(PortIdx, usize, f64)]) -> Loads {
-        all.iter().map(|&(device, worker, share)| (device, Load { worker, share, fixed: false })).collect()
+        all.iter().map(|&(device, worker, share)| ((device, 0), Load { worker, share, fixed: false })).collect()
     }
 
     #[test]
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn a_device_moves_only_when_that_helps() {
         let two = [0, 1];
-        assert_eq!(best_move(&loads(&[(0, 0, 0.5), (1, 0, 0.4), (2, 1, 0.1)]), &two), Some((1, 1)));
+        assert_eq!(best_move(&loads(&[(0, 0, 0.5), (1, 0, 0.4), (2, 1, 0.1)]), &two), Some(((1, 0), 1)));
         assert_eq!(best_move(&loads(&[(0, 0, 0.9), (2, 1, 0.1)]), &two), None, "it would only change places");
         assert_eq!(best_move(&loads(&[(0, 0, 0.3), (1, 0, 0.3)]), &two), None, "nobody is busy");
         let mut fixed = loads(&[(0, 0, 0.5), (1, 0, 0.4), (2, 1, 0.1)]);
@@ -103,9 +106,9 @@ mod tests {
     #[test]
     fn new_workers_get_their_part_at_once() {
         let idle = loads(&[(0, 0, 0.0), (1, 0, 0.0), (2, 0, 0.0), (3, 0, 0.0)]);
-        assert_eq!(spread(&idle, &[0, 1]), [(1, 1), (3, 1)]);
+        assert_eq!(spread(&idle, &[0, 1]), [((1, 0), 1), ((3, 0), 1)]);
         let one_is_busy = loads(&[(0, 0, 0.1), (1, 0, 0.6), (2, 0, 0.1)]);
-        assert_eq!(spread(&one_is_busy, &[0, 1]), [(0, 1), (2, 1)]);
+        assert_eq!(spread(&one_is_busy, &[0, 1]), [((0, 0), 1), ((2, 0), 1)]);
         let even = loads(&[(0, 0, 0.0), (1, 1, 0.0), (2, 0, 0.0), (3, 1, 0.0)]);
         assert_eq!(spread(&even, &[0, 1]), []);
     }

@@ -8,12 +8,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use sluice_engine::worker::intakes::Intake;
 use sluice_engine::{Work, Worker};
 use sluice_flow::PortIdx;
 use sluice_frame::Pool;
@@ -23,7 +25,7 @@ use super::bells::Bells;
 use super::berth::Berth;
 use super::team::Commons;
 use super::{open, promptness};
-use super::{Command, Fronts, News, Parcel, Time, RING};
+use super::{Command, Fronts, News, Parcel, Time, Unit, RING};
 use crate::daemon::clock::Clock;
 
 /// Turns without work before the worker sleeps. At about a microsecond each they bridge the gaps
@@ -61,6 +63,7 @@ pub fn spawn(commons: &Commons, seat: Seat) -> io::Result<(JoinHandle<()>, Arc<W
         number,
         bells: commons.bells.clone(),
         umem: commons.umem.clone(),
+        records: commons.records.clone(),
         poll,
         clock: commons.clock,
         inbox,
@@ -92,6 +95,7 @@ struct Body {
     number: usize,
     bells: Bells,
     umem: Arc<Umem>,
+    records: Arc<Path>,
     poll: Poll,
     clock: Clock,
     inbox: rtrb::Consumer<Command>,
@@ -99,7 +103,7 @@ struct Body {
     kept: VecDeque<News>,
     control: Arc<Waker>,
     fronts: Fronts,
-    descriptors: HashMap<PortIdx, RawFd>,
+    descriptors: HashMap<Unit, RawFd>,
     /// What opening made, to be removed with the port.
     origins: HashMap<PortIdx, Origin>,
     /// The control side was given something that it was not woken for yet.
@@ -196,7 +200,7 @@ impl Body {
                 }
                 self.give(News::Adopted(epoch));
             }
-            Command::Open { device, spec } => self.open(device, spec),
+            Command::Open { device, serial, spec } => self.open(device, serial, spec),
             Command::Close { device, delete } => self.close(device, delete),
             Command::Inject(i) => {
                 let work = match &i.resume {
@@ -220,6 +224,18 @@ impl Body {
             }
             Command::GiveUp { device } => self.give_up(device),
             Command::TakeOver { device, parcel } => self.take_over(device, parcel),
+            Command::Split { device, serial } => self.split(device, serial),
+            Command::ServeIntake(intake) => self.serve_intake(*intake),
+            Command::GiveIntake { unit, serial } => {
+                let intake = self.give_intake(unit).map(Box::new);
+                self.give(News::IntakeGiven { unit, serial, intake });
+            }
+            Command::CloseIntake { unit } => {
+                if let Some(intake) = self.give_intake(unit) {
+                    self.worker.discard_intake(intake);
+                }
+            }
+            Command::DiscardIntake(intake) => self.worker.discard_intake(*intake),
             Command::LookAgain => self.worker.look_again(),
             Command::Flows { ticket } => {
                 let flows = self.worker.cached_flows();
@@ -234,16 +250,18 @@ impl Body {
         true
     }
 
-    fn open(&mut self, device: PortIdx, spec: super::DeviceSpec) {
+    fn open(&mut self, device: PortIdx, serial: u64, spec: super::DeviceSpec) {
         let observer = self.fronts.observer(device, &spec.name);
-        match open::open(&spec, self.worker.pool_mut(), &self.umem, observer) {
+        let means = open::Means { pool: self.worker.pool_mut(), umem: &self.umem, records: &self.records };
+        match open::open(&spec, means, observer) {
             Ok((port, facts, origin)) => {
                 if let Some(descriptor) = port.poll_fd() {
-                    self.watch(device, descriptor);
+                    self.watch((device, 0), descriptor);
                 }
                 self.worker.add_port(device, port);
                 self.origins.insert(device, origin);
                 self.give(News::Opened { device, facts });
+                self.split(device, serial);
             }
             Err(why) if why.is_gone() => {
                 let why = format!("could not open network device {} (No such device)", spec.name);
@@ -254,7 +272,7 @@ impl Body {
     }
 
     fn give_up(&mut self, device: PortIdx) {
-        self.ignore(device);
+        self.ignore((device, 0));
         let origin = self.origins.remove(&device).flatten();
         let parcel = self.worker.give_up(device).map(|moving| Box::new(Parcel { moving, origin }));
         self.give(News::GivenUp { device, parcel });
@@ -265,27 +283,48 @@ impl Body {
         let Parcel { moving, origin } = *parcel;
         self.worker.take_over(device, moving);
         if let Some(descriptor) = self.worker.port(device).and_then(|p| p.poll_fd()) {
-            self.watch(device, descriptor);
+            self.watch((device, 0), descriptor);
         }
         self.origins.insert(device, origin);
     }
 
-    fn ignore(&mut self, device: PortIdx) {
-        if let Some(descriptor) = self.descriptors.remove(&device) {
+    fn split(&mut self, device: PortIdx, serial: u64) {
+        let intakes = self.worker.split(device);
+        if !intakes.is_empty() {
+            self.give(News::Split { serial, intakes });
+        }
+    }
+
+    fn serve_intake(&mut self, intake: Intake) {
+        let unit = intake.place();
+        if let Some(descriptor) = intake.port().poll_fd() {
+            self.watch(unit, descriptor);
+        }
+        self.worker.add_intake(intake);
+    }
+
+    fn give_intake(&mut self, unit: Unit) -> Option<Intake> {
+        self.ignore(unit);
+        self.worker.give_intake(unit)
+    }
+
+    fn ignore(&mut self, unit: Unit) {
+        if let Some(descriptor) = self.descriptors.remove(&unit) {
             let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor));
         }
     }
 
-    fn watch(&mut self, device: PortIdx, descriptor: RawFd) {
-        let token = Token(usize::from(device));
+    fn watch(&mut self, unit: Unit, descriptor: RawFd) {
+        // Which it was is not asked: whatever wakes, all are looked at.
+        let token = Token(usize::from(unit.0));
         let readable = Interest::READABLE;
         if self.poll.registry().register(&mut SourceFd(&descriptor), token, readable).is_ok() {
-            self.descriptors.insert(device, descriptor);
+            self.descriptors.insert(unit, descriptor);
         }
     }
 
     fn close(&mut self, device: PortIdx, delete: bool) {
-        self.ignore(device);
+        self.ignore((device, 0));
         self.worker.remove_port(device);
         let origin = self.origins.remove(&device).flatten().filter(|_| delete);
         if let Some(Err(e)) = origin.map(sluice_port::tap::TapKeeper::delete) {
@@ -338,6 +377,8 @@ impl Body {
         for device in devices {
             self.close(device, false);
         }
+        let intakes: Vec<Unit> = self.worker.intakes().map(|(i, _)| i.place()).collect();
+        intakes.into_iter().for_each(|unit| self.worker.close_intake(unit));
         self.worker.finish();
         self.give(News::Stopped);
         self.tell();

@@ -29,18 +29,18 @@ fn wanted(console: &Console<'_>, words: &[&str]) -> Vec<(usize, Option<u16>)> {
     console.switch.team().map_or(Vec::new(), |t| t.workers().filter(|(n, cpu)| asked(*n, *cpu)).collect())
 }
 
-/// Which device is served by whom.
+/// Which queue of which device is served by whom.
 pub(super) fn queues_show(console: &mut Console<'_>, words: &[&str]) -> Reply {
     let seconds = option(words, "-secs").and_then(|s| s.parse::<u64>().ok()).map_or(60, |s| s.clamp(5, 60));
     let mut text = format!("Displaying last {seconds} seconds pmd usage %\n");
     for (worker, cpu) in wanted(console, words) {
         text += &heading(cpu, worker);
         text += "  isolated : false\n";
-        let devices = console.switch.team().into_iter().flat_map(|t| t.devices_of(worker));
-        for (name, share) in devices.filter_map(|(device, share)| Some((console.switch.device_name(device)?, share))) {
+        let units = console.switch.team().into_iter().flat_map(|t| t.units_of(worker));
+        for (name, queue, share) in units.filter_map(|((device, queue), share)| Some((console.switch.device_name(device)?, queue, share))) {
             let usage = share.map_or("NOT AVAIL".to_string(), |s| format!("{:>2.0} %", s * 100.0));
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  port: {name:<16}  queue-id:  0 (enabled)   pmd usage: {usage}");
+            let _ = writeln!(text, "  port: {name:<16}  queue-id: {queue:>2} (enabled)   pmd usage: {usage}");
         }
     }
     Reply::Text(text)

@@ -6,8 +6,12 @@
 //! no frame and keeps their order (see `placement`).
 //! Deliberately does not know: OpenFlow, rules, what devices are for.
 
-use std::collections::{BTreeMap, VecDeque};
+mod intakes;
+mod moves;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
@@ -15,15 +19,18 @@ use mio::Waker;
 use sluice_conntrack::Tracker;
 use sluice_engine::exchange::{link, Owners, WORKERS_MAX};
 use sluice_engine::meter::SharedMeters;
+use sluice_engine::police::Rates;
 use sluice_engine::Settings;
 use sluice_flow::{PortIdx, Program};
 use sluice_frame::Pool;
 use sluice_port::afxdp::Umem;
 
 use super::bells::Bells;
-use super::placement::{best_move, least_loaded, spread, Load, Loads};
-use super::{Command, DeviceSpec, Fronts, Injection, News, Parcel, Time, Worker, RING};
+use super::placement::{best_move, least_loaded, Load, Loads, Unit};
+use super::{Command, DeviceSpec, Fronts, Injection, News, Time, Worker, RING};
 use crate::daemon::clock::Clock;
+use intakes::Intakes;
+use moves::{Held, Move};
 
 /// Bytes of one buffer, headroom included.
 const CHUNK: usize = 2048;
@@ -36,6 +43,8 @@ pub struct Kit {
     pub tracker: Arc<Tracker>,
     /// Buffers of all of them together.
     pub buffers: usize,
+    /// Directory for what devices were like before they were opened.
+    pub records: Arc<Path>,
     /// Time.
     pub clock: Clock,
     /// Woken by their news.
@@ -49,6 +58,7 @@ pub(super) struct Commons {
     pub clock: Clock,
     pub control: Arc<Waker>,
     pub umem: Arc<Umem>,
+    pub records: Arc<Path>,
     pub fronts: Fronts,
     pub owners: Owners,
     pub meters: SharedMeters,
@@ -74,34 +84,23 @@ struct Member {
 #[derive(Clone, Debug, Default)]
 struct Measured {
     time: Time,
-    received: BTreeMap<PortIdx, u64>,
+    received: BTreeMap<Unit, u64>,
     at: u64,
 }
 
-/// How far a move has come; each step waits for the ticket to be answered by everybody.
-enum Step {
-    /// The new worker keeps frames for the device.
-    Expect,
-    /// Everybody sends frames for the device to the new worker.
-    Turn { from: usize },
-    /// The old worker gives the device up.
-    GiveUp,
-    /// What the old worker handed over before has arrived.
-    Arrive(Option<Box<Parcel>>),
+/// On which CPUs a device is to be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Affinity {
+    /// All of it.
+    pub cpu: Option<u16>,
+    /// Its queues: number and CPU.
+    pub queues: Vec<(u16, u16)>,
 }
 
-/// What a device that moves is to do when it has arrived.
-enum Held {
-    Open(DeviceSpec),
-    Close { delete: bool },
-    Other(Command),
-}
-
-struct Move {
-    device: PortIdx,
-    to: usize,
-    step: Step,
-    ticket: u64,
+impl Affinity {
+    fn of(&self, queue: u16) -> Option<u16> {
+        self.queues.iter().find(|(q, _)| *q == queue).map(|(_, cpu)| *cpu).or(self.cpu)
+    }
 }
 
 /// The workers.
@@ -117,8 +116,15 @@ pub struct Team {
     moves: VecDeque<(PortIdx, usize)>,
     moving: Option<Move>,
     held: VecDeque<Held>,
+    /// Devices that are open, or about to be, by the number of their opening.
+    opened: BTreeMap<PortIdx, u64>,
+    openings: u64,
+    /// Queues that are served apart from their devices.
+    intakes: Intakes,
+    /// Devices that may not hand in all that they could.
+    limited: BTreeSet<PortIdx>,
     /// CPUs that devices are to be served on.
-    affinity: BTreeMap<PortIdx, u16>,
+    affinity: BTreeMap<PortIdx, Affinity>,
     loads: Loads,
     asked: u64,
 }
@@ -127,11 +133,12 @@ impl Team {
     /// Starts workers on these CPUs; `None` is not pinned.
     pub fn start(kit: Kit, cpus: &[Option<u16>]) -> io::Result<Team> {
         let pool = Pool::new(CHUNK, kit.buffers).map_err(|e| io::Error::other(e.to_string()))?;
-        let Kit { settings, tracker, clock, control, .. } = kit;
+        let Kit { settings, tracker, clock, control, records, .. } = kit;
         let (tell, fronts) = std::sync::mpsc::sync_channel(RING);
         let commons = Commons {
             fronts: Fronts { news: tell, control: control.clone() },
             umem: Umem::new(&pool),
+            records,
             settings,
             tracker,
             clock,
@@ -149,6 +156,10 @@ impl Team {
             moves: VecDeque::new(),
             moving: None,
             held: VecDeque::new(),
+            opened: BTreeMap::new(),
+            openings: 0,
+            intakes: Intakes::default(),
+            limited: BTreeSet::new(),
             affinity: BTreeMap::new(),
             loads: Loads::new(),
             asked: 0,
@@ -214,63 +225,20 @@ impl Team {
             }
         }
         let hired = wanted.into_iter().try_for_each(|cpu| self.hire(cpu, Some(program)));
-        let wished: Vec<(PortIdx, usize)> = self.affinity.keys().filter_map(|d| Some((*d, self.wished(*d)?))).collect();
-        wished.into_iter().for_each(|(device, to)| self.plan_move(device, to));
+        let wished: Vec<PortIdx> = self.affinity.keys().copied().collect();
+        wished.into_iter().for_each(|device| self.follow_wishes(device));
         self.plan_moves();
         hired
-    }
-
-    /// Devices of workers that are to end go elsewhere; new workers get their part.
-    pub fn plan_moves(&mut self) {
-        self.mark_fixed();
-        for (device, to) in spread(&self.loads, &self.staying()) {
-            self.plan_move(device, to);
-        }
-        self.dismiss_idle();
-    }
-
-    /// Devices that are wished on a CPU stay there as long as there is a worker on it.
-    fn mark_fixed(&mut self) {
-        let wished: BTreeMap<PortIdx, usize> = self.loads.keys().filter_map(|d| Some((*d, self.wished(*d)?))).collect();
-        for (device, load) in &mut self.loads {
-            load.fixed = wished.get(device) == Some(&load.worker);
-        }
-    }
-
-    fn plan_move(&mut self, device: PortIdx, to: usize) {
-        if self.commons.owners.get(device) == Some(to) {
-            return;
-        }
-        self.loads.entry(device).or_default().worker = to;
-        self.moves.retain(|(d, _)| *d != device);
-        self.moves.push_back((device, to));
-        self.begin_move();
-    }
-
-    /// The worker on the CPU that a device is wished on.
-    fn wished(&self, device: PortIdx) -> Option<usize> {
-        let cpu = self.affinity.get(&device)?;
-        self.living().find(|(_, m)| m.cpu == Some(*cpu) && !m.leaving).map(|(n, _)| n)
-    }
-
-    /// Says on which CPU a device is to be served.
-    pub fn set_affinity(&mut self, device: PortIdx, cpu: Option<u16>) {
-        match cpu {
-            Some(cpu) => self.affinity.insert(device, cpu),
-            None => self.affinity.remove(&device),
-        };
-        if let Some(to) = self.wished(device) {
-            self.plan_move(device, to);
-        }
     }
 
     fn dismiss_idle(&mut self) {
         if self.moving.is_some() || !self.moves.is_empty() {
             return;
         }
-        let busy: Vec<usize> = self.loads.keys().filter_map(|d| self.commons.owners.get(*d)).collect();
+        let busy: Vec<usize> = self.loads.keys().filter_map(|(d, _)| self.commons.owners.get(*d)).collect();
+        let intakes = &self.intakes;
         for (number, member) in self.members.iter_mut().enumerate() {
-            let Some(member) = member.as_mut().filter(|m| m.leaving && !m.stopped && !busy.contains(&number)) else { continue };
+            let Some(member) = member.as_mut().filter(|m| m.leaving && !m.stopped && !busy.contains(&number) && !intakes.occupy(number)) else { continue };
             member.stopped = true;
             // Its last counts come before its end.
             member.worker.tell(Command::Report { ticket: self.asked });
@@ -311,11 +279,14 @@ impl Team {
         if self.is_moving(device) {
             return self.held.push_back(Held::Open(spec));
         }
+        self.drop_intakes(device);
         let owner = self.commons.owners.get(device);
-        let owner = owner.or_else(|| self.wished(device)).or_else(|| least_loaded(&self.loads, &self.staying())).unwrap_or(0);
-        self.loads.insert(device, Load { worker: owner, ..Load::default() });
+        let owner = owner.or_else(|| self.wished((device, 0))).or_else(|| least_loaded(&self.loads, &self.staying())).unwrap_or(0);
+        self.loads.insert((device, 0), Load { worker: owner, ..Load::default() });
         self.commons.owners.set(device, Some(owner));
-        self.tell(device, Command::Open { device, spec });
+        self.openings += 1;
+        self.opened.insert(device, self.openings);
+        self.tell(device, Command::Open { device, serial: self.openings, spec });
     }
 
     /// Closes a device.
@@ -324,10 +295,13 @@ impl Team {
             return self.held.push_back(Held::Close { delete });
         }
         self.moves.retain(|(d, _)| *d != device);
+        self.drop_intakes(device);
         self.tell(device, Command::Close { device, delete });
         self.affinity.remove(&device);
+        self.limited.remove(&device);
+        self.opened.remove(&device);
         self.commons.owners.set(device, None);
-        self.loads.remove(&device);
+        self.loads.remove(&(device, 0));
         self.dismiss_idle();
     }
 
@@ -335,6 +309,13 @@ impl Team {
     pub fn tell(&mut self, device: PortIdx, command: Command) {
         if self.is_moving(device) {
             return self.held.push_back(Held::Other(command));
+        }
+        if let Command::Police { rates, floods, .. } = &command {
+            let limited = *rates != Rates::default() || !floods.is_unlimited();
+            let changed = if limited { self.limited.insert(device) } else { self.limited.remove(&device) };
+            if changed {
+                self.follow_wishes(device);
+            }
         }
         let owner = self.commons.owners.get(device).unwrap_or(0);
         if let Some(member) = self.get(owner) {
@@ -363,69 +344,6 @@ impl Team {
         }
     }
 
-    fn is_moving(&self, device: PortIdx) -> bool {
-        self.moving.as_ref().is_some_and(|m| m.device == device)
-    }
-
-    fn begin_move(&mut self) {
-        if self.moving.is_some() {
-            return;
-        }
-        let Some((device, to)) = self.moves.pop_front() else { return };
-        self.get(to).into_iter().for_each(|m| m.worker.tell(Command::Expect { device }));
-        let ticket = self.ask(|ticket| Command::Settle { ticket });
-        self.moving = Some(Move { device, to, step: Step::Expect, ticket });
-    }
-
-    /// Takes the move that is under way as far as answers allow.
-    fn advance(&mut self) {
-        if self.moving.as_ref().is_none_or(|m| m.ticket > self.answered()) {
-            return;
-        }
-        let Some(Move { device, to, step, .. }) = self.moving.take() else { return };
-        match step {
-            Step::Expect => {
-                let from = self.commons.owners.get(device);
-                self.commons.owners.set(device, Some(to));
-                let ticket = self.ask(|ticket| Command::Settle { ticket });
-                self.moving = Some(Move { device, to, step: Step::Turn { from: from.unwrap_or(to) }, ticket });
-            }
-            Step::Turn { from } => {
-                self.get(from).into_iter().for_each(|m| m.worker.tell(Command::GiveUp { device }));
-                self.moving = Some(Move { device, to, step: Step::GiveUp, ticket: u64::MAX });
-            }
-            Step::GiveUp => {}
-            Step::Arrive(parcel) => {
-                if let Some(member) = self.get(to) {
-                    member.worker.tell(Command::TakeOver { device, parcel });
-                }
-                self.end_move(device);
-            }
-        }
-    }
-
-    fn given_up(&mut self, device: PortIdx, parcel: Option<Box<Parcel>>) {
-        if !self.is_moving(device) {
-            return;
-        }
-        let ticket = self.ask(|ticket| Command::Settle { ticket });
-        if let Some(moving) = &mut self.moving {
-            (moving.step, moving.ticket) = (Step::Arrive(parcel), ticket);
-        }
-    }
-
-    fn end_move(&mut self, device: PortIdx) {
-        for held in std::mem::take(&mut self.held) {
-            match held {
-                Held::Open(spec) => self.open(device, spec),
-                Held::Close { delete } => self.close(device, delete),
-                Held::Other(command) => self.tell(device, command),
-            }
-        }
-        self.begin_move();
-        self.dismiss_idle();
-    }
-
     /// The next news, if any, and whose; what fronts do is nobody's.
     pub fn next_news(&mut self) -> Option<(usize, News)> {
         for number in 0..self.members.len() {
@@ -445,18 +363,31 @@ impl Team {
                 let ticket = *ticket;
                 self.get(number).into_iter().for_each(|m| m.answered = m.answered.max(ticket));
                 self.advance();
+                self.seat_intakes();
             }
             News::Adopted(epoch) => {
                 let epoch = *epoch;
                 self.get(number).into_iter().for_each(|m| m.adopted = m.adopted.max(epoch));
             }
             News::Stopped => self.bury(number),
-            News::GivenUp { .. } => {}
+            News::Trouble { device, gone: true, .. } => {
+                self.drop_intakes(*device);
+                return Some(news);
+            }
+            News::GivenUp { .. } | News::Split { .. } | News::IntakeGiven { .. } => {}
             _ => return Some(news),
         }
         match news {
             News::GivenUp { device, parcel } => {
                 self.given_up(device, parcel);
+                None
+            }
+            News::Split { serial, intakes } => {
+                self.take_in(number, serial, intakes);
+                None
+            }
+            News::IntakeGiven { unit, serial, intake } => {
+                self.intake_given(number, unit, serial, intake);
                 None
             }
             News::Settled { .. } => None,
@@ -477,21 +408,22 @@ impl Team {
             member.worker.tell(Command::Part { other: number });
         }
         self.advance();
+        self.seat_intakes();
     }
 
     /// Takes in how a worker spent its time and what its devices received.
-    pub fn measure(&mut self, number: usize, time: Time, received: impl Iterator<Item = (PortIdx, u64)>) {
+    pub fn measure(&mut self, number: usize, time: Time, received: impl Iterator<Item = (Unit, u64)>) {
         let now = sluice_port::ticks();
         let Some(Some(member)) = self.members.get_mut(number) else { return };
         let before = &member.before;
         let passed = now.saturating_sub(before.at);
         let share = time.busy.saturating_sub(before.time.busy) as f64 / passed.max(1) as f64;
-        let received: BTreeMap<PortIdx, u64> = received.collect();
-        let new = |device: &PortIdx, n: u64| n.saturating_sub(before.received.get(device).copied().unwrap_or(0)) as f64;
-        let all: f64 = received.iter().map(|(d, n)| new(d, *n)).sum();
-        for (device, n) in &received {
-            if let Some(load) = self.loads.get_mut(device).filter(|l| l.worker == number) {
-                load.share = if all > 0.0 { share.min(1.0) * new(device, *n) / all } else { 0.0 };
+        let received: BTreeMap<Unit, u64> = received.collect();
+        let new = |unit: &Unit, n: u64| n.saturating_sub(before.received.get(unit).copied().unwrap_or(0)) as f64;
+        let all: f64 = received.iter().map(|(u, n)| new(u, *n)).sum();
+        for (unit, n) in &received {
+            if let Some(load) = self.loads.get_mut(unit).filter(|l| l.worker == number) {
+                load.share = if all > 0.0 { share.min(1.0) * new(unit, *n) / all } else { 0.0 };
             }
         }
         member.before = Measured { time, received, at: now };
@@ -499,12 +431,12 @@ impl Team {
 
     /// Moves a device where that evens out what workers have to do; true when one moves.
     pub fn balance(&mut self) -> bool {
-        if self.moving.is_some() || self.living().count() < 2 {
+        if self.is_busy_moving() || self.living().count() < 2 {
             return false;
         }
         self.mark_fixed();
-        let Some((device, to)) = best_move(&self.loads, &self.staying()) else { return false };
-        self.plan_move(device, to);
+        let Some((unit, to)) = best_move(&self.loads, &self.staying()) else { return false };
+        self.plan_move(unit, to);
         true
     }
 
@@ -513,15 +445,15 @@ impl Team {
         self.living().map(|(n, m)| (n, m.cpu))
     }
 
-    /// Devices that a worker serves, with their share of its time where that was measured.
-    pub fn devices_of(&self, worker: usize) -> impl Iterator<Item = (PortIdx, Option<f64>)> + '_ {
+    /// Devices and queues that a worker serves, with their share of its time where that was measured.
+    pub fn units_of(&self, worker: usize) -> impl Iterator<Item = (Unit, Option<f64>)> + '_ {
         let measured = self.living().any(|(n, m)| n == worker && m.before.at != 0);
-        self.loads.iter().filter(move |(_, l)| l.worker == worker).map(move |(d, l)| (*d, measured.then_some(l.share)))
+        self.loads.iter().filter(move |(_, l)| l.worker == worker).map(move |(u, l)| (*u, measured.then_some(l.share)))
     }
 
     /// Is a device under way from one worker to another?
     pub fn is_busy_moving(&self) -> bool {
-        self.moving.is_some() || !self.moves.is_empty()
+        self.moving.is_some() || !self.moves.is_empty() || self.intakes.are_moving()
     }
 
     /// Whether a thread has ended although nobody told it to.
