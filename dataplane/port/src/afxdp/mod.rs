@@ -16,6 +16,7 @@
 
 mod best;
 mod bpf;
+mod checksum;
 mod intake;
 mod port;
 mod program;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sluice_frame::{Frame, Pool};
 
+use super::checksum::ChecksumOff;
 use super::intake::Intake;
 use super::queue::{Mode, Queue};
 use super::{bpf, program, Take, Umem};
@@ -320,29 +321,6 @@ struct Parts {
     restore: bool,
     checksum: Option<ChecksumOff>,
     manners: Arc<Manners>,
-}
-
-/// A device whose transmit checksum offload is off, and will be on again when this goes.
-#[derive(Debug)]
-struct ChecksumOff(Device);
-
-impl ChecksumOff {
-    /// Switches it off where it is on.
-    fn on(name: &str) -> Result<Option<ChecksumOff>, PortError> {
-        let device = Device::open(name)?;
-        if device.transmit_checksum() != Some(true) {
-            return Ok(None);
-        }
-        device.set_transmit_checksum(false)?;
-        Ok(Some(ChecksumOff(device)))
-    }
-}
-
-impl Drop for ChecksumOff {
-    fn drop(&mut self) {
-        // The device may be gone; then there is nothing to put back.
-        let _ = self.0.set_transmit_checksum(true);
-    }
 }
 
 impl Parts {
