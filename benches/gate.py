@@ -20,15 +20,17 @@ ROOT = os.path.dirname(HERE)
 WORK = f"{ROOT}/target/bench/gate"
 LIMIT = 1.03
 # A cell runs with two numbers of packets; what lies between them is free of all that happens at the start.
-FEW, MANY = 20_000, 120_000
+FEW, MANY, SETTLE = 20_000, 120_000, 80_000
 # Set up once in each program run: not worth a failure by itself.
 PACKAGES = ("sluice-benches",)
 
 PLAIN, TUNNELLED, TUNNELLED6 = "plain-60-1000.pcap", "vxlan-60-1000.pcap", "vxlan6-60-1000.pcap"
 CELLS = (
-    # name, shape, rules, source
+    # name, shape, rules, source, further words
     ("source alone", "plain", "-", PLAIN),
     ("L2 in->out", "plain", "l2", PLAIN),
+    ("L2 in->out, 16 ports", "plain", "l2", PLAIN, "idle=14"),
+    ("L2 in->out, 64 ports", "plain", "l2", PLAIN, "idle=62"),
     ("Neutron tables", "plain", "neutron", PLAIN),
     ("Neutron, first packets", "plain", "neutron", "vary=4000000"),
     ("VXLAN encap", "encap", "encap", PLAIN),
@@ -89,10 +91,10 @@ def check_out(commit):
 
 def count(program, cell, packets):
     """Instructions of one run, or None where this build does not know the cell."""
-    name, shape, rules, source = cell
+    name, shape, rules, source, *more = cell
     rules = rules if rules == "-" else f"{HERE}/rules/{rules}.flows"
     source = source if "=" in source else f"{ROOT}/target/bench/in/{source}"
-    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, shape, rules, source, f"count={packets}"]
+    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, shape, rules, source, f"count={packets}", *more]
     done = subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     found = re.search(r"Collected : (\d+)", done.stdout)
     if done.returncode != 0 or not found:
@@ -101,7 +103,9 @@ def count(program, cell, packets):
 
 
 def per_packet(program, cell):
-    few, many = count(program, cell, FEW), count(program, cell, MANY)
+    # Ports without traffic are told from others after a while only.
+    after = SETTLE if cell[4:] else 0
+    few, many = count(program, cell, after + FEW), count(program, cell, after + MANY)
     return None if few is None or many is None else (many - few) / (MANY - FEW)
 
 
@@ -114,7 +118,7 @@ def measure(program):
 
 def ruler():
     """What the figures of a commit depend on beside that commit."""
-    sums = hashlib.sha256(repr((CELLS, FEW, MANY, os.environ.get("RUSTFLAGS", ""))).encode())
+    sums = hashlib.sha256(repr((CELLS, FEW, MANY, SETTLE, os.environ.get("RUSTFLAGS", ""))).encode())
     for name in sorted(os.listdir(f"{HERE}/rules")):
         with open(f"{HERE}/rules/{name}", "rb") as f:
             sums.update(name.encode() + f.read())

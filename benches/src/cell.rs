@@ -25,6 +25,8 @@ const SOURCE: u32 = 1;
 const SINK: u32 = 2;
 const TUNNEL: u32 = 8;
 const UNDERLAY: u32 = 9;
+/// The first of ports without traffic.
+const IDLE: u32 = 100;
 const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
@@ -118,6 +120,13 @@ fn build_with(
         add_tunnel(switch, idx, own, peer);
     }
     switch.flow_mods(0, mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))
+}
+
+/// Adds ports that nobody uses.
+pub fn add_idle(switch: &mut Inline, ports: u32) {
+    for port in 0..ports {
+        switch.add_device(0, IDLE + port, sink());
+    }
 }
 
 fn sink() -> Box<dyn sluice_port::Port> {

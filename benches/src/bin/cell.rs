@@ -3,7 +3,7 @@
 //! `cell SHAPE RULES SOURCE` warms up and prints `ready`. Each line `SECONDS` on standard input is answered
 //! with one line of JSON; end of input ends it. SOURCE is `FILE.pcap`, or `vary=N` for N flows out of
 //! memory. `RULES` of `-` measures the source alone. Instead of lines, `count=PACKETS` as a fourth word
-//! runs that many packets and ends: for counting instructions.
+//! runs that many packets and ends: for counting instructions. `idle=PORTS` as a fifth adds ports without traffic.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::json;
 use sluice::inline::Inline;
 use sluice_benches::alone::{self, Speaker};
 use sluice_benches::answers::Answers;
-use sluice_benches::cell::{build, build_stateful, Shape};
+use sluice_benches::cell::{add_idle, build, build_stateful, Shape};
 use sluice_benches::clock::cpu_ns;
 use sluice_benches::traffic;
 use sluice_benches::vary::Vary;
@@ -43,8 +43,8 @@ fn main() {
 fn run(words: &[String]) -> Result<(), String> {
     let (shape, rules, source, count) = match words {
         [shape, rules, source] => (shape, rules, source, None),
-        [shape, rules, source, count] => (shape, rules, source, count.strip_prefix("count=").and_then(|n| n.parse().ok())),
-        _ => return Err("usage: cell plain|encap|decap|encap6|decap6|both|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS]".into()),
+        [shape, rules, source, count, ..] => (shape, rules, source, count.strip_prefix("count=").and_then(|n| n.parse().ok())),
+        _ => return Err("usage: cell plain|encap|decap|encap6|decap6|both|stateful RULES|- FILE.pcap|vary=FLOWS [count=PACKETS [idle=PORTS]]".into()),
     };
     let shape = Shape::named(shape).ok_or_else(|| format!("'{shape}' is not plain, encap, decap, encap6, decap6, both or stateful"))?;
     let (source, flows) = open(shape, source)?;
@@ -53,7 +53,7 @@ fn run(words: &[String]) -> Result<(), String> {
         "-" => Subject::Source(Alone::new(source)?),
         path => {
             let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-            let switch = match shape {
+            let mut switch = match shape {
                 Shape::Stateful => {
                     let answers = Box::new(Answers(open(shape, &words[2])?.0));
                     let in_turn = |port, number| Box::new(alone::Alone { port, number, speaker: speaker.clone() });
@@ -61,6 +61,10 @@ fn run(words: &[String]) -> Result<(), String> {
                 }
                 _ => build(shape, &text, source)?,
             };
+            if let Some(idle) = words.get(4) {
+                let ports = idle.strip_prefix("idle=").and_then(|n| n.parse().ok());
+                add_idle(&mut switch, ports.ok_or_else(|| format!("'{idle}': expected idle=PORTS"))?);
+            }
             Subject::Switch(Box::new(switch), 0)
         }
     };

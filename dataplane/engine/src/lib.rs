@@ -30,6 +30,7 @@ mod parse;
 mod pieces;
 pub mod police;
 pub mod storm;
+pub mod quiet;
 mod resolved;
 pub mod rewrite;
 mod service;

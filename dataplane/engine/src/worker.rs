@@ -33,6 +33,7 @@ use crate::door::Door;
 use crate::egress::{Egress, Losses};
 use crate::exchange::Exchange;
 use crate::fair::{Fair, Work};
+use crate::quiet::Quiet;
 use crate::police::Policer;
 use crate::store::Store;
 use crate::joined::Carried;
@@ -129,6 +130,7 @@ pub struct Worker {
     outbox: Outbox,
     versions: Arc<Versions>,
     fair: Fair,
+    quiet: Quiet,
     now_ms: u64,
     received: Vec<Frame>,
     batch: batch::Batch,
@@ -172,6 +174,7 @@ impl Worker {
             outbox: Outbox::default(),
             versions: settings.versions,
             fair: Fair::default(),
+            quiet: Quiet::default(),
             now_ms: 0,
             received: Vec::with_capacity(BATCH),
             batch: batch::Batch::default(),
@@ -189,8 +192,10 @@ impl Worker {
         self.now_ms = now_ms;
         let crossed = self.take_crossings();
         self.tracker.enter(self.tracked_as);
+        self.quiet.begin();
         let mut work = self.serve();
-        if work == 0 && self.fair.forgive() {
+        let left_out = self.quiet.end(work);
+        if work == 0 && (self.fair.forgive() || left_out) {
             work = self.serve();
         }
         self.tracker.leave(self.tracked_as);
@@ -213,25 +218,40 @@ impl Worker {
         self.fair.begin();
         let (mut work, mut intake) = (0, 0);
         for device in 0..self.ports.len() {
-            let its_turn = self.fair.may_serve(device);
+            let its_turn = self.quiet.is_due(device) && self.fair.may_serve(device);
+            let mut got = 0;
             if its_turn {
-                work += self.serve_from(device as PortIdx, None);
+                got = self.serve_from(device as PortIdx, None);
             }
             while self.intakes.get(intake).is_some_and(|i| usize::from(i.device) == device) {
                 if its_turn {
-                    work += self.serve_from(device as PortIdx, Some(intake));
+                    got += self.serve_from(device as PortIdx, Some(intake));
                 }
                 intake += 1;
             }
+            if its_turn {
+                self.quiet.heard(device, got);
+                work += got;
+            }
+        }
+        if work == 0 {
+            // What was left by others than ports.
+            self.process_unwrapped();
+            self.flush();
         }
         work
     }
 
     /// A batch from a device's port, or from one of its queues that are served apart.
     fn serve_from(&mut self, device: PortIdx, intake: Option<usize>) -> usize {
-        let before = self.work_done();
         let mut frames = std::mem::take(&mut self.received);
         let work = self.receive(device, intake, &mut frames);
+        if frames.is_empty() {
+            // To look through all queues for each port would cost the square of their number.
+            self.received = frames;
+            return work;
+        }
+        let before = self.work_done();
         self.unwrap_known(u32::from(device), &mut frames);
         self.process(u32::from(device), &mut frames);
         self.received = frames;

@@ -107,6 +107,7 @@ impl Worker {
             self.exits.queues.resize_with(self.ports.len(), || Vec::with_capacity(2 * BATCH));
         }
         self.remove_port(device);
+        self.quiet.heard(at, 1);
         if let Some(place) = self.ports.get_mut(at) {
             *place = Some(Slot::new(port));
         }
