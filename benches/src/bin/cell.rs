@@ -143,7 +143,7 @@ impl Subject {
         }
     }
 
-    /// Goes on until every flow is where it stays; two sources are heard one after the other.
+    /// Goes on until every flow is known and none moves to a larger cache any more; two sources are heard one after the other.
     fn warm_up(&mut self, flows: u64, speaker: Option<&Speaker>) -> Result<(), String> {
         let stretch = flows + 100_000;
         for _ in 0..ROUNDS_MAX {
@@ -152,7 +152,11 @@ impl Subject {
                 speaker.into_iter().for_each(|s| s.only(number));
                 self.packets(stretch);
             }
-            if (self.hits_and_misses().1 - before) * WARM <= stretch {
+            let is_growing = match self {
+                Subject::Switch(s, _) => s.worker().is_growing(),
+                Subject::Source(_) => false,
+            };
+            if (self.hits_and_misses().1 - before) * WARM <= stretch && !is_growing {
                 speaker.into_iter().for_each(Speaker::all);
                 self.packets(stretch);
                 return Ok(());

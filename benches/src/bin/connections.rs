@@ -31,6 +31,8 @@ const WINDOW_NS: u64 = 500_000_000;
 const ROUNDS: usize = 5;
 /// Connections that are opened into an empty table: as many as the other switch is measured with.
 const BIRTHS: u64 = 120_000;
+/// SYNs that are repeated from memory: more than are opened between two emptyings of the table.
+const RECORDED: usize = 200_000;
 const KEPT: f64 = 0.8;
 /// Turns that one millisecond of the switch's own time stands for.
 const TURNS_PER_MS: u64 = 100;
@@ -60,16 +62,18 @@ fn rules() -> String {
     own.lines().map(str::to_string).chain(of_third).chain(tcp).map(|l| l + "\n").collect()
 }
 
-/// A port that sends the same frames round and round, their checksums verified by the device.
+/// A port that sends the same frames round and round.
 struct Cycle {
     frames: Vec<Vec<u8>>,
     at: usize,
+    /// Checksums were verified by the device.
+    verified: bool,
     stats: PortStats,
 }
 
 impl Cycle {
-    fn new(frames: Vec<Vec<u8>>) -> Box<Cycle> {
-        Box::new(Cycle { frames, at: 0, stats: PortStats::default() })
+    fn new(frames: Vec<Vec<u8>>, verified: bool) -> Box<Cycle> {
+        Box::new(Cycle { frames, at: 0, verified, stats: PortStats::default() })
     }
 }
 
@@ -82,7 +86,7 @@ impl Port for Cycle {
         for n in 0..max {
             let Some(bytes) = self.frames.get(self.at) else { return Ok(n) };
             let Some(mut frame) = pool.copy_in(bytes) else { return Ok(n) };
-            frame.meta.csum_valid = true;
+            frame.meta.csum_valid = self.verified;
             out.push(frame);
             self.at = (self.at + 1) % self.frames.len();
             self.stats.rx_packets += 1;
@@ -128,23 +132,47 @@ fn answered(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     all
 }
 
-/// Victims at ports 1 and 2. At port 3 a flood, or established traffic as the victims'.
-fn switch(floods: bool, limit: usize, victims: u64) -> Result<Inline, String> {
+/// What comes in by port 3.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Third {
+    /// Established traffic as the victims'.
+    Talks,
+    /// SYNs out of memory, as other switches get them, until none of them is new.
+    Recorded,
+    /// SYNs without end.
+    Alone,
+    /// The same, their checksums verified by the device as the victims' are.
+    BesideVictims,
+}
+
+/// SYNs, each of a connection of its own, with right checksums.
+fn recorded(count: usize) -> Vec<[u8; 60]> {
+    let mut source = Frames::new(Attack::ConnectionFlood, Vec::new());
+    let mut next = || {
+        let mut frame = source.next_frame();
+        write_checksums(&mut frame);
+        frame
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Victims at ports 1 and 2, and one more at port 3.
+fn switch(third: Third, limit: usize, victims: u64) -> Result<Inline, String> {
     let mods = parse_flow_file(&rules(), &Names::new()).map_err(|e| e.to_string())?;
     let mut switch = Inline::new(4096, 2048, FLOWS).map_err(|e| e.to_string())?;
     switch.add_bridge(0);
-    let (own, neighbours) = (talks(1, victims), talks(3, if floods { 0 } else { victims }));
+    let (own, neighbours) = (talks(1, victims), talks(3, if third == Third::Talks { victims } else { 0 }));
     let both: Vec<Vec<u8>> = own.iter().chain(&neighbours).cloned().collect();
-    switch.add_device(0, 1, Cycle::new(own));
-    switch.add_device(0, 2, Cycle::new(answered(&both)));
-    match floods {
-        true => {
-            let syns = Source::new(Frames::new(Attack::ConnectionFlood, Vec::new()));
-            // Beside victims the flood is one whose checksums the device has verified; alone it is as other switches get it.
-            switch.add_device(0, 3, Box::new(if victims == 0 { syns.right() } else { syns.trusted() }))
-        }
-        false => switch.add_device(0, 3, Cycle::new(neighbours)),
+    switch.add_device(0, 1, Cycle::new(own, true));
+    switch.add_device(0, 2, Cycle::new(answered(&both), true));
+    let syns = || Source::new(Frames::new(Attack::ConnectionFlood, Vec::new()));
+    let third: Box<dyn Port> = match third {
+        Third::Talks => Cycle::new(neighbours, true),
+        Third::Recorded => Cycle::new(recorded(RECORDED).iter().map(|f| f.to_vec()).collect(), false),
+        Third::Alone => Box::new(syns().right()),
+        Third::BesideVictims => Box::new(syns().trusted()),
     };
+    switch.add_device(0, 3, third);
     switch.flow_mods(0, &mods, Version::V14).map_err(|e| format!("rule {}: {}", e.index + 1, e.error))?;
     if !switch.worker().tracker().set_limit(limit) {
         return Err("the table cannot hold so many".into());
@@ -204,8 +232,9 @@ fn births(s: &mut Subject) -> f64 {
 
 /// Every SYN opens a connection; when the table is full each takes the place of the port's oldest.
 fn new() -> Result<(), String> {
-    let mut s = Subject { switch: switch(true, TABLE_NEW, 0)?, turns: 0 };
+    let mut s = Subject { switch: switch(Third::Recorded, TABLE_NEW, 0)?, turns: 0 };
     let fresh = median((0..ROUNDS).map(|_| births(&mut s)).collect());
+    let mut s = Subject { switch: switch(Third::Alone, TABLE_NEW, 0)?, turns: 0 };
     while s.switch.worker().tracker().len() < TABLE_NEW / 8 * 7 {
         s.turn(1000);
     }
@@ -219,20 +248,12 @@ fn new() -> Result<(), String> {
 
 fn write(rules_file: &str, capture: &str, count: &str) -> Result<(), String> {
     let count: usize = count.parse().map_err(|_| format!("'{count}' is no number of frames"))?;
-    let mut source = Frames::new(Attack::ConnectionFlood, Vec::new());
-    let frames: Vec<[u8; 60]> = (0..count)
-        .map(|_| {
-            let mut frame = source.next_frame();
-            write_checksums(&mut frame);
-            frame
-        })
-        .collect();
     std::fs::write(rules_file, rules()).map_err(|e| format!("{rules_file}: {e}"))?;
-    std::fs::write(capture, write_pcap(&frames)).map_err(|e| format!("{capture}: {e}"))
+    std::fs::write(capture, write_pcap(&recorded(count))).map_err(|e| format!("{capture}: {e}"))
 }
 
 fn count_only(packets: u64) -> Result<(), String> {
-    let mut s = Subject { switch: switch(true, TABLE_NEW, 0)?, turns: 0 };
+    let mut s = Subject { switch: switch(Third::Recorded, TABLE_NEW, 0)?, turns: 0 };
     while s.switch.worker().counters().received < packets {
         s.turn(1);
     }
@@ -241,12 +262,12 @@ fn count_only(packets: u64) -> Result<(), String> {
 }
 
 fn flood() -> Result<(), String> {
-    let subject = |floods| -> Result<Subject, String> {
-        let mut s = Subject { switch: switch(floods, TABLE, VICTIMS)?, turns: 0 };
+    let subject = |third| -> Result<Subject, String> {
+        let mut s = Subject { switch: switch(third, TABLE, VICTIMS)?, turns: 0 };
         s.window(WARM_UP_NS, victims);
         Ok(s)
     };
-    let (mut plain, mut flooded) = (subject(false)?, subject(true)?);
+    let (mut plain, mut flooded) = (subject(Third::Talks)?, subject(Third::BesideVictims)?);
     // The flood goes on until the table is as full as its port may make it.
     while flooded.switch.worker().tracker().stats.named().iter().all(|(name, n)| !matches!(*name, "evicted" | "refused_share") || *n == 0) {
         flooded.turn(1000);

@@ -37,21 +37,25 @@ enum Holder {
 impl Tracker {
     /// Opens a connection whose original tuple has this hash: both tuples, or an error and neither.
     pub(crate) fn insert(&self, c: &mut Conn, hash: u64, now_ms: u64) -> Result<u32, Refused> {
-        c.last_ms = now_ms as u32;
         let id = self.admit(c.owner)?;
-        let placed = self.admit_to_zone(c).and_then(|()| self.place(id, c, hash, now_ms).inspect_err(|_| self.leave_zone(c)));
-        match placed {
+        match self.insert_at(id, c, hash, now_ms) {
             Ok(()) => {
                 count(&self.stats.opened);
                 Ok(id)
             }
             Err(e) => {
-                let mut population = lock(&self.population);
-                population.owners.remove(&self.records, c.owner, id);
-                population.put_back(id);
+                lock(&self.population).undo(c.owner, &self.records, id);
                 Err(e)
             }
         }
+    }
+
+    /// As [`Tracker::insert`], into a record that was taken for it. Counts nothing; an error leaves the record as it was.
+    #[inline]
+    pub(crate) fn insert_at(&self, id: u32, c: &mut Conn, hash: u64, now_ms: u64) -> Result<(), Refused> {
+        c.last_ms = now_ms as u32;
+        self.admit_to_zone(c)?;
+        self.place(id, c, hash, now_ms).inspect_err(|_| self.leave_zone(c))
     }
 
     /// A record for one more connection of this owner, if it may have one.
@@ -108,7 +112,7 @@ impl Tracker {
                 Some(Holder::Alive) => return Err(Refused::Taken),
                 None => {
                     return match shard.index.insert(hash, id) {
-                        true => self.begin(&mut shard, id, c, now_ms),
+                        true => self.begin(&mut shard, id, c, hash, now_ms),
                         false => Err(Refused::Taken),
                     };
                 }
@@ -151,17 +155,20 @@ impl Tracker {
             own.index.remove(hash, id);
             return Err(Refused::Taken);
         }
-        self.begin(own, id, c, now_ms)
+        self.begin(own, id, c, hash, now_ms)
     }
 
     /// The life of a connection that has its tuples begins.
-    fn begin(&self, shard: &mut Shard, id: u32, c: &Conn, now_ms: u64) -> Result<(), Refused> {
+    fn begin(&self, shard: &mut Shard, id: u32, c: &Conn, hash: u64, now_ms: u64) -> Result<(), Refused> {
         let Some(r) = self.records.get(id) else { return Err(Refused::Full) };
         r.create(c);
         if shard.live == 0 {
             shard.wheel.start(now_ms);
         }
         shard.live += 1;
+        if let Some(near) = self.near.get(self.shard(hash)) {
+            near.remember(&shard.index);
+        }
         shard.wheel.insert(&self.records, id, self.deadline(c, now_ms));
         Ok(())
     }

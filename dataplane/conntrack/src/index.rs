@@ -56,6 +56,17 @@ fn tag(hash: u64) -> u32 {
 }
 
 impl Index {
+    /// Where a probe for this hash begins, in a table without end.
+    #[inline(always)]
+    pub fn home(hash: u64) -> usize {
+        tag(hash) as usize
+    }
+
+    /// All places; a power of two.
+    pub fn cells(&self) -> &[u64] {
+        &self.cells
+    }
+
     fn mask(&self) -> usize {
         self.cells.len() - 1
     }
@@ -74,7 +85,7 @@ impl Index {
     /// Records whose hash may be this one.
     #[inline(always)]
     pub fn candidates(&self, hash: u64) -> Candidates<'_> {
-        Candidates { cells: &self.cells, tag: tag(hash), at: tag(hash) as usize, left: PROBES }
+        Candidates { cells: &self.cells, tag: tag(hash), at: Index::home(hash), left: PROBES }
     }
 
     /// Adds a record; false when there is no place for it.
@@ -95,7 +106,7 @@ impl Index {
     }
 
     fn place(&mut self, hash: u64, id: u32) -> bool {
-        let home = tag(hash) as usize;
+        let home = Index::home(hash);
         let Some(i) = (0..PROBES).find(|i| self.cell(home + i) == 0) else { return false };
         self.put(home + i, u64::from(tag(hash)) << 32 | u64::from(id + 1));
         true
@@ -115,7 +126,7 @@ impl Index {
 
     /// Removes a record.
     pub fn remove(&mut self, hash: u64, id: u32) {
-        let home = tag(hash) as usize;
+        let home = Index::home(hash);
         let wanted = u64::from(tag(hash)) << 32 | u64::from(id + 1);
         let Some(i) = (0..PROBES).find(|i| self.cell(home + i) == wanted) else { return };
         self.live -= 1;

@@ -12,6 +12,7 @@ use crate::conn::{Alg, Conn};
 use crate::grace::Grace;
 use crate::helper::Helpers;
 use crate::index::Index;
+use crate::near::Near;
 use crate::population::Population;
 use crate::reassembly::Reassembly;
 use crate::record::{Record, Records};
@@ -55,6 +56,7 @@ pub(crate) struct Shard {
 pub struct Tracker {
     pub(crate) records: Records,
     shards: Box<[Mutex<Shard>]>,
+    pub(crate) near: Box<[Near]>,
     pub(crate) population: Mutex<Population>,
     pub(crate) grace: Grace,
     pub(crate) zones: Mutex<Zones>,
@@ -89,6 +91,7 @@ impl Tracker {
         Tracker {
             records: Records::new(max + SPARE),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            near: (0..SHARDS).map(|_| Near::default()).collect(),
             population: Mutex::default(),
             grace: Grace::default(),
             zones: Mutex::default(),

@@ -21,10 +21,12 @@ pub mod tuple;
 pub mod zones;
 
 mod birth;
+mod births;
 mod grace;
 mod index;
 mod keep;
 mod nat;
+mod near;
 mod opening;
 mod owners;
 mod population;
@@ -34,6 +36,7 @@ mod steady;
 mod track;
 mod wheel;
 
+pub use births::Birth;
 pub use grace::WORKERS_MAX;
 pub use conn::{Alg, Conn, NatKind};
 pub use keep::{Settings, Tracker};

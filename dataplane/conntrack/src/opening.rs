@@ -20,33 +20,31 @@ use crate::tuple::Tuple;
 const RACES_MAX: usize = 4;
 
 impl Tracker {
-    /// Opens a connection for a packet that no zone was asked about yet, as asking and then committing would.
-    ///
-    /// False where the packet has a connection, or does not open a plain one: then nothing has happened.
-    #[inline]
-    pub fn open_unasked(&self, a: &Request<'_>, seen: &Seen, now_ms: u64) -> bool {
-        let tuple = Tuple { zone: a.zone, ..seen.tuple };
-        self.open_plain(a, seen, &tuple, self.hasher.symmetric(&tuple), now_ms).is_some()
-    }
-
     /// Opens the plain connection of a packet that was new when this zone was last asked; true when that was all.
     #[inline]
     pub(crate) fn open_at_once(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple, hash: u64, md: &mut Metadata, now_ms: u64) -> bool {
         if md.state != NEW | TRACKED || !a.commit || md.orig != Some(*tuple) {
             return false;
         }
-        let Some(opened) = self.open_plain(a, seen, tuple, hash, now_ms) else { return false };
-        (md.mark, md.label) = opened.as_ref().map_or((0, 0), |f| (f.conn.mark, f.conn.label));
-        md.known = opened.as_ref().map(|f| Known { id: f.id, is_reply: false, related: false });
-        md.helped = md.known.filter(|_| opened.is_some_and(|f| reads(&f.conn)));
+        let Some(mut conn) = self.plain(a, seen, tuple) else { return false };
+        match self.insert(&mut conn, hash, now_ms) {
+            Ok(id) => {
+                (md.mark, md.label) = (conn.mark, conn.label);
+                md.known = Some(Known { id, is_reply: false, related: false });
+                md.helped = md.known.filter(|_| reads(&conn));
+            }
+            Err(Refused::Taken) => return false,
+            Err(e) => {
+                self.refuse(e);
+                (md.mark, md.label) = (0, 0);
+            }
+        }
         true
     }
 
-    /// Opens a connection without looking for it before: whether somebody has the tuple is seen when it is taken.
-    ///
-    /// `None` where it is taken, and where more is to be found out; an empty answer where it was refused.
+    /// The connection that this packet would open without a look for it before; `None` where more is to be found out.
     #[inline]
-    fn open_plain(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple, hash: u64, now_ms: u64) -> Option<Option<Found>> {
+    pub(crate) fn plain(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple) -> Option<Conn> {
         if a.nat.is_some() || seen.related || self.expecting.load(Relaxed) != 0 {
             return None;
         }
@@ -54,14 +52,7 @@ impl Tracker {
         (conn.owner, conn.alg) = (a.owner, if a.alg.reads(tuple.proto) { a.alg } else { Alg::None });
         conn.mark = a.mark.map_or(0, |(value, mask)| value & mask);
         conn.label = a.label.map_or(0, |(value, mask)| value & mask);
-        match self.insert(&mut conn, hash, now_ms) {
-            Ok(id) => Some(Some(Found { id, conn, is_reply: false })),
-            Err(Refused::Taken) => None,
-            Err(e) => {
-                self.refuse(e);
-                Some(None)
-            }
-        }
+        Some(conn)
     }
 
     /// A packet without a connection: new, and if asked for, one is opened.
@@ -123,7 +114,7 @@ impl Tracker {
         None
     }
 
-    fn refuse(&self, why: Refused) {
+    pub(crate) fn refuse(&self, why: Refused) {
         match why {
             Refused::Full | Refused::Taken => count(&self.stats.refused_full),
             Refused::Share => count(&self.stats.refused_share),

@@ -82,7 +82,7 @@ impl Owners {
 
     /// Is there room for one more of this owner?
     pub fn room(&self, owner: u32, limit: usize) -> Room {
-        if self.total < limit - limit / RESERVE {
+        if self.spare(limit) > 0 {
             return Room::Yes;
         }
         let own = self.owners.get(&owner);
@@ -102,19 +102,28 @@ impl Owners {
         most.and_then(|o| o.oldest.checked_sub(1)).map_or(Room::Full, Room::Instead)
     }
 
-    /// A connection is being opened.
-    pub fn add(&mut self, records: &Records, owner: u32, id: u32) {
+    /// Connections that anyone may open before somebody must make room.
+    pub fn spare(&self, limit: usize) -> usize {
+        (limit - limit / RESERVE).saturating_sub(self.total)
+    }
+
+    /// Connections are being opened, in this order.
+    pub fn add(&mut self, records: &Records, owner: u32, ids: impl Iterator<Item = u32>) {
         let o = self.owners.entry(owner).or_default();
-        o.connections += 1;
-        o.half_open += 1;
-        self.total += 1;
-        let Some(r) = records.get(id) else { return };
-        link(r, o.newest, 0);
-        match at(records, o.newest) {
-            Some(newest) => link(newest, neighbours(newest).0, id + 1),
-            None => o.oldest = id + 1,
+        let (mut newest, mut count) = (at(records, o.newest), 0);
+        for id in ids {
+            let Some(r) = records.get(id) else { continue };
+            link(r, o.newest, 0);
+            match newest {
+                Some(newest) => link(newest, neighbours(newest).0, id + 1),
+                None => o.oldest = id + 1,
+            }
+            (newest, o.newest) = (Some(r), id + 1);
+            count += 1;
         }
-        o.newest = id + 1;
+        o.connections += count;
+        o.half_open += count;
+        self.total += count;
     }
 
     /// A connection is no longer half-open. Harmless for one that was not.

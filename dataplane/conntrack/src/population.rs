@@ -24,19 +24,35 @@ pub(crate) struct Population {
 impl Population {
     /// A record for a new connection of this owner; `None` where there is none.
     pub fn take(&mut self, owner: u32, records: &Records, grace: &Grace) -> Option<u32> {
-        let waited = self.free.front().is_some_and(|(_, since)| {
-            if *since >= self.ended && *since != LONG_AGO {
-                self.ended = grace.oldest();
-            }
-            *since < self.ended || *since == LONG_AGO
-        });
-        if !waited {
-            let more = records.more()?;
-            more.rev().for_each(|id| self.put_back(id));
-        }
-        let (id, _) = self.free.pop_front()?;
-        self.owners.add(records, owner, id);
+        let id = self.free(records, grace)?;
+        self.owners.add(records, owner, std::iter::once(id));
         Some(id)
+    }
+
+    /// A record that is nobody's: its owner is to be told of it, or it is to be put back.
+    pub fn free(&mut self, records: &Records, grace: &Grace) -> Option<u32> {
+        if let Some((id, since)) = self.free.pop_front() {
+            if since < self.ended || self.has_ended(since, grace) {
+                return Some(id);
+            }
+            self.free.push_front((id, since));
+        }
+        records.more()?.rev().for_each(|id| self.put_back(id));
+        self.free.pop_front().map(|(id, _)| id)
+    }
+
+    /// Has every turn ended that began before something was removed in this epoch?
+    fn has_ended(&mut self, since: u64, grace: &Grace) -> bool {
+        if since != LONG_AGO {
+            self.ended = grace.oldest();
+        }
+        since < self.ended || since == LONG_AGO
+    }
+
+    /// A record whose connection was not opened after all.
+    pub fn undo(&mut self, owner: u32, records: &Records, id: u32) {
+        self.owners.remove(records, owner, id);
+        self.put_back(id);
     }
 
     /// A record whose connection ended in this epoch.

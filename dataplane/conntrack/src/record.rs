@@ -82,6 +82,12 @@ impl<'a> Record<'a> {
         &self.0[0]
     }
 
+    /// A word of each line that a new IPv4 connection writes.
+    #[inline(always)]
+    pub fn lines(&self) -> [&'a AtomicU64; 2] {
+        [&self.0[0], &self.0[OWNER]]
+    }
+
     #[inline(always)]
     pub fn is_alive(&self) -> bool {
         self.get(META) & ALIVE != 0
@@ -188,27 +194,31 @@ impl<'a> Record<'a> {
             }
             self.set(PARENT_PORTS, u64::from(parent.ports));
         }
-        self.store(c);
+        self.write(c, Record::set);
         self.set(META, u64::from(c.orig.ports) << 32 | u64::from(c.orig.class()) | ALIVE);
     }
 
     /// Writes what changes in the life of a connection.
     pub fn store(&self, c: &Conn) {
+        self.write(c, Record::put);
+    }
+
+    #[inline(always)]
+    fn write(&self, c: &Conn, put: impl Fn(&Self, usize, u64)) {
         let [a, b] = c.peers;
         let mut state = a.state as u64 | (b.state as u64) << 4 | u64::from(a.scale) << 8 | u64::from(b.scale) << 16;
         state |= (c.class as u64) << 24 | u64::from(c.policy) << POLICY_SHIFT | (c.alg as u64) << ALG_SHIFT;
-        for (bit, is) in [(NAT_SRC, c.nat.src), (NAT_DST, c.nat.dst), (RELATED, c.parent.is_some()), (LABELLED, c.label != 0), (COUNTED, c.counted)] {
-            state |= if is { bit } else { 0 };
-        }
+        state |= NAT_SRC * u64::from(c.nat.src) | NAT_DST * u64::from(c.nat.dst) | RELATED * u64::from(c.parent.is_some());
+        state |= LABELLED * u64::from(c.label != 0) | COUNTED * u64::from(c.counted);
         if c.label != 0 {
             self.set(LABEL, (c.label >> 64) as u64);
             self.set(LABEL + 1, c.label as u64);
         }
-        self.put(PORTS_MARK, u64::from(c.reply.ports) << 32 | u64::from(c.mark));
-        self.put(STATE, state);
-        self.put(PEER[0], u64::from(a.low) << 32 | u64::from(a.high));
-        self.put(PEER[1], u64::from(b.low) << 32 | u64::from(b.high));
-        self.put(TIME, u64::from(a.window) << 48 | u64::from(b.window) << 32 | u64::from(c.last_ms));
+        put(self, PORTS_MARK, u64::from(c.reply.ports) << 32 | u64::from(c.mark));
+        put(self, STATE, state);
+        put(self, PEER[0], u64::from(a.low) << 32 | u64::from(a.high));
+        put(self, PEER[1], u64::from(b.low) << 32 | u64::from(b.high));
+        put(self, TIME, u64::from(a.window) << 48 | u64::from(b.window) << 32 | u64::from(c.last_ms));
     }
 
     /// Writes a word where it changes: another worker's steady packet may just have moved it on.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sluice_conntrack::packet::Transported;
 use sluice_conntrack::tcp::{flag, Segment};
-use sluice_conntrack::{state, Metadata, NatKind, NatSpec, Request, Rewrite, Seen, Settings, Tracker, Tuple};
+use sluice_conntrack::{state, Birth, Metadata, NatKind, NatSpec, Request, Rewrite, Seen, Settings, Tracker, Tuple};
 
 /// A small generator of its own: the same numbers in every run.
 struct Random(u64);
@@ -333,4 +333,77 @@ fn workers_that_race_for_the_same_tuples_leave_a_sane_table() {
     assert!(n <= t.len() && t.len() <= 404, "{n} {}", t.len());
     t.flush(|_| true);
     assert_eq!(t.len(), 0);
+}
+
+/// Packets of a few ends, many of which have a connection already, and some of which open none.
+fn any_packet(r: &mut Random) -> Seen {
+    let seen = udp(r.next(6) as u8, r.next(6) as u8, 5000 + r.next(8) as u16, 6000 + r.next(8) as u16);
+    match r.next(4) {
+        0 => tcp(seen, flag::SYN, 100, 0),
+        1 => tcp(seen, flag::ACK | flag::RST, 100, 7),
+        _ => seen,
+    }
+}
+
+/// Opens connections of a run together; what opened none comes alone.
+fn open_run(t: &Tracker, a: &Request<'_>, packets: &[Seen], now: u64) {
+    let mut run: Vec<Birth> = packets.iter().map(|seen| Birth::of(Some(*seen))).collect();
+    t.open_run(a, &mut run, now);
+    packets.iter().zip(&run).filter(|(_, b)| !b.is_done()).for_each(|(seen, _)| open_alone(t, a, seen, now));
+}
+
+fn open_alone(t: &Tracker, a: &Request<'_>, seen: &Seen, now: u64) {
+    let mut md = Metadata::default();
+    t.track(&Request { zone: a.zone, ..Request::default() }, Some(seen), &mut md, now);
+    if md.state == state::NEW | state::TRACKED {
+        t.track(a, Some(seen), &mut md, now);
+    }
+}
+
+#[test]
+fn connections_that_are_opened_together_are_those_that_are_opened_one_by_one() {
+    let (together, alone, mut r, mut now) = (tracker(100_000), tracker(100_000), Random(3), 0);
+    for t in [&together, &alone] {
+        t.zones(|z| z.set(2, Some(10_000)));
+    }
+    let all = |t: &Tracker, now| {
+        let mut all = Vec::new();
+        t.for_each(now, |c, left| all.push((c.orig, c.reply, c.mark, c.class, c.owner, c.counted, left)));
+        all.sort_by_key(|c| (c.0.zone, c.0.proto, c.0.addresses, c.0.ports));
+        all
+    };
+    for _ in 0..2000 {
+        now += r.next(9000);
+        let a = Request { zone: r.next(3) as u16, owner: r.next(3) as u32, mark: Some((5, 7)), ..commit() };
+        let run: Vec<Seen> = (0..=r.next(40)).map(|_| any_packet(&mut r)).collect();
+        open_run(&together, &a, &run, now);
+        run.iter().for_each(|seen| open_alone(&alone, &a, seen, now));
+        let (one, other) = (all(&together, now), all(&alone, now));
+        assert_eq!(one.iter().zip(&other).find(|(a, b)| a != b), None);
+        assert_eq!(one.len(), other.len());
+        assert_eq!((together.of_owner(a.owner), together.len()), (alone.of_owner(a.owner), alone.len()));
+        together.expire(now);
+        alone.expire(now);
+    }
+    let said = together.stats.named();
+    assert_eq!(said, alone.stats.named());
+    assert!(said.iter().all(|(name, n)| *n != 0 || !["opened", "expired", "reopened"].contains(name)), "{said:?}");
+}
+
+#[test]
+fn records_that_a_run_took_in_vain_are_there_for_others() {
+    let (t, mut r) = (tracker(200), Random(11));
+    t.zones(|z| z.set(1, Some(40)));
+    for now in 0..3000 {
+        let a = Request { owner: r.next(2) as u32, zone: r.next(2) as u16, ..commit() };
+        let run: Vec<Seen> = (0..=r.next(60)).map(|_| any_packet(&mut r)).collect();
+        open_run(&t, &a, &run, now);
+        assert!(t.len() <= 200 && assert_unique(&t, now) <= t.len());
+    }
+    t.flush(|_| true);
+    assert_eq!((t.len(), t.of_owner(0), t.of_owner(1)), (0, (0, 0), (0, 0)));
+    assert!(t.stats.named().iter().all(|(name, n)| *n > 100 || !["opened", "evicted", "refused_zone"].contains(name)));
+    let run: Vec<Seen> = (0..150).map(|port| udp(1, 2, 1000 + port, 53)).collect();
+    open_run(&t, &commit(), &run, 4000);
+    assert_eq!((t.len(), assert_unique(&t, 4000)), (150, 150));
 }

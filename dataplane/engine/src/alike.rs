@@ -53,6 +53,8 @@ struct Masked {
     /// Entries of an older number were another mask's.
     serial: u32,
     uses: u32,
+    /// Place of the entry that was found last.
+    latest: u16,
     entries: Box<[Entry]>,
     /// Places of those that are this mask's.
     filled: Vec<u16>,
@@ -68,6 +70,12 @@ pub struct Alike {
 
 fn under(words: &Words, mask: &Words) -> Words {
     std::array::from_fn(|i| words[i] & mask[i])
+}
+
+/// In line: a comparison of arrays calls a function.
+#[inline(always)]
+fn equal(a: &Words, b: &Words) -> bool {
+    a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
 }
 
 fn stage_of(words: &Words) -> u64 {
@@ -92,11 +100,21 @@ impl Alike {
         let mut found = None;
         for (i, m) in self.masks.iter_mut().enumerate().filter(|(_, m)| m.stage == stage) {
             let masked = under(words, &m.mask);
-            let place = seeds.hash5(&masked) as usize & (ENTRIES - 1);
-            let Some(e) = m.entries.get(place) else { continue };
-            let same = e.serial == m.serial && e.words == masked && store.tag(e.verdict) == e.tag;
+            let is_at = |place: usize| m.entries.get(place).filter(|e| e.serial == m.serial && equal(&e.words, &masked));
+            // One that is like the last one is where that was.
+            let latest = usize::from(m.latest);
+            let (place, at) = match is_at(latest) {
+                Some(e) => (latest, Some(e)),
+                None => {
+                    let place = seeds.hash5(&masked) as usize & (ENTRIES - 1);
+                    (place, is_at(place))
+                }
+            };
+            let Some(e) = at else { continue };
+            let same = store.tag(e.verdict) == e.tag;
             if same && (e.rests_on.deps == 0 || versions.current(e.rests_on.deps) == e.rests_on.version) {
                 m.uses = m.uses.saturating_add(1);
+                m.latest = place as u16;
                 found = Some((i, place));
                 break;
             }
@@ -149,7 +167,7 @@ impl Alike {
         let of_stage = self.masks.iter().filter(|m| m.stage == stage).count();
         if of_stage < OF_STAGE_MAX && self.masks.len() < MASKS_MAX {
             let entries = vec![Entry::default(); ENTRIES].into_boxed_slice();
-            self.masks.push(Masked { mask, stage, serial: self.serial, uses: 0, entries, filled: Vec::new() });
+            self.masks.push(Masked { mask, stage, serial: self.serial, uses: 0, latest: 0, entries, filled: Vec::new() });
             return self.masks.len() - 1;
         }
         let is_candidate = |m: &Masked| of_stage < OF_STAGE_MAX || m.stage == stage;

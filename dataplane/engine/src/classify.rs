@@ -66,18 +66,10 @@ impl Caches {
 /// In place of a connection: the flow is in the cache, and may not hold as it is.
 pub const CLOSER: u32 = u32::MAX - 1;
 
-/// Verdict and connection of a flow that is known and holds, with nothing to be done for it. Verdict 0 for any other:
-/// with [`CLOSER`] where the flow is there.
+/// Verdict and connection of the flow at this place, if it holds, with nothing to be done for it. Else verdict 0 with
+/// [`CLOSER`].
 #[inline(always)]
-pub fn good<const K: usize, const E: usize>(
-    cache: &FlowCache<K, E>,
-    hash: u64,
-    key: &[u64; K],
-    store: &Store,
-    versions: &Versions,
-    second: u32,
-) -> (u32, u32) {
-    let Some(place) = cache.find(hash, key) else { return (0, 0) };
+pub fn good(cache: &NarrowCache, place: usize, store: &Store, versions: &Versions, second: u32) -> (u32, u32) {
     let flow = cache.flow(place);
     let hot = store.hot(flow.verdict);
     match flow.epoch >= hot.touched && (hot.plain || is_looked_after(&flow, hot, versions, second)) {

@@ -5,6 +5,8 @@
 //! Invariant: memory is fixed; a flow that keeps coming gets its place in the end, however many there are.
 //! Deliberately does not know: what flows are.
 
+use sluice_frame::prefetch::prefetch;
+
 /// Flows that are remembered to have been seen; a power of two.
 const SEEN: usize = 1 << 16;
 /// One in so many flows gets its place at once: so many that come in turn are forgotten before they come again.
@@ -25,14 +27,26 @@ impl Default for Door {
 }
 
 impl Door {
+    /// Starts loading what [`Door::admits`] will read.
+    #[inline]
+    pub fn ask_for(&self, hash: u64) {
+        if let Some(seen) = self.seen.get(place(hash)) {
+            prefetch(seen);
+        }
+    }
+
     /// Does the flow with this hash get its place?
     #[inline]
     pub fn admits(&mut self, hash: u64) -> bool {
         self.turn = (self.turn + 1) % AT_ONCE;
         let tag = (hash >> 48) as u16;
-        let Some(seen) = self.seen.get_mut((hash >> 24) as usize & (SEEN - 1)) else { return true };
+        let Some(seen) = self.seen.get_mut(place(hash)) else { return true };
         std::mem::replace(seen, tag) == tag || self.turn == 0
     }
+}
+
+fn place(hash: u64) -> usize {
+    (hash >> 24) as usize & (SEEN - 1)
 }
 
 #[cfg(test)]

@@ -53,8 +53,8 @@ pub enum Plan {
     Write(Box<Written>),
     /// Outer headers off.
     Unwrap,
-    /// A connection is opened, where that can be; then the operations.
-    Open,
+    /// A connection is opened, where that can be; then the operations, or sent by this device where that is all.
+    Open(Option<PortIdx>),
     /// The operations one by one.
     #[default]
     Any,
@@ -63,7 +63,8 @@ pub enum Plan {
 impl Plan {
     fn of(verdict: &Verdict) -> Plan {
         match &*verdict.ops {
-            _ if verdict.opens.is_some() => Plan::Open,
+            [Op::Output(port)] if verdict.opens.is_some() => Plan::Open(Some(*port)),
+            _ if verdict.opens.is_some() => Plan::Open(None),
             [Op::Output(port)] => Plan::Send(*port),
             [Op::Encap(e), Op::Output(port)] => Plan::Wrap(Box::new(Template::new(e)), *port),
             [Op::Decap] => Plan::Unwrap,

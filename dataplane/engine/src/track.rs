@@ -9,7 +9,7 @@ use sluice_conntrack::{packet, Metadata, Request, Seen};
 use sluice_flow::ct::{Continuation, Tracking, CT_WORDS};
 use sluice_flow::key::{slot, Key, Slot};
 use sluice_frame::{Frame, Gso};
-use sluice_wire::{checksum, Headers};
+use sluice_wire::{checksum, Headers, PackedHeaders};
 
 use crate::apply::{Exits, Route};
 use crate::joined::{self, Begun, Origin};
@@ -39,12 +39,18 @@ pub struct Again {
 /// are right.
 #[inline]
 pub fn see(frame: &Frame, h: &Headers, checked: bool) -> Option<Seen> {
+    see_packed(frame, (*h).into(), checked)
+}
+
+/// The same by headers as a batch has them.
+#[inline]
+pub fn see_packed(frame: &Frame, h: PackedHeaders, checked: bool) -> Option<Seen> {
     let meta = &frame.meta;
     let trust = checked || meta.needs_csum || meta.csum_valid || meta.gso != Gso::None;
-    if let Some(seen) = packet::read_plain(frame.head(), (*h).into(), trust) {
+    if let Some(seen) = packet::read_plain(frame.head(), h, trust) {
         return seen;
     }
-    packet::read(frame.head(), h, trust, |from, to| sum(frame, from, to))
+    packet::read(frame.head(), &h.unpack(), trust, |from, to| sum(frame, from, to))
 }
 
 /// One's complement sum of a run of the frame's bytes.

@@ -22,7 +22,7 @@ use sluice_flow::{BridgeIdx, Decider, DropReason, Key, PortIdx, Program, RuleId}
 use sluice_frame::{Frame, Pool};
 use sluice_port::{Port, PortError, SendDrop};
 
-use sluice_conntrack::Tracker;
+use sluice_conntrack::{Birth, Tracker};
 
 use crate::apply::Exits;
 use crate::alike::Alike;
@@ -123,6 +123,8 @@ pub struct Worker {
     births: Alike,
     /// Counts those whose way is not known.
     born: u32,
+    /// Room for those that open connections.
+    cradle: Vec<Birth>,
     door: Door,
     store: Store,
     views: Views,
@@ -167,6 +169,7 @@ impl Worker {
             alike: Alike::new(settings.seeds),
             births: Alike::new(settings.seeds),
             born: 0,
+            cradle: Vec::new(),
             door: Door::default(),
             store: Store::new(settings.seeds),
             views: Views::default(),

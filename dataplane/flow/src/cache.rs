@@ -10,8 +10,8 @@
 mod grow;
 
 use crate::hash::Seeds;
-use crate::prefetch::prefetch;
 use grow::Old;
+use sluice_frame::prefetch::prefetch;
 use sluice_frame::Words;
 
 /// Words of an entry for narrow keys: one memory line.
@@ -65,6 +65,8 @@ pub struct FlowCache<const K: usize, const E: usize> {
     max: usize,
     /// Chooses whom to displace; any sequence does.
     turn: u32,
+    /// Hashes of those that were inserted of late, a bit for each 64th of them.
+    news: u64,
     seeds: Seeds,
 }
 
@@ -74,7 +76,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         const { assert!(K + 3 <= E && E % WORDS_PER_LINE == 0 && TELLING < K) };
         let max = max.next_power_of_two().max(START);
         // Zeroed memory comes from the kernel page by page as it is touched.
-        FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, added: 0, max, turn: 0, seeds }
+        FlowCache { cells: Words::zeroed(START * E), old: None, mask: START - 1, live: 0, added: 0, max, turn: 0, news: 0, seeds }
     }
 
     /// Flows that the cache can hold now.
@@ -87,10 +89,16 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         self.live
     }
 
-    /// A number that every insertion changes.
+    /// From here on [`FlowCache::may_be_new`] tells of what is inserted.
     #[inline]
-    pub fn insertions(&self) -> u32 {
-        self.turn
+    pub fn begin_news(&mut self) {
+        self.news = 0;
+    }
+
+    /// Was perhaps a flow with this hash inserted since? Where not, one that was absent still is.
+    #[inline]
+    pub fn may_be_new(&self, hash: u64) -> bool {
+        self.news & news_bit(hash) != 0
     }
 
     /// True when nothing is cached.
@@ -160,18 +168,31 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
         }
     }
 
+    /// Starts loading the other places where the key may be.
+    #[inline]
+    pub fn prefetch_further(&self, hash: u64) {
+        let [_, further @ ..] = self.places(hash);
+        for e in further.iter().filter_map(|slot| self.cells.get(slot * E)) {
+            prefetch(e);
+        }
+    }
+
     /// Where the key is.
     #[inline(always)]
     pub fn find(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
-        let slot = self.first(hash);
-        if self.holds(slot, key) {
-            return Some(slot);
-        }
-        self.find_further(hash, key)
+        self.find_first(hash, key).or_else(|| self.find_further(hash, key))
     }
 
+    /// Where the key is, if that is where it would be first.
+    #[inline(always)]
+    pub fn find_first(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
+        let slot = self.first(hash);
+        self.holds(slot, key).then_some(slot)
+    }
+
+    /// Where the key is, if it is not where it would be first.
     #[inline(never)]
-    fn find_further(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
+    pub fn find_further(&self, hash: u64, key: &[u64; K]) -> Option<usize> {
         let places = [self.first(hash) ^ 1, self.second(hash), self.second(hash) ^ 1];
         places.into_iter().find(|s| self.resembles(*s, key) && self.holds(*s, key)).or_else(|| self.find_old(hash, key))
     }
@@ -230,6 +251,7 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     pub fn insert(&mut self, hash: u64, key: &[u64; K], flow: Flow) -> Displaced {
         let places = self.places(hash);
         self.turn = self.turn.wrapping_add(1);
+        self.news |= news_bit(hash);
         let slot = self.find(hash, key).unwrap_or_else(|| self.make_room(&places));
         let displaced = match self.flow(slot).verdict {
             0 => {
@@ -283,6 +305,10 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
     }
 }
 
+fn news_bit(hash: u64) -> u64 {
+    1 << (hash >> 58)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,7 +324,10 @@ mod tests {
         let mut c = Narrow::new(1 << 20, Seeds::FIXED);
         let (k, h) = ([1, 2, 3, 4, 5], Seeds::FIXED.hash5(&[1, 2, 3, 4, 5]));
         assert_eq!(c.find(h, &k), None);
+        c.begin_news();
+        assert!(!c.may_be_new(h));
         assert_eq!(c.insert(h, &k, flow(42)), Displaced::Nothing);
+        assert!(c.may_be_new(h));
         assert_eq!(c.find(h, &k).map(|at| c.flow(at)), Some(flow(42)));
         assert_eq!(c.insert(h, &k, flow(43)), Displaced::Flow { verdict: 42 });
         assert_eq!(c.len(), 1);

@@ -22,7 +22,6 @@ pub mod murmur;
 pub mod mdb;
 pub mod normal;
 pub mod options;
-pub mod prefetch;
 pub mod program;
 pub mod reads;
 pub mod referred;

@@ -8,6 +8,7 @@
 
 mod copy;
 mod pool;
+pub mod prefetch;
 mod words;
 
 pub use pool::{Pool, PoolError, Region};

@@ -23,6 +23,8 @@ pub(super) struct Batch {
     pub verdicts: Vec<u32>,
     /// Connections that the flows remember; 0 for none.
     pub connections: Vec<u32>,
+    /// Room for the numbers of frames whose flows are not where they would be first.
+    pub elsewhere: Vec<u32>,
 }
 
 impl Batch {
@@ -36,6 +38,7 @@ impl Batch {
             self.hashes.resize(frames, 0);
             self.verdicts.resize(frames, 0);
             self.connections.resize(frames, 0);
+            self.elsewhere.resize(frames, 0);
         }
     }
 }

@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
-use sluice_conntrack::Metadata;
+use sluice_conntrack::{Birth, Metadata};
 use sluice_flow::key::NARROW_WORDS;
-use sluice_flow::{DropReason, Op, Program};
+use sluice_flow::{DropReason, Program, Verdict};
 use sluice_frame::Frame;
-use sluice_wire::Headers;
+use sluice_wire::PackedHeaders;
 
 use super::Worker;
 use crate::alike::Learned;
 use crate::apply::Route;
 use crate::joined::Begun;
+use crate::store::Plan;
 use crate::view::Entry;
 use crate::{born, parse, track};
 
@@ -63,28 +64,47 @@ impl Worker {
         Some(())
     }
 
-    /// Opens the frame's connection, and does what follows; where it opens none, it takes the long way. Counts it.
-    pub(super) fn execute_birth(&mut self, program: &Arc<Program>, stage: u32, verdict: u32, f: Frame, h: &Headers) {
-        let Some((v, opens)) = self.store.verdict(verdict).and_then(|v| Some((v, v.opens.as_deref()?))) else {
-            return self.exits.drop(f, DropReason::NoOutput);
+    /// Opens the connections of these frames, and does what follows; a frame that opens none takes the long way.
+    /// Counts them.
+    #[inline(never)]
+    pub(super) fn execute_births(&mut self, program: &Arc<Program>, stage: u32, verdict: u32, frames: &mut Vec<Frame>, headers: &[PackedHeaders]) {
+        let Some(opens) = self.store.verdict(verdict).and_then(|v| v.opens.clone()) else {
+            return frames.drain(..).for_each(|f| self.exits.drop(f, DropReason::NoOutput));
         };
-        let (request, bytes) = (born::request(opens), f.len() as u64);
-        let seen = track::see(&f, h, false);
-        if !seen.is_some_and(|seen| self.tracker.open_unasked(&request, &seen, self.now_ms)) {
-            let first = opens.otherwise.clone();
-            let first = self.store.intern_shared(&first, program.epoch());
-            self.released.push(first);
-            self.execute(program, stage, first, f, h, None);
-            return self.store.count(first, 1, bytes, self.now_ms);
-        }
-        match &*v.ops {
-            [Op::Output(port)] => self.exits.queue(*port, f),
-            ops => {
-                let (tracker, now_ms, md) = (&*self.tracker, self.now_ms, Metadata::default());
-                let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way: None };
-                self.exits.apply(f, *h, ops, &mut route);
+        let mut births = std::mem::take(&mut self.cradle);
+        births.extend(frames.iter().zip(headers).map(|(f, h)| Birth::of(track::see_packed(f, *h, false))));
+        self.tracker.open_run(&born::request(&opens), &mut births, self.now_ms);
+        let (mut opened, mut bytes) = (0, 0);
+        for ((birth, h), f) in births.drain(..).zip(headers).zip(frames.drain(..)) {
+            match birth.is_done() {
+                true => {
+                    opened += 1;
+                    bytes += f.len() as u64;
+                    self.execute_born(program, verdict, f, *h);
+                }
+                false => self.execute_otherwise(program, stage, &opens.otherwise, f, *h),
             }
         }
-        self.store.count(verdict, 1, bytes, self.now_ms);
+        self.store.count(verdict, opened, bytes, self.now_ms);
+        self.cradle = births;
+    }
+
+    #[inline]
+    fn execute_born(&mut self, program: &Arc<Program>, verdict: u32, f: Frame, h: PackedHeaders) {
+        if let Plan::Open(Some(port)) = self.store.plan(verdict) {
+            return self.exits.queue(*port, f);
+        }
+        let Some(v) = self.store.verdict(verdict) else { return self.exits.drop(f, DropReason::NoOutput) };
+        let (tracker, now_ms, md) = (&*self.tracker, self.now_ms, Metadata::default());
+        let mut route = Route { program, views: &mut self.views, drop: v.drop, now_ms, tracker, md, way: None };
+        self.exits.apply(f, h.unpack(), &v.ops, &mut route);
+    }
+
+    /// A packet that opened nothing: as if nobody had known that it is like one that did.
+    fn execute_otherwise(&mut self, program: &Arc<Program>, stage: u32, first: &Arc<Verdict>, f: Frame, h: PackedHeaders) {
+        let (first, bytes) = (self.store.intern_shared(first, program.epoch()), f.len() as u64);
+        self.released.push(first);
+        self.execute(program, stage, first, f, &h.unpack(), None);
+        self.store.count(first, 1, bytes, self.now_ms);
     }
 }

@@ -314,6 +314,11 @@ impl Worker {
         self.store.release_all();
     }
 
+    /// Are flows moving to a larger cache?
+    pub fn is_growing(&self) -> bool {
+        self.caches.narrow.is_growing() || self.caches.wide.is_growing()
+    }
+
     /// Flows move to a larger cache a few in each turn, so that no packet waits for many.
     pub(super) fn grow_caches(&mut self) {
         go_on_growing(&mut self.caches.narrow, &mut self.store);

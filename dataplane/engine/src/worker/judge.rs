@@ -9,8 +9,8 @@ use std::sync::Arc;
 use sluice_flow::cache::{Displaced, Flow};
 use sluice_flow::fdb::Versions;
 use sluice_flow::key::{NARROW_WORDS, PACKET_WORDS};
-use sluice_flow::prefetch::prefetch;
 use sluice_flow::Program;
+use sluice_frame::prefetch::prefetch;
 use sluice_frame::Frame;
 use sluice_wire::PackedHeaders;
 
@@ -84,7 +84,13 @@ impl Worker {
     /// addresses, which they may have taught.
     #[inline(never)]
     fn settle(&mut self, program: &Arc<Program>, view: &View, frames: &[Frame], b: &mut Batch) {
-        let (mut taught, stored) = (false, self.caches.narrow.insertions());
+        let mut taught = false;
+        self.caches.narrow.begin_news();
+        for (verdict, hash) in b.verdicts.iter().zip(&b.hashes).take(frames.len()) {
+            if *verdict == 0 {
+                self.door.ask_for(*hash);
+            }
+        }
         for (i, f) in frames.iter().enumerate() {
             let (Some(&verdict), Some(&connection)) = (b.verdicts.get(i), b.connections.get(i)) else { break };
             let (Some(words), Some(headers), Some(&hash)) = (b.words.get(i), b.headers.get(i), b.hashes.get(i)) else { break };
@@ -101,7 +107,7 @@ impl Worker {
                 self.judge_wide(program, view, f, *headers, &key)
             } else {
                 // What was not in the cache is not there now, unless something was put there.
-                let absent = verdict == 0 && connection != CLOSER && self.caches.narrow.insertions() == stored;
+                let absent = verdict == 0 && connection != CLOSER && !self.caches.narrow.may_be_new(hash);
                 match absent {
                     true => self.judge_absent(program, view, f, words, hash),
                     false => self.judge(program, view, f, *headers, words, hash),
@@ -339,16 +345,31 @@ fn parse_all(caches: &Caches, view: &View, frames: &[Frame], b: &mut Batch) {
 
 /// Verdicts and connections of all flows that are known and need no closer look.
 fn find_all(caches: &Caches, store: &Store, now: (&Versions, u32), wide: bool, n: usize, b: &mut Batch) -> Left {
-    let (mut unknown, mut tracked) = (0, 0);
-    let (words, headers, hashes) = (&b.words[..n], &b.headers[..n], &b.hashes[..n]);
+    let (mut unknown, mut absent, mut tracked) = (0, 0, 0);
+    let (words, headers, hashes, elsewhere) = (&b.words[..n], &b.headers[..n], &b.hashes[..n], &mut b.elsewhere[..n]);
     let (verdicts, connections) = (&mut b.verdicts[..n], &mut b.connections[..n]);
     for i in 0..n {
-        let found = match wide && headers[i].has_wide_fields() {
-            false => good(&caches.narrow, hashes[i], &words[i], store, now.0, now.1),
-            true => (0, 0),
-        };
-        (verdicts[i], connections[i]) = found;
-        unknown += usize::from(verdicts[i] == 0);
+        if wide && headers[i].has_wide_fields() {
+            (verdicts[i], connections[i]) = (0, 0);
+            unknown += 1;
+        } else if let Some(place) = caches.narrow.find_first(hashes[i], &words[i]) {
+            let found = good(&caches.narrow, place, store, now.0, now.1);
+            (verdicts[i], connections[i]) = found;
+            unknown += usize::from(found.0 == 0);
+            tracked |= found.1;
+        } else {
+            // Those that are not where they would be first: all of them are asked for before one is looked at.
+            (verdicts[i], connections[i], elsewhere[absent]) = (0, 0, i as u32);
+            absent += 1;
+        }
+    }
+    unknown += absent;
+    let elsewhere = elsewhere.get(..absent).unwrap_or(&[]);
+    elsewhere.iter().filter_map(|i| hashes.get(*i as usize)).for_each(|hash| caches.narrow.prefetch_further(*hash));
+    for i in elsewhere.iter().map(|i| *i as usize) {
+        let Some(place) = caches.narrow.find_further(hashes[i], &words[i]) else { continue };
+        (verdicts[i], connections[i]) = good(&caches.narrow, place, store, now.0, now.1);
+        unknown -= usize::from(verdicts[i] != 0);
         tracked |= connections[i];
     }
     Left { unknown, tracked: tracked != 0 }

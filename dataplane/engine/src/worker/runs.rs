@@ -75,10 +75,12 @@ impl Worker {
                         way.exits.unwrap(f, &h.unpack(), program, way.views, known);
                     }
                 }
-                Plan::Open => {
-                    for (f, h) in counted.zip(b.headers.iter().skip(at)) {
-                        self.execute_birth(program, stage, verdict, f, &h.unpack());
-                    }
+                Plan::Open(_) => {
+                    let headers = b.headers.get(at..at + run).unwrap_or(&[]);
+                    let mut births = std::mem::take(&mut self.aside);
+                    births.extend(counted);
+                    self.execute_births(program, stage, verdict, &mut births, headers);
+                    self.aside = births;
                     at += run;
                     continue;
                 }
