@@ -82,7 +82,7 @@ impl Conn {
     }
 
     /// A connection that this packet opens; `None` for one that cannot open any.
-    #[inline]
+    #[inline(always)]
     pub fn open(seen: &Seen, orig: Tuple) -> Option<Conn> {
         let (class, peers) = beginning(seen)?;
         Some(Conn {
@@ -129,7 +129,7 @@ impl Conn {
 }
 
 /// Class and peers of a connection that this packet opens.
-#[inline]
+#[inline(always)]
 fn beginning(seen: &Seen) -> Option<(Class, [Peer; 2])> {
     Some(match seen.transported {
         Transported::Tcp(s) if tcp::may_open(&s) => (Class::TcpFirst, tcp::open(&s)),

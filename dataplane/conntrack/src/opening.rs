@@ -43,7 +43,7 @@ impl Tracker {
     }
 
     /// The connection that this packet would open without a look for it before; `None` where more is to be found out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain(&self, a: &Request<'_>, seen: &Seen, tuple: &Tuple) -> Option<Conn> {
         if a.nat.is_some() || seen.related || self.expecting.load(Relaxed) != 0 {
             return None;

@@ -135,7 +135,7 @@ pub fn read_again(head: &[u8], h: PackedHeaders, trust: bool) -> Option<Option<T
 }
 
 /// As [`read`], of a packet as [`read_again`] takes it; `None` for any other.
-#[inline]
+#[inline(always)]
 pub fn read_plain(head: &[u8], h: PackedHeaders, trust: bool) -> Option<Option<Seen>> {
     let transported = match read_again(head, h, trust) {
         None => return Some(None),

@@ -43,7 +43,7 @@ pub fn see(frame: &Frame, h: &Headers, checked: bool) -> Option<Seen> {
 }
 
 /// The same by headers as a batch has them.
-#[inline]
+#[inline(always)]
 pub fn see_packed(frame: &Frame, h: PackedHeaders, checked: bool) -> Option<Seen> {
     let meta = &frame.meta;
     let trust = checked || meta.needs_csum || meta.csum_valid || meta.gso != Gso::None;

@@ -20,6 +20,8 @@ pub const NARROW_ENTRY: usize = 8;
 pub const WIDE_ENTRY: usize = 24;
 const WORDS_PER_LINE: usize = 8;
 const START: usize = 4096;
+/// Words of a table that a processor's own cache holds: half a megabyte.
+const NEAR: usize = (512 << 10) / size_of::<u64>();
 /// Word of a key in which most flows differ: addresses.
 const TELLING: usize = 2;
 
@@ -166,6 +168,12 @@ impl<const K: usize, const E: usize> FlowCache<K, E> {
                 prefetch(&e[line]);
             }
         }
+    }
+
+    /// Is the table so small that the processor has it near anyway?
+    #[inline]
+    pub fn is_near(&self) -> bool {
+        self.cells.len() <= NEAR
     }
 
     /// Starts loading the other places where the key may be.

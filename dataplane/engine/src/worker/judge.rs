@@ -365,7 +365,9 @@ fn find_all(caches: &Caches, store: &Store, now: (&Versions, u32), wide: bool, n
     }
     unknown += absent;
     let elsewhere = elsewhere.get(..absent).unwrap_or(&[]);
-    elsewhere.iter().filter_map(|i| hashes.get(*i as usize)).for_each(|hash| caches.narrow.prefetch_further(*hash));
+    if !caches.narrow.is_near() {
+        elsewhere.iter().filter_map(|i| hashes.get(*i as usize)).for_each(|hash| caches.narrow.prefetch_further(*hash));
+    }
     for i in elsewhere.iter().map(|i| *i as usize) {
         let Some(place) = caches.narrow.find_further(hashes[i], &words[i]) else { continue };
         (verdicts[i], connections[i]) = good(&caches.narrow, place, store, now.0, now.1);

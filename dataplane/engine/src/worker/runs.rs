@@ -45,6 +45,12 @@ impl Worker {
             let counted = rest.by_ref().take(run).inspect(|f| bytes += f.len() as u64);
             let headers = b.headers.iter().skip(at);
             let plan = self.store.plan(verdict);
+            if let Plan::Send(port) = plan {
+                counted.for_each(|f| self.exits.queue(*port, f));
+                self.store.count(verdict, run as u64, bytes, self.now_ms);
+                at += run;
+                continue;
+            }
             let mut way = Executor {
                 exits: &mut self.exits,
                 views: &mut self.views,
@@ -56,7 +62,8 @@ impl Worker {
                 store: &self.store,
             };
             match plan {
-                Plan::Send(port) => counted.for_each(|f| way.exits.queue(*port, f)),
+                // What is commonest is done with already, without any of this.
+                Plan::Send(_) => {}
                 Plan::Wrap(template, port) => {
                     for (f, h) in counted.zip(headers) {
                         way.wrap(0, f, *h, template, *port, None);
