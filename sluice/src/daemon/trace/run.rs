@@ -65,7 +65,7 @@ impl Pass<'_> {
             true => "\nFinal flow: unchanged\n".to_string(),
             false => format!("\nFinal flow: {}\n", flow_text(&walk.packet, &names)),
         };
-        out += &format!("Megaflow: {}\n", megaflow_text(packet, &walk.wc, walk.label_by_action, &names));
+        out += &format!("Megaflow: {}\n", megaflow_text(packet, &walk.wc, walk.label_by_action && !walk.label_by_rule, &names));
         let ports = if self.request.names { datapath_names(switch) } else { Default::default() };
         out += &format!("Datapath actions: {}", odp::format(&walk.out, &ports));
         match walk.error {

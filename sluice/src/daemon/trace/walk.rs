@@ -94,6 +94,8 @@ pub(super) struct Walk<'a> {
     pub by_connection: bool,
     /// An action wrote the flow label: its 20 bits are then shown as a part of 32.
     pub label_by_action: bool,
+    /// A rule looked at the whole flow label: then it is shown as a whole, whoever wrote it.
+    pub label_by_rule: bool,
     depth: u32,
     lookups: u32,
 }
@@ -143,6 +145,7 @@ impl<'a> Walk<'a> {
             effects: Vec::new(),
             by_connection: false,
             label_by_action: false,
+            label_by_rule: false,
             depth: 0,
             lookups: 0,
         };
@@ -329,7 +332,12 @@ impl<'a> Walk<'a> {
                 // Rules see no Ethernet header.
                 key.words.iter_mut().take(2).for_each(|w| *w = 0);
             }
+            let label = self.wc.get(slot::IPV6_LABEL);
+            self.wc.key.set(slot::IPV6_LABEL, 0);
             let found = look_up(&self.switch.rules, self.bridge, at, &prefixes, &key, &mut self.wc.key);
+            let by_rule = self.wc.get(slot::IPV6_LABEL);
+            self.label_by_rule |= u128::from(by_rule) == slot::IPV6_LABEL.ones();
+            self.wc.key.set(slot::IPV6_LABEL, label | by_rule);
             if found.is_some() {
                 break found;
             }
