@@ -115,15 +115,19 @@ fn a_guest_that_sleeps_wakes_a_daemon_that_sleeps() {
     }
 }
 
+/// The configuration with so many workers, written anew each time.
+fn configs(place: &Place) -> impl Fn(usize) -> std::path::PathBuf + '_ {
+    let ports = std::fs::read_to_string(config(place)).expect("the configuration");
+    move |n| place.write("node.toml", &format!("[workers]\ncount = {n}\n{ports}"))
+}
+
 #[test]
 fn guests_do_not_notice_that_their_worker_ends() {
     if !can_make_namespaces("vhost-user guests on other workers") {
         return;
     }
     let place = Place::new();
-    let file = config(&place);
-    let ports = std::fs::read_to_string(&file).expect("the configuration");
-    let workers = |n: usize| place.write("node.toml", &format!("[workers]\ncount = {n}\n{ports}"));
+    let workers = configs(&place);
     let listener = listen(&place.directory.join("vA.sock"));
     let daemon = Daemon::start(&place, &workers(3), "br0");
     let mut a = Front::new(accept(&listener), SPLIT, 1, 64);
@@ -153,9 +157,7 @@ fn frames_of_each_queue_of_a_guest_keep_their_order_while_queues_move_and_go_and
         return;
     }
     let place = Place::new();
-    let file = config(&place);
-    let ports = std::fs::read_to_string(&file).expect("the configuration");
-    let workers = |n: usize| place.write("node.toml", &format!("[workers]\ncount = {n}\n{ports}"));
+    let workers = configs(&place);
     let listener = listen(&place.directory.join("vA.sock"));
     let daemon = Daemon::start(&place, &workers(2), "br0");
     let mut a = Front::new(accept(&listener), SPLIT | MQ, 3, 64);
