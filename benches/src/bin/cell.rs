@@ -147,7 +147,7 @@ impl Subject {
     fn warm_up(&mut self, flows: u64, speaker: Option<&Speaker>) -> Result<(), String> {
         let stretch = flows + 100_000;
         for _ in 0..ROUNDS_MAX {
-            let (_, before) = self.hits_and_misses();
+            let before = self.unknown();
             for number in 0..2 {
                 speaker.into_iter().for_each(|s| s.only(number));
                 self.packets(stretch);
@@ -156,7 +156,7 @@ impl Subject {
                 Subject::Switch(s, _) => s.worker().is_growing(),
                 Subject::Source(_) => false,
             };
-            if (self.hits_and_misses().1 - before) * WARM <= stretch && !is_growing {
+            if (self.unknown() - before) * WARM <= stretch && !is_growing {
                 speaker.into_iter().for_each(Speaker::all);
                 self.packets(stretch);
                 return Ok(());
@@ -173,6 +173,14 @@ impl Subject {
             if used >= ns {
                 return (self.received() - packets, used);
             }
+        }
+    }
+
+    /// Packets of flows that were not in the cache, whether they were decided or like others.
+    fn unknown(&mut self) -> u64 {
+        match self {
+            Subject::Switch(s, _) => s.worker().counters().misses + s.worker().counters().alike,
+            Subject::Source(_) => 0,
         }
     }
 
