@@ -63,6 +63,9 @@ fn cases(folder: &Path, groups: &[&str]) -> Vec<Case> {
         .collect()
 }
 
+/// Times that a case which depends on the clock is run before it counts as different.
+const TRIES: usize = 3;
+
 fn reason_to_skip(case: &Case) -> Option<&'static str> {
     LATER.iter().find(|(word, _)| case.commands.contains(word)).map(|(_, reason)| *reason)
 }
@@ -117,9 +120,21 @@ fn pass(test: &str, own: bool) {
             skipped += 1;
             continue;
         }
-        let daemon = Daemon::start(&place, &config, "br0");
-        let got = transcript(&place, &case, path.as_deref(), &tool);
-        assert_eq!(daemon.stop(), Some(0), "{}: sluiced ends cleanly", case.name);
+        let run = || {
+            let daemon = Daemon::start(&place, &config, "br0");
+            let got = transcript(&place, &case, path.as_deref(), &tool);
+            assert_eq!(daemon.stop(), Some(0), "{}: sluiced ends cleanly", case.name);
+            got
+        };
+        let mut got = run();
+        // A case that sleeps was recorded by the clock: where the machine was held up, its time is over too early.
+        for _ in 1..TRIES {
+            if got == case.expected || !case.commands.contains("sleep ") {
+                break;
+            }
+            println!("{test}: {} is timed and differs, it is run again", case.name);
+            got = run();
+        }
         ran += 1;
         if got != case.expected {
             println!("{test}: {} differs\n--- expected\n{}--- got\n{got}", case.name, case.expected);
